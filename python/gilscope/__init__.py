@@ -1,0 +1,39 @@
+"""Shows what CPU-bound code does to the GIL and to the asyncio event loop, says why, and says what to do about it.
+
+The names below are loaded when they are first used, so that ``import gilscope`` stays light, and so that the pure-Python
+kernels also work in a subinterpreter, where the native core does not load.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gilscope._core import countdown_held as countdown_held
+    from gilscope._core import countdown_released as countdown_released
+    from gilscope._core import countdown_tokio as countdown_tokio
+    from gilscope.countdown import countdown_cooperative as countdown_cooperative
+    from gilscope.countdown import countdown_python as countdown_python
+
+_HOME = {
+    "countdown_cooperative": "gilscope.countdown",
+    "countdown_held": "gilscope._core",
+    "countdown_python": "gilscope.countdown",
+    "countdown_released": "gilscope._core",
+    "countdown_tokio": "gilscope._core",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gilscope' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,28 @@
+//! gilscope's native half. This file is its table of contents; the contract with Python is `python/gilscope/_core.pyi`.
+
+mod arguments;
+mod countdown;
+mod histogram;
+mod main_interpreter;
+mod tokio_bridge;
+
+use pyo3::prelude::*;
+
+/// What Python cannot do itself.
+#[pymodule(gil_used = false)]
+mod _core {
+    use super::{Bound, PyModule, PyResult, main_interpreter, tokio_bridge};
+
+    #[pymodule_export]
+    use crate::countdown::{add_chain, countdown_held, countdown_released};
+    #[pymodule_export]
+    use crate::histogram::Histogram;
+    #[pymodule_export]
+    use crate::tokio_bridge::countdown_tokio;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        main_interpreter::required(module.py())?;
+        tokio_bridge::drain_at_exit(module.py())
+    }
+}
