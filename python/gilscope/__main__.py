@@ -1,0 +1,5 @@
+import sys
+
+from gilscope.cli import main
+
+sys.exit(main())

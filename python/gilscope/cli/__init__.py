@@ -1,0 +1,56 @@
+"""The command line: one file a subcommand, loaded when it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+COMMANDS = ("demo", "report")
+"""Each is a module of this package with a ``command`` in it."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells give it: 128 + SIGINT."""
+
+
+class BadInput(click.ClickException):
+    """What was asked for cannot be done; nothing was started. Exit status 2."""
+
+    exit_code = 2
+
+
+class Subcommands(click.Group):
+    """The subcommands of :data:`COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"gilscope.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gilscope", prog_name="gilscope")
+def gilscope() -> None:
+    """Show what CPU-bound code does to the GIL and to the asyncio event loop."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
+    try:
+        status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`gilscope report FILE | head`); the flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
