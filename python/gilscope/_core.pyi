@@ -9,6 +9,8 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 from asyncio import Future
 from typing import SupportsIndex, final
 
+__all__ = ["Histogram", "add_chain", "countdown_held", "countdown_released", "countdown_tokio"]
+
 def countdown_held(n: SupportsIndex) -> int:
     """Count ``n`` down to 0, one step a clock cycle, with the GIL held all the way; return the number of decrements.
 

@@ -72,7 +72,7 @@ def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float
 def die_with_parent() -> None:
     """Have the system end this process when its parent is gone, however that ended (Linux; elsewhere nothing)."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - only children need it
+        import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -1,0 +1,115 @@
+"""``gilscope demo``: every case of the article's experiment, measured."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gilscope import cases, experiment, results
+from gilscope.cli import INTERRUPTED, BadInput
+from gilscope.cli.progress import Progress
+from gilscope.cli.show import show
+
+if TYPE_CHECKING:
+    from gilscope.cases import Case
+    from gilscope.results import Plan, Result, Trial
+
+OF_PLAN = results.Plan()
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.option(
+    "--case", "globs", multiple=True, metavar="GLOB", help="Run the cases that match, as thread/*. Repeatable."
+)
+@click.option("--list", "listing", is_flag=True, help="List the cases and stop.")
+@click.option("--seconds", type=POSITIVE, default=OF_PLAN.seconds, show_default=True, help="How long each case runs.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 1000), default=OF_PLAN.concurrency, show_default=True, help="Tasks at once."
+)
+@click.option(
+    "--tick", type=click.FloatRange(min=0.001), default=OF_PLAN.tick, show_default=True, help="Tick every ... seconds."
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 2**64 - 1),
+    metavar="N",
+    help="Steps a task (the article's: 50000000); otherwise a task is calibrated to last 0.2 s alone.",
+)
+@click.option(
+    "--timeout", type=POSITIVE, default=OF_PLAN.timeout, show_default=True, help="End a case after ... seconds."
+)
+@click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+def command(globs: tuple[str, ...], listing: bool, file: str | None, **plan: float) -> int:
+    """Run a CPU-bound countdown in every way beside a ticking event loop, and show what happens to the loop.
+
+    A case is a strategy (where the work runs) with a kernel (what the GIL sees), as thread/held. Exit status 1 when a
+    case did not finish.
+    """
+    chosen = _chosen(globs)
+    if listing:
+        return _list(chosen)
+    if file is not None and file != "-":
+        _must_be_writable(Path(file))
+    result = _run(chosen, results.Plan(**plan))  # type: ignore[arg-type]
+    show(result, file)
+    if result.interrupted:
+        return INTERRUPTED
+    return int(any(trial.status in ("died", "timed out") for trial in (result.idle, *result.trials)))
+
+
+def _chosen(globs: tuple[str, ...]) -> list[Case]:
+    try:
+        chosen = cases.matching(list(globs))
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if all(case.unavailable for case in chosen):
+        raise BadInput(f"{chosen[0].name} {chosen[0].unavailable}")
+    return chosen
+
+
+def _list(chosen: list[Case]) -> int:
+    for case in chosen:
+        note = f" (not here: {case.unavailable})" if case.unavailable else ""
+        click.echo(f"{case.name:20} {case.says}{note}")
+    return 0
+
+
+def _must_be_writable(file: Path) -> None:
+    target = file if file.exists() else file.parent
+    if file.is_dir() or not target.exists() or not os.access(target, os.W_OK):
+        raise BadInput(f"cannot write {file}: give a file in a folder that exists and can be written")
+
+
+def _run(chosen: list[Case], plan: Plan) -> Result:
+    """Run ``chosen`` one after another; Ctrl-C ends that, and what is measured by then is the result."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    trials: list[Trial] = []
+    interrupted = False
+    with Progress(len(chosen) + 1, plan.seconds) as progress:
+        alone = progress.step("calibrating", experiment.calibrate)
+        try:
+            trials.append(progress.trial("idle", partial(experiment.idle, plan)))
+            for case in chosen:
+                run = partial(experiment.run, case, plan, alone)
+                trials.append(progress.trial(case.name, run))  # noqa: PERF401 - one by one, so that Ctrl-C keeps them
+        except KeyboardInterrupt:
+            interrupted = True
+    if not trials:
+        raise KeyboardInterrupt
+    return results.Result(
+        version=version("gilscope"),
+        created=created,
+        machine=results.machine(),
+        plan=plan,
+        alone=alone,
+        idle=trials[0],
+        trials=trials[1:],
+        interrupted=interrupted,
+    )

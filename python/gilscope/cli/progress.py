@@ -1,0 +1,72 @@
+"""What a long run tells on stderr: a bar on a terminal, a line a case elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from rich import progress
+from rich.console import Console
+
+from gilscope.figures import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilscope.results import Trial
+
+    T = TypeVar("T")
+    Waiting = Callable[[float], None]
+
+REFRESHES = 4
+"""Redraws a second: each takes a millisecond or two from the cores that the case is measured on."""
+OVERHEAD = 0.8
+"""Seconds that a step takes besides the time that its case runs, for the time left."""
+
+
+class Progress:
+    """Tells of ``steps`` steps, each of which takes about ``seconds``."""
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        self._console = Console(stderr=True)
+        self._expected = seconds + OVERHEAD
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description:20}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            refresh_per_second=REFRESHES,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def step(self, name: str, work: Callable[[Waiting], T]) -> T:
+        """Run ``work`` as the step ``name``; it is given what to call with the seconds that have passed."""
+        done = self._bar.tasks[0].completed
+        self._bar.update(self._task, description=name)
+        return work(lambda passed: self._bar.update(self._task, completed=done + min(0.95, passed / self._expected)))
+
+    def trial(self, name: str, work: Callable[[Waiting], Trial]) -> Trial:
+        """Run ``work`` as the step ``name``, which counts."""
+        done = self._bar.tasks[0].completed
+        trial = self.step(name, work)
+        self._bar.update(self._task, completed=int(done) + 1)
+        if not self._console.is_terminal:
+            self._console.print(_line(trial), highlight=False, soft_wrap=True)
+        return trial
+
+
+def _line(trial: Trial) -> str:
+    if trial.measure is None:
+        return f"{trial.case}: {trial.status}: {trial.reason}"
+    lag = trial.measure.lag
+    worst = "" if lag.max is None else f", {milliseconds(lag.max)} ms late at worst"
+    return f"{trial.case}: {lag.came} of {lag.due} ticks came{worst}"

@@ -1,0 +1,1 @@
+"""Each report is a pure function of a frozen result."""
