@@ -53,8 +53,8 @@ class Plan(Record, frozen=True, kw_only=True):
     """What one task alone is calibrated to take; without meaning where ``count`` is given."""
     count: int | None = None
     """Steps a task, instead of a calibrated number."""
-    timeout: float = 60.0
-    """When a case is ended from outside."""
+    timeout: float = 62.0
+    """Seconds after which a case is ended from outside."""
 
 
 class Lag(Record, frozen=True, kw_only=True):

@@ -3,8 +3,10 @@
 The child may hold its GIL for ever, crash, or leave processes behind: the parent's clock, progress bar and Ctrl-C go on,
 a time limit always works, and the child's whole process group is gone when :func:`run` returns or raises.
 
-The child is ``python -m MODULE REQUEST ANSWER``: it reads one file and writes the other. Files, since a pipe that nobody
-drains blocks, and since whatever the child's code prints must not get into the answer.
+The child is ``python -P -m MODULE REQUEST ANSWER``: it reads one file and writes the other. Files, since a pipe that
+nobody drains blocks, and since whatever the child's code prints must not get into the answer. ``-P`` keeps a ``queue.py``
+in the working directory from taking the place of the standard library's; a child that runs the user's code adds that
+directory itself.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float
         began = time.monotonic()
         with printed.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", module, str(asked), str(answered)],
+                [sys.executable, "-P", "-m", module, str(asked), str(answered)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

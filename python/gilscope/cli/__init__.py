@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
@@ -19,6 +22,18 @@ class BadInput(click.ClickException):
     """What was asked for cannot be done; nothing was started. Exit status 2."""
 
     exit_code = 2
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds: ``nan`` is neither below nor above any bound."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a finite number of seconds.", param, ctx)
+        return seconds
 
 
 class Subcommands(click.Group):
@@ -42,6 +57,7 @@ def gilscope() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
     except click.ClickException as error:
@@ -54,3 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status if isinstance(status, int) else 0
+
+
+def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    """Leave by way of every ``finally``: the children's process groups are ended, temporary folders removed."""
+    raise SystemExit(128 + number)

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import click
 
 from gilscope import cases, experiment, results
-from gilscope.cli import INTERRUPTED, BadInput
+from gilscope.cli import INTERRUPTED, BadInput, Seconds
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
+from gilscope.results import Plan
 
 if TYPE_CHECKING:
     from gilscope.cases import Case
-    from gilscope.results import Plan, Result, Trial
+    from gilscope.results import Result, Trial
 
-OF_PLAN = results.Plan()
-POSITIVE = click.FloatRange(min=0, min_open=True)
+OF_PLAN = Plan()
+POSITIVE = Seconds(min=0, min_open=True)
+SLACK = 60.0
+"""Seconds that a case may take beyond those asked for, by default: pools start, tasks that run at the end are finished."""
 
 
 @click.command()
@@ -31,10 +34,10 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--list", "listing", is_flag=True, help="List the cases and stop.")
 @click.option("--seconds", type=POSITIVE, default=OF_PLAN.seconds, show_default=True, help="How long each case runs.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 1000), default=OF_PLAN.concurrency, show_default=True, help="Tasks at once."
+    "--concurrency", type=click.IntRange(1, 100), default=OF_PLAN.concurrency, show_default=True, help="Tasks at once."
 )
 @click.option(
-    "--tick", type=click.FloatRange(min=0.001), default=OF_PLAN.tick, show_default=True, help="Tick every ... seconds."
+    "--tick", type=Seconds(min=0.001), default=OF_PLAN.tick, show_default=True, help="Seconds between two ticks."
 )
 @click.option(
     "--count",
@@ -42,11 +45,18 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     metavar="N",
     help="Steps a task (the article's: 50000000); otherwise a task is calibrated to last 0.2 s alone.",
 )
-@click.option(
-    "--timeout", type=POSITIVE, default=OF_PLAN.timeout, show_default=True, help="End a case after ... seconds."
-)
+@click.option("--timeout", type=POSITIVE, help="Seconds after which a case is ended.  [default: --seconds and 60 more]")
 @click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
-def command(globs: tuple[str, ...], listing: bool, file: str | None, **plan: float) -> int:
+def command(
+    globs: tuple[str, ...],
+    listing: bool,
+    seconds: float,
+    concurrency: int,
+    tick: float,
+    count: int | None,
+    timeout: float | None,
+    file: str | None,
+) -> int:
     """Run a CPU-bound countdown in every way beside a ticking event loop, and show what happens to the loop.
 
     A case is a strategy (where the work runs) with a kernel (what the GIL sees), as thread/held. Exit status 1 when a
@@ -55,13 +65,16 @@ def command(globs: tuple[str, ...], listing: bool, file: str | None, **plan: flo
     chosen = _chosen(globs)
     if listing:
         return _list(chosen)
+    if timeout is not None and timeout <= seconds:
+        raise BadInput(f"a case runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
     if file is not None and file != "-":
         _must_be_writable(Path(file))
-    result = _run(chosen, results.Plan(**plan))  # type: ignore[arg-type]
+    plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
+    result = _run(chosen, plan)
     show(result, file)
     if result.interrupted:
         return INTERRUPTED
-    return int(any(trial.status in ("died", "timed out") for trial in (result.idle, *result.trials)))
+    return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))
 
 
 def _chosen(globs: tuple[str, ...]) -> list[Case]:
@@ -93,12 +106,15 @@ def _run(chosen: list[Case], plan: Plan) -> Result:
     trials: list[Trial] = []
     interrupted = False
     with Progress(len(chosen) + 1, plan.seconds) as progress:
-        alone = progress.step("calibrating", experiment.calibrate)
+        try:
+            alone = progress.step("calibrating", experiment.calibrate)
+        except RuntimeError as error:
+            raise click.ClickException(str(error)) from None
         try:
             trials.append(progress.trial("idle", partial(experiment.idle, plan)))
             for case in chosen:
                 run = partial(experiment.run, case, plan, alone)
-                trials.append(progress.trial(case.name, run))  # noqa: PERF401 - one by one, so that Ctrl-C keeps them
+                trials.append(progress.trial(case.name, run))
         except KeyboardInterrupt:
             interrupted = True
     if not trials:

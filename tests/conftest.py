@@ -1,0 +1,55 @@
+from collections.abc import Callable
+
+import pytest
+from gilscope.results import Bins, Lag, Machine, Measure, Plan, Result, Trial
+
+Finished = Callable[..., Trial]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def finished() -> Finished:
+    """Make a trial by its figures: how many of the due ticks came, the lags, the work against a rate of 1000 alone."""
+
+    def make(
+        case: str,
+        *,
+        came: int = 200,
+        due: int = 200,
+        p50: float = 0.001,
+        p99: float = 0.002,
+        work: float = 1.0,
+        start_up: float = 0.01,
+    ) -> Trial:
+        bins = Bins(width=0.01, due=[1] * due, came=[1] * came + [0] * (due - came), worst=[p99] * due)
+        lag = Lag(due=due, came=came, p50=p50, p90=p50, p99=p99, max=p99)
+        measure = Measure(start_up=start_up, elapsed=2.0, tasks=10, rate=1000 * work, cpu=2.0, lag=lag, ticks=bins)
+        return Trial(case=case, count=200, status="finished", measure=measure)
+
+    return make
+
+
+@pytest.fixture
+def run_of(finished: Finished) -> Run:
+    """Make a result of trials."""
+
+    def make(*trials: Trial, plan: Plan | None = None, cores: float = 2.0, interrupted: bool = False) -> Result:
+        return Result(
+            version="0.1.0",
+            created="2026-01-02T03:04:05+00:00",
+            machine=Machine(
+                python="3.13.0",
+                implementation="CPython",
+                gil=True,
+                system="Linux 6",
+                processor="a processor",
+                cores=cores,
+            ),
+            plan=plan or Plan(),
+            alone={"python": 1000.0, "held": 1000.0, "released": 1000.0},
+            idle=finished("idle"),
+            trials=list(trials),
+            interrupted=interrupted,
+        )
+
+    return make

@@ -1,0 +1,92 @@
+import asyncio
+import os
+import threading
+from typing import Any
+
+import gilscope
+import pytest
+from gilscope.strategies import STRATEGIES, unavailable
+from gilscope.trial import _clocks, _read
+
+
+def whereabouts(_n: int = 0) -> tuple[int, int]:
+    """Return the process and thread that this runs in."""
+    return os.getpid(), threading.get_ident()
+
+
+def gathered(strategy: str, function: Any, workers: int, *args: object) -> list[Any]:
+    async def main() -> list[Any]:
+        async with STRATEGIES[strategy](function, workers) as call:
+            return await asyncio.gather(*(call(*args) for _ in range(2 * workers)))
+
+    return asyncio.run(main())
+
+
+def test_inline_runs_on_the_loops_own_thread() -> None:
+    assert set(gathered("inline", whereabouts, 2)) == {whereabouts()}
+
+
+def test_a_thread_pool_runs_on_other_threads_of_this_process() -> None:
+    processes, threads = zip(*gathered("thread", whereabouts, 2), strict=True)
+    assert set(processes) == {os.getpid()}
+    assert threading.get_ident() not in threads
+
+
+def test_a_process_pool_runs_in_other_processes() -> None:
+    processes, _ = zip(*gathered("process", whereabouts, 2), strict=True)
+    assert os.getpid() not in processes
+
+
+@pytest.mark.parametrize("strategy", ["thread", "process", "interpreter"])
+def test_every_worker_of_a_pool_is_up_when_the_clock_starts(strategy: str) -> None:
+    if reason := unavailable(strategy):
+        pytest.skip(reason)
+
+    async def main() -> tuple[tuple[int, int], tuple[int, int]]:
+        async with STRATEGIES[strategy](gilscope.countdown_python, 3) as call:
+            before = threading.active_count(), len(_clocks())
+            await asyncio.gather(*(call(1000) for _ in range(9)))
+            return before, (threading.active_count(), len(_clocks()))
+
+    before, after = asyncio.run(main())
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("strategy", "function"),
+    [
+        ("inline", "countdown_held"),
+        ("cooperative", "countdown_cooperative"),
+        ("thread", "countdown_released"),
+        ("process", "countdown_released"),
+        ("interpreter", "countdown_python"),
+        ("tokio", "countdown_tokio"),
+    ],
+)
+def test_every_strategy_returns_what_the_work_returns(strategy: str, function: str) -> None:
+    if reason := unavailable(strategy):
+        pytest.skip(reason)
+    assert gathered(strategy, getattr(gilscope, function), 2, 5000) == [5000] * 4
+
+
+def test_an_exception_in_the_work_comes_out_of_the_call() -> None:
+    for strategy in ("inline", "thread", "process"):
+        with pytest.raises(ValueError, match="n must be from 0"):
+            gathered(strategy, gilscope.countdown_python, 1, -1)
+
+
+def test_the_processor_time_of_a_pools_processes_is_read() -> None:
+    async def main() -> tuple[float, float]:
+        async with STRATEGIES["process"](gilscope.countdown_released, 1) as call:
+            clocks = _clocks()
+            own, both = _read(clocks[:1]), _read(clocks)
+            await call(400_000_000)
+            own_after, both_after = _read(clocks[:1]), _read(clocks)
+        assert own is not None
+        assert both is not None
+        assert own_after is not None
+        assert both_after is not None
+        return own_after - own, both_after - both
+
+    own, both = asyncio.run(main())
+    assert both > own + 0.02
