@@ -20,10 +20,11 @@ def finished() -> Finished:
         p99: float = 0.002,
         work: float = 1.0,
         start_up: float = 0.01,
+        cpu: float = 3.9,
     ) -> Trial:
         bins = Bins(width=0.01, due=[1] * due, came=[1] * came + [0] * (due - came), worst=[p99] * due)
         lag = Lag(due=due, came=came, p50=p50, p90=p50, p99=p99, max=p99)
-        measure = Measure(start_up=start_up, elapsed=2.0, tasks=10, rate=1000 * work, cpu=2.0, lag=lag, ticks=bins)
+        measure = Measure(start_up=start_up, elapsed=2.0, tasks=10, rate=1000 * work, cpu=cpu, lag=lag, ticks=bins)
         return Trial(case=case, count=200, status="finished", measure=measure)
 
     return make

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from gilscope.advice import findings
+from gilscope.advice import findings, warnings
 from gilscope.results import Plan, Result, Trial
 
 Run = Callable[..., Result]
@@ -78,6 +78,18 @@ def test_threads_that_added_nothing_even_when_released_are_not_blamed_on_the_gil
 
 
 def test_a_loop_without_a_core_is_told_from_one_without_the_gil(run_of: Run, finished: Finished) -> None:
-    late = finished("thread/released", p99=0.012, work=1.9)
+    late = finished("thread/released", p99=0.012, work=1.9, cpu=3.9)
     assert claims(run_of(late, cores=2.0)) == ["No core was left for the loop."]
     assert claims(run_of(late, cores=4.0)) == []
+
+
+def test_a_busy_machine_is_told_and_not_taken_for_a_loop_without_a_core(run_of: Run, finished: Finished) -> None:
+    result = run_of(finished("thread/released", p99=0.012, cpu=2.0))
+    assert claims(result) == []
+    assert warnings(result)[0].startswith(
+        "Something else kept this machine busy: thread/released got 1.00 of the 2 cores"
+    )
+
+
+def test_a_quiet_machine_is_not_warned_of(textbook: Result) -> None:
+    assert warnings(textbook) == []

@@ -27,7 +27,7 @@ def test_no_line_is_wider_than_the_terminal(run_of: Run, finished: Finished, wid
 def test_a_row_has_the_ticks_the_lags_in_milliseconds_the_work_and_the_cores(run_of: Run, finished: Finished) -> None:
     text = printed(run_of(finished("thread/held", came=50, p50=0.1234, p99=0.3456, work=0.98)), 100)
     row = next(line for line in text.splitlines() if line.startswith("thread/held"))
-    assert row.split()[:7] == ["thread/held", "50/200", "123", "346", "346", "0.98", "1.00"]
+    assert row.split()[:7] == ["thread/held", "50/200", "123", "346", "346", "0.98", "1.95"]
     assert row.split()[7].startswith("|||")
 
 

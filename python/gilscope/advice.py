@@ -20,10 +20,28 @@ class Finding(NamedTuple):
     remedy: str
 
 
+BUSY = 0.8
+"""A case whose tasks all want a core and that gets less than this share of them shares the machine."""
+
+
 def findings(result: Result) -> list[Finding]:
     """Return what ``result`` shows, the most telling first."""
     figures = Figures(result)
     return [finding for rule in RULES if (finding := rule(figures)) is not None]
+
+
+def warnings(result: Result) -> list[str]:
+    """Return what makes the figures of ``result`` worse than the code that was measured deserves."""
+    figures, plan, machine = Figures(result), result.plan, result.machine
+    wanted = min(plan.concurrency, machine.cores)
+    got = figures.cores("thread/released")
+    if got is None or got > BUSY * wanted:
+        return []
+    told = (
+        f"Something else kept this machine busy: thread/released got {got:.2f} of the {wanted:g} cores that it had work "
+        "for. Lags and starts are longer for that; compare cases, and do not take single figures for the code's own."
+    )
+    return [told]
 
 
 def releasing_frees_the_loop(run: Figures) -> Finding | None:
@@ -106,6 +124,8 @@ def no_core_is_left_for_the_loop(run: Figures) -> Finding | None:
     idle, released = run.measure("idle"), run.measure("thread/released")
     plan, cores = run.result.plan, run.result.machine.cores
     if not idle or not released or plan.concurrency < cores or not _much_later(released.lag, idle.lag):
+        return None
+    if warnings(run.result):
         return None
     return Finding(
         "No core was left for the loop.",

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.advice import findings
+from gilscope.advice import findings, warnings
 from gilscope.figures import Figures, milliseconds
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield Text(_where(result), style="dim")
     yield ""
     yield _table(result, width)
-    yield from (Text(line, style="yellow") for line in _missing(result))
+    yield from (Text(line, style="yellow") for line in (*_missing(result), *warnings(result)))
     yield Text(LEGEND, style="dim")
     if starts := _starts(result):
         yield Text(starts, style="dim")
