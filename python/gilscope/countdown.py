@@ -37,7 +37,7 @@ async def countdown_cooperative(n: SupportsIndex, every: int = 1000) -> int:
 
 
 def _count(n: SupportsIndex) -> int:
-    if not hasattr(n, "__index__"):
+    if not hasattr(type(n), "__index__"):
         raise TypeError(f"n must be an integer from 0 to 2**64-1, not {type(n).__name__}")
     count = index(n)
     if not 0 <= count <= LARGEST_COUNT:
