@@ -62,11 +62,12 @@ class Histogram:
         """Count ``longest``, ``longest - period`` and so on as long as they are not below 0; return how many.
 
         What a waiter saw that was due every ``period`` and was last served ``longest`` ago; ``longest`` below 0 counts
-        as 0. ``ValueError`` for a ``period`` under a nanosecond, an infinity or a NaN. Takes ``longest / period`` steps.
+        as 0. Takes ``longest / period`` steps. ``ValueError`` for a ``period`` under a nanosecond, for
+        an infinity and for a NaN.
         """
 
     def quantile(self, q: float) -> float | None:
-        """Return the smallest duration that a share ``q`` (0 to 1) of them do not exceed; None when none is counted."""
+        """Return the smallest duration that a share ``q`` (0 to 1) of them do not exceed; None if there are none."""
 
     def __len__(self) -> int:
         """Return how many durations are counted."""
