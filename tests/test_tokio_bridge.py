@@ -37,8 +37,8 @@ def threads_at_work() -> int:
 async def until_at_work(expected: Callable[[int], bool]) -> int:
     """Wait until the number of threads at work is as expected, and return it; give up after a while."""
     give_up = time.monotonic() + PATIENCE
-    while not expected(at_work := threads_at_work()) and time.monotonic() < give_up:
-        await asyncio.sleep(0.001)  # noqa: ASYNC110 - the system has no event for it
+    while not expected(at_work := threads_at_work()) and time.monotonic() < give_up:  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0.001)
     return at_work
 
 

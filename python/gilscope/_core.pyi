@@ -36,8 +36,9 @@ def countdown_tokio(n: SupportsIndex) -> Future[int]:
     """Count ``n`` down to 0 on a thread of tokio, without the GIL; await the future for the number of decrements.
 
     Must be called with an event loop running in this thread, as ``asyncio`` or ``uvloop`` makes it; otherwise
-    ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit countdowns are
-    stopped, and one started after that raises ``RuntimeError``.
+    ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit all are stopped,
+    and what has not been delivered never is; one started after that raises ``RuntimeError`` on the main thread, and on
+    others (daemon threads, whose end has come) is never done.
     """
 
 def add_chain(n: SupportsIndex) -> int:
@@ -62,8 +63,8 @@ class Histogram:
         """Count ``longest``, ``longest - period`` and so on as long as they are not below 0; return how many.
 
         What a waiter saw that was due every ``period`` and was last served ``longest`` ago; ``longest`` below 0 counts
-        as 0. Takes ``longest / period`` steps. ``ValueError`` for a ``period`` under a nanosecond, for
-        an infinity and for a NaN.
+        as 0. Takes ``longest / period`` steps. ``ValueError`` for a ``period`` under a nanosecond, for an infinity and
+        for a NaN.
         """
 
     def quantile(self, q: float) -> float | None:
