@@ -55,7 +55,7 @@ impl Histogram {
         Ok(())
     }
 
-    /// Count `longest`, `longest - period`, and so on down to 0, and return how many those were.
+    /// Count `longest`, `longest - period`, and so on as long as they are not below 0, and return how many those were.
     fn record_schedule(&self, longest: f64, period: f64) -> PyResult<u64> {
         let (mut value, step) = (nanoseconds(longest)?, nanoseconds(period)?);
         if step == 0 {
@@ -80,8 +80,7 @@ impl Histogram {
             return Err(PyValueError::new_err("q must be from 0 to 1"));
         }
         let histogram = self.lock();
-        Ok((!histogram.is_empty())
-            .then(|| seconds(histogram.value_at_quantile(q).min(histogram.max()))))
+        Ok((!histogram.is_empty()).then(|| seconds(histogram.value_at_quantile(q))))
     }
 
     /// How many durations are counted.

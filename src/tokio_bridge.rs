@@ -22,26 +22,25 @@ use pyo3_async_runtimes::{TaskLocals, generic};
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
+use crate::main_interpreter;
 
 /// Count `n` down to 0 on tokio; await the returned future for the number of decrements.
 #[pyfunction]
 pub fn countdown_tokio<'py>(py: Python<'py>, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let n = arguments::count(n)?;
+    let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
     let host = Host::of_this_process()?;
     if is_set(&host.closing) {
-        return Err(PyRuntimeError::new_err(
-            "countdown_tokio cannot start: the interpreter is shutting down",
-        ));
+        if main_interpreter::is_main_thread(py)? {
+            return Err(PyRuntimeError::new_err(
+                "countdown_tokio cannot start: the interpreter is shutting down",
+            ));
+        }
+        // A daemon thread's loop, about to be ended by CPython where it stands: no reason for a traceback.
+        return event_loop.call_method0("create_future");
     }
-    let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
-    let mailbox = Bound::new(
-        py,
-        Mailbox {
-            event_loop: event_loop.unbind(),
-        },
-    )?
-    .into_any();
-    let locals = TaskLocals::new(mailbox).copy_context(py)?;
+    let event_loop = event_loop.unbind();
+    let locals = TaskLocals::new(Bound::new(py, Mailbox { event_loop })?.into_any());
     generic::future_into_py_with_locals::<Tokio, _, u64>(py, locals, async move {
         let cancelled = StopOnDrop(Arc::default());
         let stop = Arc::clone(&cancelled.0);

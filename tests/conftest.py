@@ -1,7 +1,11 @@
+"""Records that tests are about, and the assertions of ``child`` made to say what a child printed."""
+
 from collections.abc import Callable
 
 import pytest
 from gilscope.results import Bins, Lag, Machine, Measure, Plan, Result, Trial
+
+pytest.register_assert_rewrite("child")
 
 Finished = Callable[..., Trial]
 Run = Callable[..., Result]

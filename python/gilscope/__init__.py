@@ -1,7 +1,7 @@
 """Shows what CPU-bound code does to the GIL and to the asyncio event loop, says why, and says what to do about it.
 
-The names below are loaded when they are first used, so that ``import gilscope`` stays light, and so that the pure-Python
-kernels also work in a subinterpreter, where the native core does not load.
+The names below are loaded when they are first used, so that ``import gilscope`` stays light, and so that the
+pure-Python kernels also work in a subinterpreter, where the native core does not load.
 """
 
 from __future__ import annotations

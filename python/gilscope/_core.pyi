@@ -1,7 +1,8 @@
 """The contract with the native core: what each name takes, returns and raises, and whether it holds the GIL.
 
-Durations are float seconds. Every ``n`` is anything with ``__index__``; each function that takes one raises ``TypeError``
-for anything else and ``ValueError`` outside 0 to 2**64-1, and then has started nothing.
+Durations are float seconds. Every ``n`` is anything with ``__index__``; each function that takes one raises
+``TypeError`` for anything else, ``ValueError`` outside 0 to 2**64-1 and whatever ``__index__`` raises, and then has
+started nothing.
 
 Importing this module anywhere but in the main interpreter raises ``ImportError``.
 """
@@ -9,17 +10,23 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 from asyncio import Future
 from typing import SupportsIndex, final
 
-__all__ = ["Histogram", "add_chain", "countdown_held", "countdown_released", "countdown_tokio"]
+__all__ = [
+    "Histogram",
+    "add_chain",
+    "countdown_held",
+    "countdown_released",
+    "countdown_tokio",
+]
 
 def countdown_held(n: SupportsIndex) -> int:
-    """Count ``n`` down to 0, one step a clock cycle, with the GIL held all the way; return the number of decrements.
+    """Count ``n`` down to 0, one step a clock cycle, with the GIL held; return the number of decrements.
 
     On the main thread a signal's handler runs within a millisecond, and what it raises (``KeyboardInterrupt`` for
     Ctrl-C) ends the countdown; other threads do not get to run even then.
     """
 
 def countdown_released(n: SupportsIndex) -> int:
-    """Count ``n`` down to 0, one step a clock cycle, with the GIL released all the way; return the number of decrements.
+    """Count ``n`` down to 0, one step a clock cycle, with the GIL released; return the number of decrements.
 
     On the main thread it attaches every 50 ms, to let signal handlers run; what they raise ends the countdown. On any
     other thread it does not attach until it is done.
@@ -29,19 +36,21 @@ def countdown_tokio(n: SupportsIndex) -> Future[int]:
     """Count ``n`` down to 0 on a thread of tokio, without the GIL; await the future for the number of decrements.
 
     Must be called with an event loop running in this thread, as ``asyncio`` or ``uvloop`` makes it; otherwise
-    ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit countdowns are
-    stopped, and one started after that raises ``RuntimeError``.
+    ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit all are stopped,
+    and what has not been delivered never is; one started after that raises ``RuntimeError`` on the main thread, and on
+    others (daemon threads, whose end has come) is never done.
     """
 
 def add_chain(n: SupportsIndex) -> int:
     """Do ``n`` additions (rounded down to a multiple of 16), each waiting for the one before; return how many.
 
     One takes one clock cycle (on x86-64; elsewhere it may take more), so this tells the clock's rate. GIL released.
+    Nothing interrupts it, Ctrl-C neither: a second of it is some 4 * 10**9.
     """
 
 @final
 class Histogram:
-    """Counts durations in constant memory (300 kB), each to within 0.1 %, up to a day. Safe to share between threads.
+    """Counts durations in constant memory (300 kB), each to within 0.1 %, up to a day. Threads may share one.
 
     Source: Gil Tene's HDR histogram, as the Rust crate ``hdrhistogram`` has it.
     """
@@ -53,12 +62,13 @@ class Histogram:
     def record_schedule(self, longest: float, period: float) -> int:
         """Count ``longest``, ``longest - period`` and so on as long as they are not below 0; return how many.
 
-        What a waiter saw that was due every ``period`` and was last served ``longest`` ago. ``ValueError`` for a
-        ``period`` under a nanosecond.
+        What a waiter saw that was due every ``period`` and was last served ``longest`` ago; ``longest`` below 0 counts
+        as 0. Takes ``longest / period`` steps. ``ValueError`` for a ``period`` under a nanosecond, for an infinity and
+        for a NaN.
         """
 
     def quantile(self, q: float) -> float | None:
-        """Return the smallest duration that a share ``q`` (0 to 1) of those counted do not exceed, if any is counted."""
+        """Return the smallest duration that a share ``q`` (0 to 1) of them do not exceed; None if there are none."""
 
     def __len__(self) -> int:
         """Return how many durations are counted."""

@@ -1,0 +1,152 @@
+"""What the kernels do to the GIL and to signals.
+
+The switch interval is 1000 s in the tests that claim something about the GIL: a thread that has it keeps it until it
+gives it up of its own accord, so that whoever else ran did so because the kernel had released it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import child
+import pytest
+from gilscope import countdown_cooperative, countdown_held, countdown_python, countdown_released
+from gilscope.countdown import LARGEST_COUNT
+
+Kernel = Callable[[int], int]
+A_QUARTER_OF_A_SECOND = 1_000_000_000
+every_kernel = pytest.mark.parametrize("kernel", [countdown_held, countdown_released, countdown_python])
+
+
+@pytest.fixture
+def kept_gil() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+@contextmanager
+def thread_that_waits_for_the_gil(act: Callable[[], None]) -> Iterator[None]:
+    """A thread that is ready to ``act``, and does so as soon as it gets the GIL from the body of the ``with``."""
+    ready = threading.Event()
+    may_act = threading.Lock()
+    may_act.acquire()
+
+    def wait() -> None:
+        ready.set()
+        with may_act:
+            act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    ready.wait()
+    try:
+        may_act.release()  # does not give the GIL up
+        yield
+    finally:
+        thread.join()
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def alarm_that_raises_keyboard_interrupt(seconds: float) -> Iterator[None]:
+    """As Ctrl-C does, but from the system's timer: no thread of this process needs to run for it."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("kept_gil")
+def test_released_ends_because_another_python_thread_interrupts_it_meanwhile() -> None:
+    with pytest.raises(KeyboardInterrupt), thread_that_waits_for_the_gil(interrupt):
+        countdown_released(LARGEST_COUNT)
+
+
+@pytest.mark.usefixtures("kept_gil")
+@pytest.mark.parametrize("kernel", [countdown_held, countdown_python])
+def test_no_other_thread_runs_while_a_kernel_holds_the_gil(kernel: Kernel) -> None:
+    acts: list[str] = []
+    with thread_that_waits_for_the_gil(lambda: acts.append("acted")):
+        kernel(2_000_000)
+        acts_meanwhile = list(acts)
+    assert (acts_meanwhile, acts) == ([], ["acted"])
+
+
+def test_python_ends_because_it_gives_the_gil_up_each_switch_interval() -> None:
+    with pytest.raises(KeyboardInterrupt), thread_that_waits_for_the_gil(interrupt):
+        countdown_python(LARGEST_COUNT)
+
+
+def test_released_off_the_main_thread_goes_on_while_this_thread_keeps_the_gil() -> None:
+    # On the main thread it would want the GIL after each 50 ms, and would stop there. The worker never ends, so that
+    # its clock can always be read; the child does, with its own status.
+    script = """
+        import sys, threading, time
+        from gilscope import countdown_released
+
+        sys.setswitchinterval(1000)
+        worker = threading.Thread(target=countdown_released, args=(2**64 - 1,), daemon=True)
+        worker.start()
+        clock = time.pthread_getcpuclockid(worker.ident)
+        while time.clock_gettime(clock) < 0.01:  # until it is in the kernel, which gives the GIL back to this thread
+            time.sleep(0)
+        start, give_up = time.clock_gettime(clock), time.monotonic() + 60
+        while time.clock_gettime(clock) < start + 0.15 and time.monotonic() < give_up:
+            pass  # neither call gives the GIL up
+        print(time.clock_gettime(clock) >= start + 0.15)
+    """
+    assert child.output(script) == ["True"]
+
+
+@every_kernel
+def test_an_alarm_ends_the_largest_count_on_the_main_thread(kernel: Kernel) -> None:
+    start = time.monotonic()
+    with alarm_that_raises_keyboard_interrupt(0.05), pytest.raises(KeyboardInterrupt):
+        kernel(LARGEST_COUNT)  # a century
+    assert time.monotonic() - start < 5  # benches/cancel.py measures it
+
+
+def test_a_signal_handler_that_does_not_raise_leaves_the_count_alone() -> None:
+    calls: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: calls.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    counted = countdown_released(A_QUARTER_OF_A_SECOND)
+    signal.signal(signal.SIGALRM, before)
+    assert (counted, calls) == (A_QUARTER_OF_A_SECOND, [signal.SIGALRM])
+
+
+@every_kernel
+def test_it_takes_its_time(kernel: Kernel) -> None:
+    # No processor does an iteration in less than a cycle, and none has a clock of 10 GHz: the loop really ran.
+    start = time.perf_counter()
+    kernel(10_000_000)
+    assert time.perf_counter() - start > 0.001
+
+
+@pytest.mark.parametrize(("n", "every", "turns"), [(0, 1, 0), (5, 1, 5), (10, 3, 4), (2500, 1000, 3)])
+def test_cooperative_hands_control_back_after_every_steps(n: int, every: int, turns: int) -> None:
+    async def turns_of_a_neighbour() -> int:
+        turn = 0
+        counting = asyncio.ensure_future(countdown_cooperative(n, every=every))
+        await asyncio.sleep(0)  # it takes its first steps
+        while not counting.done():
+            turn += 1
+            await asyncio.sleep(0)
+        return turn
+
+    assert asyncio.run(turns_of_a_neighbour()) == turns
