@@ -29,7 +29,7 @@ async def countdown_cooperative(n: SupportsIndex, every: int = 1000) -> int:
 
     The article's closing hint. Returns and raises what :func:`countdown_python` does; ``every`` must be at least 1.
     """
-    import asyncio  # noqa: PLC0415 - see above
+    import asyncio
 
     if every < 1:
         raise ValueError("every must be at least 1 step")
