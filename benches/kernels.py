@@ -1,0 +1,93 @@
+"""Compares the kernels with each other and with the processor's clock, in one run, on this machine as it is now.
+
+The clock is told by a chain of dependent additions, one a cycle (``gilscope._core.add_chain``). Each round measures all
+of them one after another, so that the ratios of a round share the machine's mood. Rates are per second of CPU time,
+from which other programs take nothing. How much more two threads do than one is told by the wall clock, and wants free
+cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING
+
+import click
+from gilscope import _core, countdown_cooperative, countdown_held, countdown_python, countdown_released, countdown_tokio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def on_tokio(n: int) -> int:
+    async def counted() -> int:
+        return await countdown_tokio(n)
+
+    return asyncio.run(counted())
+
+
+def cooperatively(n: int) -> int:
+    return asyncio.run(countdown_cooperative(n))
+
+
+KERNELS: dict[str, tuple[Callable[[int], int], int]] = {  # and how far each counts, for some tens of milliseconds
+    "clock": (_core.add_chain, 200_000_000),
+    "python": (countdown_python, 3_000_000),
+    "cooperative": (cooperatively, 2_000_000),
+    "held": (countdown_held, 200_000_000),
+    "released": (countdown_released, 200_000_000),
+    "tokio": (on_tokio, 200_000_000),
+}
+PAIRS = {"python": "at most 1.1", "held": "at most 1.1", "released": "at least 1.9, on 2 free cores"}
+
+
+def rate(name: str) -> float:
+    """Return the iterations that a kernel does in a second of CPU time, of all threads together."""
+    kernel, n = KERNELS[name]
+    start = process_time()
+    kernel(n)
+    return n / (process_time() - start)
+
+
+def two_against_one(pool: ThreadPoolExecutor, name: str) -> float:
+    """Return how much more work two tasks in two threads do than one task in one, in the same time."""
+    kernel, n = KERNELS[name]
+    counts = [3 * n, 3 * n]  # long enough for a thread's wake-up not to count
+    start = perf_counter()
+    list(pool.map(kernel, counts[:1]))
+    between = perf_counter()
+    list(pool.map(kernel, counts))
+    return 2 * (between - start) / (perf_counter() - between)
+
+
+def spread(values: list[float], digits: int) -> str:
+    low, median, high = statistics.quantiles(values, n=4)
+    return f"{median:8.{digits}f}  ({low:.{digits}f} to {high:.{digits}f})"
+
+
+@click.command()
+@click.option("--rounds", default=21, show_default=True, type=click.IntRange(min=2))
+def main(rounds: int) -> None:
+    click.echo(f"Python {sys.version.split()[0]}, {rounds} rounds, {len(os.sched_getaffinity(0))} cores to run on")
+    click.echo("medians, and the middle half of the rounds\n")
+    measured = [{name: rate(name) for name in KERNELS} for _ in range(rounds)]
+    click.echo(f"{'kernel':12}{'million iterations/s CPU':>26}{'/ python':>26}{'/ clock':>28}")
+    for name in KERNELS:
+        speed = spread([rates[name] / 1e6 for rates in measured], 1)
+        to_python = spread([rates[name] / rates["python"] for rates in measured], 2)
+        to_clock = spread([rates[name] / rates["clock"] for rates in measured], 3)
+        click.echo(f"{name:12}{speed:>26}{to_python:>26}{to_clock:>28}")
+    click.echo(f"\n{'2 tasks in 2 threads do .. times the work of 1':50}  target")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(countdown_released, [100_000_000] * 2))  # both threads are there before any is timed
+        ratios = {name: [two_against_one(pool, name) for _ in range(rounds)] for name in PAIRS}
+    for name, target in PAIRS.items():
+        click.echo(f"{'thread/' + name:18}{spread(ratios[name], 2):32}  {target}")
+
+
+if __name__ == "__main__":
+    main()
