@@ -106,7 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description="The article's ticker beside one of its workers.")
     parser.add_argument("worker", nargs="?", choices=WORKERS, help="default: thread, with each kernel in turn")
     parser.add_argument("--kernel", choices=KERNELS, help="default: the first that the worker can run")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long a run takes (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="then the last task ends (default: %(default)s)")
     asked = parser.parse_args()
     kernels = WORKERS[asked.worker or "thread"][1]
     if asked.kernel and not asked.worker:
