@@ -1,9 +1,11 @@
 //! gilscope's native half. This file is its table of contents; the contract with Python is `python/gilscope/_core.pyi`.
 
 mod arguments;
+mod bridge;
 mod countdown;
 mod histogram;
 mod main_interpreter;
+mod per_process;
 mod tokio_bridge;
 
 use pyo3::prelude::*;
@@ -11,8 +13,10 @@ use pyo3::prelude::*;
 /// What Python cannot do itself.
 #[pymodule(gil_used = false)]
 mod _core {
-    use super::{Bound, PyModule, PyResult, main_interpreter, tokio_bridge};
+    use super::{Bound, PyModule, PyResult, bridge, main_interpreter, tokio_bridge};
 
+    #[pymodule_export]
+    use crate::bridge::{bridge_workers, countdown_bridge, panic_bridge};
     #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]
@@ -23,6 +27,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
+        bridge::close_at_exit(module.py())?;
         tokio_bridge::drain_at_exit(module.py())
     }
 }

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gilscope._core import countdown_bridge as countdown_bridge
     from gilscope._core import countdown_held as countdown_held
     from gilscope._core import countdown_released as countdown_released
     from gilscope._core import countdown_tokio as countdown_tokio
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gilscope.countdown import countdown_python as countdown_python
 
 _HOME = {
+    "countdown_bridge": "gilscope._core",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

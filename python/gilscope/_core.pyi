@@ -8,14 +8,17 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 """
 
 from asyncio import Future
-from typing import SupportsIndex, final
+from typing import NoReturn, SupportsIndex, final
 
 __all__ = [
     "Histogram",
     "add_chain",
+    "bridge_workers",
+    "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
+    "panic_bridge",
 ]
 
 def countdown_held(n: SupportsIndex) -> int:
@@ -39,6 +42,27 @@ def countdown_tokio(n: SupportsIndex) -> Future[int]:
     ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit all are stopped,
     and what has not been delivered never is; one started after that raises ``RuntimeError`` on the main thread, and on
     others (daemon threads, whose end has come) is never done.
+    """
+
+def countdown_bridge(n: SupportsIndex) -> Future[int]:
+    """Count ``n`` down to 0 on a thread of the bridge, which never attaches; await the future for the number of decrements.
+
+    The future is made, and its result is set, by the event loop that runs in this thread (``RuntimeError`` if none does).
+    Cancelling it ends the countdown within microseconds of the loop's next turn; so does closing the loop. At interpreter
+    exit countdowns are stopped, and one started after that raises ``RuntimeError``; ``OSError`` if the process cannot have
+    a descriptor (one for each loop) or a first thread.
+    """
+
+def panic_bridge(message: str) -> Future[NoReturn]:
+    """Panic on a thread of the bridge; awaiting the future raises ``RuntimeError`` with ``message`` at its end.
+
+    This is for seeing that a bug in a kernel becomes an exception, prints nothing, and that the worker lives on.
+    """
+
+def bridge_workers(*, at_least: int = 0) -> int:
+    """Let the bridge have ``at_least`` threads if it has fewer; return how many it may have, as many as cores at first.
+
+    Threads are started when work waits for them, and stay. ``OverflowError`` below 0.
     """
 
 def add_chain(n: SupportsIndex) -> int:

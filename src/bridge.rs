@@ -1,0 +1,175 @@
+//! Awaitables whose workers never attach to the interpreter.
+//!
+//! Releasing the GIL during the work is half the matter; who takes it at the end is the other half. Here nobody does who
+//! did not have it: a worker leaves its plain result in the loop's mailbox and rings a bell, and the loop, which holds the
+//! GIL whenever it runs Python, takes all results that have arrived and settles the futures that it made itself.
+//!
+//! ```text
+//! loop's thread:  start -> promise (inbox.rs) -> submit (pool.rs) ............ drain -> future.set_result (inbox.rs)
+//! worker:                                         work -> post (mailbox.rs) -> ring (bell.rs)
+//! ```
+//!
+//! It assumes of a loop that it has `create_future`, that its futures are `asyncio`'s, and that it drops its readers when
+//! it is closed; see `inbox.rs`.
+
+mod bell;
+mod courier;
+mod inbox;
+mod mailbox;
+mod pool;
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::arguments;
+use crate::countdown::{count_down_until, is_set};
+use crate::per_process::PerProcess;
+use courier::Courier;
+use inbox::Inbox;
+use mailbox::{Letter, Outcome, Plain};
+use pool::Pool;
+
+/// Count `n` down to 0 on a thread of the bridge; await the returned future for the number of decrements.
+#[pyfunction]
+pub fn countdown_bridge<'py>(
+    py: Python<'py>,
+    n: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let n = arguments::count(n)?;
+    start(py, move |stop| count_down_until(n, || stop.is_set()))
+}
+
+/// Panic with this message on a thread of the bridge; await the returned future for the exception.
+#[pyfunction]
+pub fn panic_bridge(py: Python<'_>, message: String) -> PyResult<Bound<'_, PyAny>> {
+    start(py, move |_| -> () { panic!("{message}") })
+}
+
+/// Let the bridge have up to `at_least` workers, and return how many it may have.
+#[pyfunction]
+#[pyo3(signature = (*, at_least = 0))]
+pub fn bridge_workers(at_least: usize) -> PyResult<usize> {
+    Ok(Host::of_this_process()?.pool.grow(at_least))
+}
+
+/// Tells the work that nobody waits for it any more.
+pub struct Stop {
+    withdrawn: Arc<AtomicBool>,
+    host: &'static Host,
+}
+
+impl Stop {
+    pub fn is_set(&self) -> bool {
+        is_set(&self.withdrawn) || is_set(&self.host.closing)
+    }
+}
+
+/// Has a worker do the work, and returns the running loop's future for its result.
+///
+/// The work must look at `Stop` at least every few milliseconds, and neither it nor its result may hold a Python reference.
+fn start<T, F>(py: Python<'_>, work: F) -> PyResult<Bound<'_, PyAny>>
+where
+    T: Plain + 'static,
+    F: FnOnce(&Stop) -> T + Send + 'static,
+{
+    let host = Host::of_this_process()?;
+    if is_set(&host.closing) {
+        return Err(PyRuntimeError::new_err(
+            "the bridge starts no more work: the interpreter is shutting down",
+        ));
+    }
+    let inbox = Inbox::of_running_loop(py, host)?;
+    let promise = inbox.promise(py)?;
+    let (slot, mailbox) = (promise.slot, promise.mailbox);
+    let stop = Stop {
+        withdrawn: promise.withdrawn,
+        host,
+    };
+    let job = move || {
+        let outcome = outcome_of(work, &stop);
+        mailbox.post(Letter { slot, outcome })
+    };
+    if let Err(error) = host.pool.submit(Box::new(job)) {
+        inbox.forget(slot);
+        return Err(error.into());
+    }
+    Ok(promise.future)
+}
+
+fn outcome_of<T: Plain + 'static>(work: impl FnOnce(&Stop) -> T, stop: &Stop) -> Outcome {
+    if stop.is_set() {
+        return Outcome::Unwanted;
+    }
+    // What the work shares with others is what it brought: that it is whole after a panic is the work's affair.
+    match catch_unwind(AssertUnwindSafe(|| work(stop))) {
+        Ok(_) if stop.is_set() => Outcome::Unwanted,
+        Ok(value) => Outcome::Done(Box::new(value)),
+        Err(panic) => Outcome::Panicked(
+            panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".into()),
+        ),
+    }
+}
+
+/// What a process has of the bridge.
+struct Host {
+    pool: Pool,
+    courier: Courier,
+    closing: AtomicBool,
+    /// By the address of the loop, which the inbox keeps from being reused.
+    inboxes: Mutex<HashMap<usize, Weak<Inbox>>>,
+}
+
+static HOST: PerProcess<Host> = PerProcess::new();
+
+impl Host {
+    fn of_this_process() -> PyResult<&'static Self> {
+        HOST.get_or_try_init(|| {
+            Ok(Self {
+                pool: Pool::new(),
+                courier: Courier::new(),
+                closing: AtomicBool::new(false),
+                inboxes: Mutex::default(),
+            })
+        })
+    }
+
+    fn inbox(&self, key: usize) -> Option<Arc<Inbox>> {
+        self.inboxes().get(&key).and_then(Weak::upgrade)
+    }
+
+    fn remember(&self, key: usize, inbox: &Arc<Inbox>) {
+        let mut inboxes = self.inboxes();
+        inboxes.retain(|_, inbox| inbox.strong_count() > 0);
+        inboxes.insert(key, Arc::downgrade(inbox));
+    }
+
+    fn inboxes(&self) -> MutexGuard<'_, HashMap<usize, Weak<Inbox>>> {
+        // Nothing that can panic, and no Python code, runs under the lock.
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Have `atexit` stop the work, so that a process does not burn its last cycles on results that nobody will see.
+pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
+    let close = wrap_pyfunction!(close, py)?;
+    py.import("atexit")?
+        .call_method1("register", (close,))
+        .map(drop)
+}
+
+#[pyfunction]
+fn close(py: Python<'_>) {
+    if let Some(host) = HOST.get() {
+        host.closing.store(true, Ordering::Relaxed); // see `is_set`
+        py.detach(|| host.courier.dismiss());
+    }
+}
