@@ -20,7 +20,7 @@ mod pool;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -28,9 +28,10 @@ use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
+use crate::main_interpreter;
 use crate::per_process::PerProcess;
 use courier::Courier;
-use inbox::Inbox;
+use inbox::{Inbox, Promise};
 use mailbox::{Letter, Outcome, Plain};
 use pool::Pool;
 
@@ -41,7 +42,7 @@ pub fn countdown_bridge<'py>(
     n: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let n = arguments::count(n)?;
-    start(py, move |stop| count_down_until(n, || stop.is_set()))
+    start(py, move |stop| count_down_until(n, || is_set(stop)))
 }
 
 /// Panic with this message on a thread of the bridge; await the returned future for the exception.
@@ -57,39 +58,32 @@ pub fn bridge_workers(at_least: usize) -> PyResult<usize> {
     Ok(Host::of_this_process()?.pool.grow(at_least))
 }
 
-/// Tells the work that nobody waits for it any more.
-pub struct Stop {
-    withdrawn: Arc<AtomicBool>,
-    host: &'static Host,
-}
-
-impl Stop {
-    pub fn is_set(&self) -> bool {
-        is_set(&self.withdrawn) || is_set(&self.host.closing)
-    }
-}
-
 /// Has a worker do the work, and returns the running loop's future for its result.
 ///
-/// The work must look at `Stop` at least every few milliseconds, and neither it nor its result may hold a Python reference.
+/// The flag is set when nobody waits for the result any more: the work must look at it every few milliseconds. Neither the
+/// work nor its result may hold a Python reference.
 fn start<T, F>(py: Python<'_>, work: F) -> PyResult<Bound<'_, PyAny>>
 where
     T: Plain + 'static,
-    F: FnOnce(&Stop) -> T + Send + 'static,
+    F: FnOnce(&AtomicBool) -> T + Send + 'static,
 {
     let host = Host::of_this_process()?;
-    if is_set(&host.closing) {
-        return Err(PyRuntimeError::new_err(
-            "the bridge starts no more work: the interpreter is shutting down",
-        ));
-    }
     let inbox = Inbox::of_running_loop(py, host)?;
-    let promise = inbox.promise(py)?;
-    let (slot, mailbox) = (promise.slot, promise.mailbox);
-    let stop = Stop {
-        withdrawn: promise.withdrawn,
-        host,
-    };
+    let Promise {
+        future,
+        slot,
+        stop,
+        mailbox,
+    } = inbox.promise(py)?;
+    if mailbox.is_cut_off() {
+        // Only a thread that the interpreter is about to stop gets here, but for the one that shuts it down.
+        if !main_interpreter::is_main_thread(py)? {
+            return Ok(future);
+        }
+        inbox.forget(slot);
+        let message = "the bridge starts no more work: the interpreter is shutting down";
+        return Err(PyRuntimeError::new_err(message));
+    }
     let job = move || {
         let outcome = outcome_of(work, &stop);
         mailbox.post(Letter { slot, outcome })
@@ -98,16 +92,19 @@ where
         inbox.forget(slot);
         return Err(error.into());
     }
-    Ok(promise.future)
+    Ok(future)
 }
 
-fn outcome_of<T: Plain + 'static>(work: impl FnOnce(&Stop) -> T, stop: &Stop) -> Outcome {
-    if stop.is_set() {
+fn outcome_of<T: Plain + 'static>(
+    work: impl FnOnce(&AtomicBool) -> T,
+    stop: &AtomicBool,
+) -> Outcome {
+    if is_set(stop) {
         return Outcome::Unwanted;
     }
     // What the work shares with others is what it brought: that it is whole after a panic is the work's affair.
     match catch_unwind(AssertUnwindSafe(|| work(stop))) {
-        Ok(_) if stop.is_set() => Outcome::Unwanted,
+        Ok(_) if is_set(stop) => Outcome::Unwanted,
         Ok(value) => Outcome::Done(Box::new(value)),
         Err(panic) => Outcome::Panicked(
             panic
@@ -123,7 +120,6 @@ fn outcome_of<T: Plain + 'static>(work: impl FnOnce(&Stop) -> T, stop: &Stop) ->
 struct Host {
     pool: Pool,
     courier: Courier,
-    closing: AtomicBool,
     /// By the address of the loop, which the inbox keeps from being reused.
     inboxes: Mutex<HashMap<usize, Weak<Inbox>>>,
 }
@@ -136,7 +132,6 @@ impl Host {
             Ok(Self {
                 pool: Pool::new(),
                 courier: Courier::new(),
-                closing: AtomicBool::new(false),
                 inboxes: Mutex::default(),
             })
         })
@@ -158,7 +153,7 @@ impl Host {
     }
 }
 
-/// Have `atexit` stop the work, so that a process does not burn its last cycles on results that nobody will see.
+/// Have `atexit` end what attaches: the courier. The workers need no farewell; they end with the process.
 pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
     let close = wrap_pyfunction!(close, py)?;
     py.import("atexit")?
@@ -169,7 +164,6 @@ pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn close(py: Python<'_>) {
     if let Some(host) = HOST.get() {
-        host.closing.store(true, Ordering::Relaxed); // see `is_set`
         py.detach(|| host.courier.dismiss());
     }
 }

@@ -36,6 +36,15 @@ impl Bell {
             Self::Courier(_) => {}
         }
     }
+
+    /// Whether nobody hears it any more.
+    pub fn is_dead(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Descriptor(_) => false,
+            Self::Courier(calls) => calls.is_in_vain(),
+        }
+    }
 }
 
 /// An eventfd; elsewhere than on Linux two connected sockets. Closed when neither the loop nor any worker needs it.

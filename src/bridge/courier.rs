@@ -7,8 +7,9 @@
 //! with it.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use pyo3::prelude::*;
@@ -23,16 +24,26 @@ enum Errand {
 pub struct Calls {
     key: usize,
     errands: Sender<Errand>,
+    dismissed: Arc<AtomicBool>,
 }
 
 impl Calls {
     pub fn send(&self) {
-        // No courier any more: then the interpreter is shutting down.
+        // No courier any more: then the interpreter is shutting down, and `is_in_vain` says so.
         let _ = self.errands.send(Errand::Call(self.key));
+    }
+
+    /// Whether nobody makes calls any more.
+    pub fn is_in_vain(&self) -> bool {
+        // Relaxed: nothing is read on the strength of it, and the thread that sets it is the one that must see it.
+        self.dismissed.load(Ordering::Relaxed)
     }
 }
 
-pub struct Courier(Mutex<Option<Running>>);
+pub struct Courier {
+    running: Mutex<Option<Running>>,
+    dismissed: Arc<AtomicBool>,
+}
 
 struct Running {
     errands: Sender<Errand>,
@@ -41,34 +52,51 @@ struct Running {
 
 impl Courier {
     /// One that is started when it is first needed.
-    pub const fn new() -> Self {
-        Self(Mutex::new(None))
+    pub fn new() -> Self {
+        Self {
+            running: Mutex::default(),
+            dismissed: Arc::default(),
+        }
     }
 
     /// Calls for the loop of this key; `call` is what the courier does for a key, attached.
     pub fn calls(&self, key: usize, call: fn(Python<'_>, usize)) -> io::Result<Calls> {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let errands = if let Some(running) = running.as_ref() {
-            running.errands.clone()
-        } else {
-            let (errands, received) = channel();
-            let thread = Builder::new()
-                .name("gilscope-courier".into())
-                .spawn(move || run(received, call))?;
-            let errands_too = errands.clone();
-            *running = Some(Running { errands, thread });
-            errands_too
+        let mut running = self.running();
+        let errands = match running.as_ref() {
+            Some(running) => running.errands.clone(),
+            None if self.dismissed.load(Ordering::Relaxed) => channel().0, // leads nowhere
+            None => {
+                let (errands, received) = channel();
+                let thread = Builder::new()
+                    .name("gilscope-courier".into())
+                    .spawn(move || run(received, call))?;
+                *running = Some(Running {
+                    errands: errands.clone(),
+                    thread,
+                });
+                errands
+            }
         };
-        Ok(Calls { key, errands })
+        Ok(Calls {
+            key,
+            errands,
+            dismissed: Arc::clone(&self.dismissed),
+        })
     }
 
     /// Waits for the call under way and makes no more. The caller must be detached, since the call needs the GIL.
     pub fn dismiss(&self) {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.dismissed.store(true, Ordering::Relaxed); // see `is_in_vain`
+        let running = self.running().take();
         if let Some(Running { errands, thread }) = running {
             let _ = errands.send(Errand::Quit);
             let _ = thread.join();
         }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        // Nothing that can panic runs under the lock.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,6 +30,7 @@ const DRAIN: &str = "_gilscope_drain";
 const STRIDE: usize = 16;
 
 pub struct Inbox {
+    pid: u32,
     event_loop: Py<PyAny>,
     create_future: Py<PyAny>,
     mailbox: Arc<Mailbox>,
@@ -48,7 +49,7 @@ struct Pending {
 pub struct Promise<'py> {
     pub future: Bound<'py, PyAny>,
     pub slot: usize,
-    pub withdrawn: Arc<AtomicBool>,
+    pub stop: Arc<AtomicBool>,
     pub mailbox: Arc<Mailbox>,
 }
 
@@ -99,6 +100,7 @@ impl Inbox {
 
     fn with_bell(event_loop: &Bound<'_, PyAny>, bell: Bell) -> PyResult<Arc<Self>> {
         Ok(Arc::new(Self {
+            pid: std::process::id(),
             event_loop: event_loop.clone().unbind(),
             create_future: event_loop.getattr("create_future")?.unbind(),
             mailbox: Arc::new(Mailbox::new(bell)),
@@ -110,8 +112,8 @@ impl Inbox {
     /// Has the loop make a future for a result to come.
     pub fn promise<'py>(&self, py: Python<'py>) -> PyResult<Promise<'py>> {
         let future = self.create_future.bind(py).call0()?;
-        let withdrawn = Arc::<AtomicBool>::default();
-        let withdraw = Bound::new(py, Withdraw(Arc::clone(&withdrawn)))?;
+        let stop = Arc::<AtomicBool>::default();
+        let withdraw = Bound::new(py, Withdraw(Arc::clone(&stop)))?;
         future.call_method1(intern!(py, "add_done_callback"), (&withdraw,))?;
         let slot = lock(&self.pending).insert(Pending {
             future: future.clone().unbind(),
@@ -121,7 +123,7 @@ impl Inbox {
         Ok(Promise {
             future,
             slot,
-            withdrawn,
+            stop,
             mailbox,
         })
     }
@@ -134,6 +136,9 @@ impl Inbox {
 
     /// Settles the futures whose results have arrived, as many as fit in a turn.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        if std::process::id() != self.pid {
+            return Ok(()); // a forked child that ends its parent's loop: the bell is still the parent's
+        }
         self.mailbox.empty_into(&mut lock(&self.taken));
         let begun = Instant::now();
         for number in 1.. {

@@ -69,6 +69,11 @@ impl Mailbox {
         taken.append(&mut letters);
     }
 
+    /// Whether the loop will not be told of what arrives.
+    pub fn is_cut_off(&self) -> bool {
+        self.bell.is_dead()
+    }
+
     /// Has the loop look again in its next turn.
     pub fn ring(&self) {
         self.bell.ring();

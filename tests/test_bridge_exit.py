@@ -1,0 +1,176 @@
+"""The ends and the forks of processes that use the bridge: no abort, no traceback, no one left waiting."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import child
+import pytest
+
+PROCESSES = 40
+
+SETTING = """
+    import asyncio, os, sys, threading, time, warnings
+    from gilscope import countdown_bridge
+
+    FOR_EVER = 2**64 - 1
+
+    class LoopWithoutReaders(asyncio.SelectorEventLoop):
+        def add_reader(self, fd, callback, *args):
+            raise NotImplementedError
+
+    def new_loop():
+        if sys.argv[1] == "uvloop":
+            import uvloop
+            return uvloop.new_event_loop()
+        return LoopWithoutReaders() if sys.argv[1] == "without_readers" else asyncio.SelectorEventLoop()
+
+    async def one(n=0):
+        return await asyncio.wait_for(countdown_bridge(n), 60)
+
+    async def many():
+        return await asyncio.gather(*map(countdown_bridge, range(100)))
+
+    def run(main):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(main)
+"""
+
+on_every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "without_readers"])
+
+AN_AWAIT_IS_THE_LAST_THING = """
+    async def main():
+        for _ in range(50):
+            await one()
+        await many()
+    run(main())
+"""
+THE_LOOP_IS_LEFT_OPEN_WITH_WORK_IN_FLIGHT = """
+    async def main():
+        global counting
+        counting = [countdown_bridge(n) for n in [0, FOR_EVER] * 50]
+    loop = new_loop()
+    loop.run_until_complete(main())
+"""
+DAEMON_THREADS_RUN_LOOPS = """
+    def forever():
+        async def main():
+            while True:
+                await many()
+        run(main())
+    for _ in range(3):
+        threading.Thread(target=forever, daemon=True).start()
+    run(many())
+"""
+SYS_EXIT_ENDS_THE_LOOP = """
+    async def main():
+        await one()
+        counting = [countdown_bridge(FOR_EVER) for _ in range(10)]
+        await asyncio.sleep(0.001)
+        sys.exit(0)
+    run(main())
+"""
+
+
+@on_every_loop
+@pytest.mark.parametrize(
+    "script",
+    [
+        AN_AWAIT_IS_THE_LAST_THING,
+        THE_LOOP_IS_LEFT_OPEN_WITH_WORK_IN_FLIGHT,
+        DAEMON_THREADS_RUN_LOOPS,
+        SYS_EXIT_ENDS_THE_LOOP,
+    ],
+    ids=["after_an_await", "loop_left_open", "daemon_threads", "sys_exit"],
+)
+def test_a_process_exits_quietly_whatever_is_in_flight(script: str, loop: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        ends = [pool.submit(child.run, SETTING + script, loop) for _ in range(PROCESSES // 4)]
+    assert [(end.result().returncode, end.result().stdout, end.result().stderr) for end in ends] == [
+        (0, "", "")
+    ] * len(ends)
+
+
+@on_every_loop
+def test_the_child_of_a_fork_has_a_bridge_of_its_own_and_the_parent_keeps_its(loop: str) -> None:
+    script = """
+    warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads, which is what is tried here
+    loop = new_loop()
+
+    async def start(n):
+        return countdown_bridge(n)
+
+    in_flight = loop.run_until_complete(start(300_000_000))
+    for _ in range(5):
+        if (forked := os.fork()) == 0:
+            assert run(many()) == list(range(100))
+            os._exit(7)
+        assert run(many()) == list(range(100))
+        assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 7
+    print(loop.run_until_complete(asyncio.wait_for(in_flight, 60)), loop.run_until_complete(one(5)))
+    loop.close()
+    """
+    assert child.output(SETTING + script, loop) == ["300000000 5"]
+
+
+def test_a_child_that_is_forked_by_a_running_loop_can_exit_and_leaves_the_parent_its_results() -> None:
+    script = """
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+    async def main():
+        in_flight = [countdown_bridge(n) for n in range(100_000, 100_200)]
+        if (forked := os.fork()) == 0:
+            sys.exit(3)  # runs the parent's loop once more, to end it, and all of Python's finalization
+        results = await asyncio.wait_for(asyncio.gather(*in_flight), 60)
+        print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]), results == list(range(100_000, 100_200)))
+
+    run(main())
+    """
+    ended = child.run(SETTING + script, "asyncio")
+    assert (ended.returncode, ended.stdout) == (0, "3 True\n")
+
+
+def test_a_pool_of_forked_processes_can_use_it() -> None:
+    script = """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+    def work(n):
+        return run(one(n))
+
+    print(run(one(1)))
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        print(list(pool.map(work, range(10))))
+    print(run(one(2)))
+    """
+    assert child.output(SETTING + script, "asyncio") == ["1", str(list(range(10))), "2"]
+
+
+@pytest.mark.parametrize(
+    ("loop", "late"),
+    [
+        ("asyncio", "4"),
+        ("uvloop", "4"),
+        ("without_readers", "the bridge starts no more work: the interpreter is shutting down"),
+    ],
+)
+def test_a_late_exit_handler_gets_its_result_or_is_told_why_not(loop: str, late: str) -> None:
+    script = (
+        """
+    import atexit
+    atexit.register(lambda: run(late()))  # runs after what is registered later
+    """
+        + SETTING
+        + """
+    async def late():
+        try:
+            print(await countdown_bridge(4))
+        except RuntimeError as error:
+            print(error)
+
+    print(run(one(3)))
+    """
+    )
+    assert child.output(script, loop) == ["3", late]
