@@ -20,7 +20,7 @@ PATIENCE = 30.0
 class LoopWithoutReaders(asyncio.SelectorEventLoop):
     """Refuses what Windows' Proactor loop refuses."""
 
-    def add_reader(self, fd: object, callback: object, *args: object) -> None:  # type: ignore[override]
+    def add_reader(self, fd: object, callback: object, *args: object) -> None:
         raise NotImplementedError
 
 

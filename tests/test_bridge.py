@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from bridging import FOR_EVER, LOOPS, PATIENCE, rests, settles, threads_at_work
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     Loop = Callable[[], asyncio.AbstractEventLoop]
 
+T = TypeVar("T")
+
 on_every_loop = pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop", "without_readers"])
 
 
-def run(main: Awaitable[object], loop: Loop) -> object:
-    async def awaited() -> object:
+def run(main: Awaitable[T], loop: Loop) -> T:
+    async def awaited() -> T:
         return await main
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -143,7 +145,7 @@ def test_a_result_that_comes_too_late_for_its_future_is_dropped(loop: Loop, capl
         return [*await asyncio.gather(cancelled, settled, return_exceptions=True), await countdown_bridge(1)]
 
     with caplog.at_level(logging.DEBUG, logger="asyncio"):
-        cancelled, *others = run(overtaken(), loop)  # type: ignore[misc]
+        cancelled, *others = run(overtaken(), loop)
     assert isinstance(cancelled, asyncio.CancelledError)
     assert others == [99, 1]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -235,4 +237,4 @@ def test_a_flood_of_results_is_settled_over_many_turns(loop: Loop) -> None:
         return by_turn
 
     by_turn = run(settled_by_turn(), loop)
-    assert max(by_turn) < flood / 4  # type: ignore[call-overload]
+    assert max(by_turn) < flood / 4

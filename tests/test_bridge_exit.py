@@ -86,9 +86,9 @@ SYS_EXIT_ENDS_THE_LOOP = """
 def test_a_process_exits_quietly_whatever_is_in_flight(script: str, loop: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         ends = [pool.submit(child.run, SETTING + script, loop) for _ in range(PROCESSES // 4)]
-    assert [(end.result().returncode, end.result().stdout, end.result().stderr) for end in ends] == [
-        (0, "", "")
-    ] * len(ends)
+    assert [(end.result().returncode, end.result().stdout, end.result().stderr) for end in ends] == [(0, "", "")] * len(
+        ends
+    )
 
 
 @on_every_loop
