@@ -31,6 +31,56 @@ asyncio.run(main())
 sys.exit(7)
 """
 
+_ON_THE_BRIDGE = """
+import asyncio, sys, threading, time
+from gilscope import countdown_bridge
+
+class WithoutReaders(asyncio.SelectorEventLoop):  # as Windows' Proactor loop is
+    def add_reader(self, fd, callback, *args):
+        raise NotImplementedError
+
+def run(main):
+    with asyncio.Runner(loop_factory={loop}) as runner:
+        runner.run(main)
+
+async def many():
+    await asyncio.gather(*map(countdown_bridge, range(100)))
+
+async def for_ever():
+    while True:
+        await many()
+        started.set()
+
+started = threading.Event()
+{main}
+sys.exit(7)
+"""
+_BRIDGED_LOOPS = {
+    "asyncio": "asyncio.SelectorEventLoop",
+    "uvloop": "__import__('uvloop').new_event_loop",
+    "without readers": "WithoutReaders",
+}
+_BRIDGED_ENDS = {
+    "the last act was an await": "run(many())",
+    "in flight, the loop left open": """
+async def start():
+    return [countdown_bridge(n) for n in [0, 2**64 - 1] * 20]
+
+work = {loop}().run_until_complete(start())
+""",
+    "in flight, never awaited": """
+async def start():
+    return [countdown_bridge(2**64 - 1) for _ in range(20)]
+
+run(start())
+""",
+    "awaited in daemon threads": """
+for _ in range(3):
+    threading.Thread(target=lambda: run(for_ever()), daemon=True).start()
+started.wait()
+""",
+}
+
 _IN_A_DAEMON_THREAD = """
 import sys, threading, time
 from gilscope import {kernel} as kernel
@@ -71,6 +121,11 @@ started.wait()
 time.sleep(0.02)
 sys.exit(7)
 """,
+    **{
+        f"bridge, {name}: {end}": _ON_THE_BRIDGE.format(loop=loop, main=main.format(loop=loop))
+        for name, loop in _BRIDGED_LOOPS.items()
+        for end, main in _BRIDGED_ENDS.items()
+    },
     "held: in a daemon thread": _IN_A_DAEMON_THREAD.format(kernel="countdown_held", n=5_000_000),
     "released: in a daemon thread, short": _IN_A_DAEMON_THREAD.format(kernel="countdown_released", n=2_000_000),
     "released: in a daemon thread, for ever": _IN_A_DAEMON_THREAD.format(kernel="countdown_released", n=2**64 - 1),

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from gilscope import _core, countdown_cooperative, countdown_held, countdown_python, countdown_released, countdown_tokio
+from gilscope import (
+    _core,
+    countdown_bridge,
+    countdown_cooperative,
+    countdown_held,
+    countdown_python,
+    countdown_released,
+    countdown_tokio,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +31,13 @@ def cooperatively(n: Any) -> int:
 def on_tokio(n: Any) -> int:
     async def awaited() -> int:
         return await countdown_tokio(n)
+
+    return asyncio.run(awaited())
+
+
+def on_the_bridge(n: Any) -> int:
+    async def awaited() -> int:
+        return await countdown_bridge(n)
 
     return asyncio.run(awaited())
 
@@ -49,7 +64,7 @@ class Raising:
         raise self.error("of its own")
 
 
-kernels = [countdown_held, countdown_released, countdown_python, on_tokio, cooperatively]
+kernels = [countdown_held, countdown_released, countdown_python, on_tokio, on_the_bridge, cooperatively]
 every_kernel = pytest.mark.parametrize("kernel", kernels, ids=lambda kernel: kernel.__name__)
 every_taker_of_a_count = pytest.mark.parametrize(
     "take", [*kernels, _core.add_chain], ids=lambda kernel: kernel.__name__

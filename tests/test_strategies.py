@@ -5,6 +5,7 @@ from typing import Any
 
 import gilscope
 import pytest
+from gilscope._core import bridge_workers
 from gilscope.strategies import STRATEGIES, unavailable
 from gilscope.trial import _clocks, _read
 
@@ -61,12 +62,19 @@ def test_every_worker_of_a_pool_is_up_when_the_clock_starts(strategy: str) -> No
         ("process", "countdown_released"),
         ("interpreter", "countdown_python"),
         ("tokio", "countdown_tokio"),
+        ("bridge", "countdown_bridge"),
     ],
 )
 def test_every_strategy_returns_what_the_work_returns(strategy: str, function: str) -> None:
     if reason := unavailable(strategy):
         pytest.skip(reason)
     assert gathered(strategy, getattr(gilscope, function), 2, 5000) == [5000] * 4
+
+
+def test_the_bridge_has_as_many_threads_as_are_asked_for() -> None:
+    workers = bridge_workers() + 2
+    assert gathered("bridge", gilscope.countdown_bridge, workers, 5) == [5] * (2 * workers)
+    assert bridge_workers() == workers
 
 
 def test_an_exception_in_the_work_comes_out_of_the_call() -> None:

@@ -39,6 +39,7 @@ CASES = (
     Case("process", "released", "countdown_released", "Rust in a process pool"),
     Case("interpreter", "python", "countdown_python", "Python in a pool of interpreters, each with its own GIL"),
     Case("tokio", "released", "countdown_tokio", "Rust on tokio's threads, awaited"),
+    Case("bridge", "released", "countdown_bridge", "Rust on threads that never attach to the interpreter, awaited"),
 )
 
 KERNELS = {"python": "countdown_python", "held": "countdown_held", "released": "countdown_released"}

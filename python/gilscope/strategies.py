@@ -55,6 +55,16 @@ async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[C
 
 
 @asynccontextmanager
+async def bridge(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+    """Await the bridge's future: its threads never attach, and are at least as many as are asked for."""
+    from gilscope._core import bridge_workers
+
+    bridge_workers(at_least=workers)
+    async with awaited(function, workers) as call:
+        yield call
+
+
+@asynccontextmanager
 async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
     """``loop.run_in_executor`` on a ``ThreadPoolExecutor``."""
     from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +103,7 @@ STRATEGIES: dict[str, Strategy] = {
     "process": process,
     "interpreter": interpreter,
     "tokio": awaited,
+    "bridge": bridge,
 }
 
 
