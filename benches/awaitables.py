@@ -88,8 +88,9 @@ def ways() -> dict[str, Way]:
     }
 
 
-def switches() -> tuple[int, int]:
-    return getrusage(RUSAGE_SELF).ru_nvcsw, getrusage(RUSAGE_THREAD).ru_nvcsw
+def spent() -> tuple[float, ...]:
+    """Return the voluntary context switches of the process and of the loop's thread, and the process's processor time."""
+    return getrusage(RUSAGE_SELF).ru_nvcsw, getrusage(RUSAGE_THREAD).ru_nvcsw, time.process_time() * 1e6
 
 
 async def one_by_one(way: Way, awaits: int) -> list[float]:
@@ -110,27 +111,27 @@ async def at_once(way: Way, number: int) -> list[float]:
 async def measure(rounds: int, awaits: int) -> list[dict[str, Any]]:
     """Measure every way ``rounds`` times, one after the other; ``awaits`` of them one by one, and then so many at once."""
     times: dict[tuple[str, int], list[float]] = {}
-    switched: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    spending: dict[tuple[str, int], list[list[float]]] = {}
     candidates = ways()
     for way in candidates.values():
         await at_once(way, 100)  # starts the threads
     for _ in range(rounds):
         for number in (0, *AT_ONCE):
             for name, way in candidates.items():
-                before = switches()
+                before = spent()
                 taken = await (at_once(way, number) if number else one_by_one(way, awaits))
-                after = switches()
+                after = spent()
                 count = number or awaits
                 times.setdefault((name, number), []).extend(taken)
                 per_await = [(late - early) / count for early, late in zip(before, after, strict=True)]
-                switched.setdefault((name, number), []).append((per_await[0], per_await[1]))
+                spending.setdefault((name, number), []).append(per_await)
     return [
         {
             "way": way,
             "at_once": number,
             "mean": sum(taken) / len(taken),
             "quantiles": [q * 1e6 for q in quantiles(taken, n=100)] if len(taken) > 1 else [taken[0] * 1e6] * 99,
-            "switches": [median(column) for column in zip(*switched[way, number], strict=True)],
+            "spent": [median(column) for column in zip(*spending[way, number], strict=True)],
         }
         for (way, number), taken in times.items()
     ]
@@ -209,7 +210,7 @@ def in_a_process(**request: object) -> Any:
 def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
     print(f"\n### {loop}, {BESIDE[condition]}\n")
     heads = [f"{number:,} at once".replace(",", " ") for number in AT_ONCE]
-    print("| way | one by one p50 / p99 | mean | " + " | ".join(heads) + " | switches: process, loop | at 1000 |")
+    print("| way | one by one p50 / p99 | mean | " + " | ".join(heads) + " | switches: process, loop | at 1 000 |")
     print("|---|---|---|" + "---|" * len(AT_ONCE) + "---|---|")
     found = {(record["way"], record["at_once"]): record for record in records}
     for way in dict.fromkeys(record["way"] for record in records):
@@ -218,8 +219,8 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
             f"{single['quantiles'][49]:.1f} / {single['quantiles'][98]:.0f}",
             f"{single['mean'] * 1e6:.1f}",
             *(f"{found[way, number]['quantiles'][49]:.2f}" for number in AT_ONCE),
-            "{:.2f}, {:.2f}".format(*single["switches"]),
-            f"{found[way, 1000]['switches'][0]:.3f}",
+            "{:.2f}, {:.2f}".format(*single["spent"]),
+            f"{found[way, 1000]['spent'][0]:.3f}",
         ]
         print(f"| {way} | " + " | ".join(cells) + " |")
 
@@ -229,13 +230,17 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
     def net(way: str, number: int) -> float:
         return at(way, number) - at("already done", number)
 
+    def processor(number: int) -> float:
+        return float(found["bridge", number]["spent"][2] - found["already done", number]["spent"][2])
+
     bridge, tokio = found["bridge", 0], found["countdown_tokio", 0]
     print(
         f"\nbridge / run_in_executor: one by one {at('bridge', 0) / at('run_in_executor', 0):.2f}, "
         f"1000 at once {net('bridge', 1000) / net('run_in_executor', 1000):.3f} (less what is done already costs); "
         f"bridge / countdown_tokio, one by one: mean {bridge['mean'] / tokio['mean']:.2f}, "
         f"p99 {at('bridge', 0, 98) / at('countdown_tokio', 0, 98):.2f}; "
-        f"bridge, 10 000 at once / 100: {net('bridge', 10_000) / net('bridge', 100):.2f}",
+        f"bridge, 10 000 at once / 100: time {net('bridge', 10_000) / net('bridge', 100):.2f}, "
+        f"processor time {processor(10_000) / processor(100):.2f}",
         flush=True,
     )
 
@@ -243,6 +248,7 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, help="for each condition; 30 by default, 5 where Python threads spin")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], action="append")
     parser.add_argument("--beside", choices=list(BESIDE), action="append")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -254,7 +260,7 @@ def main() -> None:
     for loop in options.loop or ["asyncio", "uvloop"]:
         for condition in options.beside or BESIDE:
             rounds, awaits = (5, 200) if condition in SPINNERS else (30, 200)
-            rounds = 2 if options.quick else rounds
+            rounds = options.rounds or (2 if options.quick else rounds)
             awaits = awaits // 10 if options.quick else awaits
             request = {"what": "ways", "loop": loop, "beside": condition, "rounds": rounds, "awaits": awaits}
             report(loop, condition, in_a_process(**request))

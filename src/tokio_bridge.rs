@@ -12,7 +12,7 @@
 use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -23,6 +23,7 @@ use pyo3_async_runtimes::{TaskLocals, generic};
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
 use crate::main_interpreter;
+use crate::per_process::PerProcess;
 
 /// Count `n` down to 0 on tokio; await the returned future for the number of decrements.
 #[pyfunction]
@@ -60,7 +61,7 @@ pub fn drain_at_exit(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn drain(py: Python<'_>) {
-    if let Some(host) = Host::current() {
+    if let Some(host) = HOST.get() {
         py.detach(|| host.close());
     }
 }
@@ -103,55 +104,27 @@ impl Mailbox {
 
 /// A tokio runtime and what must be known of it to leave it behind.
 struct Host {
-    pid: u32,
     runtime: tokio::runtime::Runtime,
     closing: AtomicBool,
     deliveries: Mutex<usize>,
     delivered: Condvar,
 }
 
-/// The newest process's host. It is never freed: threads of tokio use it until the process is gone, and in a forked child
-/// the parent's cannot be dropped, since its threads cannot be joined.
-static HOST: AtomicPtr<Host> = AtomicPtr::new(std::ptr::null_mut());
+static HOST: PerProcess<Host> = PerProcess::new();
 
 impl Host {
-    /// The host of this process, if it has one.
-    fn current() -> Option<&'static Self> {
-        // Acquire: pairs with the release in `of_this_process`, so that the host's fields are seen as they were built.
-        // SAFETY: the pointer is null or came from `Box::into_raw` and is never freed.
-        let host = unsafe { HOST.load(Ordering::Acquire).as_ref() };
-        host.filter(|host| host.pid == std::process::id())
-    }
-
     fn of_this_process() -> PyResult<&'static Self> {
-        if let Some(host) = Self::current() {
-            return Ok(host);
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("gilscope-tokio")
-            .build()?;
-        let built = Box::into_raw(Box::new(Self {
-            pid: std::process::id(),
-            runtime,
-            closing: AtomicBool::new(false),
-            deliveries: Mutex::new(0),
-            delivered: Condvar::new(),
-        }));
-        let seen = HOST.load(Ordering::Acquire);
-        // SAFETY: as in `current`.
-        let ours = unsafe { seen.as_ref() }.is_some_and(|host| host.pid == std::process::id());
-        if ours
-            || HOST
-                .compare_exchange(seen, built, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
-        {
-            // Another thread was faster (on a build without a GIL).
-            // SAFETY: `built` came from `Box::into_raw` above and nobody else has seen it.
-            unsafe { Box::from_raw(built) }
-                .runtime
-                .shutdown_background();
-        }
-        Ok(Self::current().expect("one was just stored"))
+        HOST.get_or_try_init(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .thread_name("gilscope-tokio")
+                .build()?;
+            Ok(Self {
+                runtime,
+                closing: AtomicBool::new(false),
+                deliveries: Mutex::new(0),
+                delivered: Condvar::new(),
+            })
+        })
     }
 
     fn begin_delivery(&'static self) -> Delivery {
@@ -218,7 +191,8 @@ fn joined(handle: tokio::task::JoinHandle<()>) -> JoinHandle {
 }
 
 fn host() -> &'static Host {
-    Host::current().expect("a future of ours is polled by the host that spawned it")
+    HOST.get()
+        .expect("a future of ours is polled by the host that spawned it")
 }
 
 impl generic::Runtime for Tokio {
