@@ -1,6 +1,6 @@
 """What it costs to await native work, by who carries the result to the loop: each way with empty work, side by side.
 
-    python benches/awaitables.py            about ten minutes; prints the tables of docs/bridge.md
+    python benches/awaitables.py            a quarter of an hour on a busy machine; prints the tables of docs/bridge.md
     python benches/awaitables.py --quick    a tenth of the rounds, to see that it works
 
 Each condition (event loop, what runs beside) has a process of its own, in which the ways take turns, round by round.
@@ -89,8 +89,8 @@ def ways() -> dict[str, Way]:
 
 
 def spent() -> tuple[float, ...]:
-    """Return the voluntary context switches of the process and of the loop's thread, and the process's processor time."""
-    return getrusage(RUSAGE_SELF).ru_nvcsw, getrusage(RUSAGE_THREAD).ru_nvcsw, time.process_time() * 1e6
+    """Return the voluntary context switches of the process and of the loop's thread, and that thread's processor time."""
+    return getrusage(RUSAGE_SELF).ru_nvcsw, getrusage(RUSAGE_THREAD).ru_nvcsw, time.thread_time() * 1e6
 
 
 async def one_by_one(way: Way, awaits: int) -> list[float]:
@@ -130,7 +130,7 @@ async def measure(rounds: int, awaits: int) -> list[dict[str, Any]]:
             "way": way,
             "at_once": number,
             "mean": sum(taken) / len(taken),
-            "quantiles": [q * 1e6 for q in quantiles(taken, n=100)] if len(taken) > 1 else [taken[0] * 1e6] * 99,
+            "quantiles": [q * 1e6 for q in quantiles(taken, n=100, method="inclusive")],
             "spent": [median(column) for column in zip(*spending[way, number], strict=True)],
         }
         for (way, number), taken in times.items()
@@ -218,7 +218,7 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
         cells = [
             f"{single['quantiles'][49]:.1f} / {single['quantiles'][98]:.0f}",
             f"{single['mean'] * 1e6:.1f}",
-            *(f"{found[way, number]['quantiles'][49]:.2f}" for number in AT_ONCE),
+            *("{:.1f} ({:.1f})".format(*(found[way, number]["quantiles"][q] for q in (49, 9))) for number in AT_ONCE),
             "{:.2f}, {:.2f}".format(*single["spent"]),
             f"{found[way, 1000]['spent'][0]:.3f}",
         ]
@@ -227,8 +227,8 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
     def at(way: str, number: int, quantile: int = 49) -> float:
         return float(found[way, number]["quantiles"][quantile])
 
-    def net(way: str, number: int) -> float:
-        return at(way, number) - at("already done", number)
+    def net(way: str, number: int, quantile: int = 49) -> float:
+        return at(way, number, quantile) - at("already done", number, quantile)
 
     def processor(number: int) -> float:
         return float(found["bridge", number]["spent"][2] - found["already done", number]["spent"][2])
@@ -236,11 +236,13 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
     bridge, tokio = found["bridge", 0], found["countdown_tokio", 0]
     print(
         f"\nbridge / run_in_executor: one by one {at('bridge', 0) / at('run_in_executor', 0):.2f}, "
-        f"1000 at once {net('bridge', 1000) / net('run_in_executor', 1000):.3f} (less what is done already costs); "
+        f"1000 at once {net('bridge', 1000) / net('run_in_executor', 1000):.3f}, p10 "
+        f"{net('bridge', 1000, 9) / net('run_in_executor', 1000, 9):.3f} (less what is done already costs); "
         f"bridge / countdown_tokio, one by one: mean {bridge['mean'] / tokio['mean']:.2f}, "
         f"p99 {at('bridge', 0, 98) / at('countdown_tokio', 0, 98):.2f}; "
         f"bridge, 10 000 at once / 100: time {net('bridge', 10_000) / net('bridge', 100):.2f}, "
-        f"processor time {processor(10_000) / processor(100):.2f}",
+        f"p10 {net('bridge', 10_000, 9) / net('bridge', 100, 9):.2f}, "
+        f"processor time of the loop's thread {processor(10_000) / processor(100):.2f}",
         flush=True,
     )
 
@@ -248,7 +250,7 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, help="for each condition; 30 by default, 5 where Python threads spin")
+    parser.add_argument("--rounds", type=int, help="for each condition; 20 by default, 5 where Python threads spin")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], action="append")
     parser.add_argument("--beside", choices=list(BESIDE), action="append")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -256,10 +258,10 @@ def main() -> None:
     if options.child:
         json.dump(child(json.loads(options.child)), sys.stdout)
         return
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores. Microseconds an await, medians.")
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores. Microseconds an await: medians (first deciles).")
     for loop in options.loop or ["asyncio", "uvloop"]:
         for condition in options.beside or BESIDE:
-            rounds, awaits = (5, 200) if condition in SPINNERS else (30, 200)
+            rounds, awaits = (5, 200) if condition in SPINNERS else (20, 200)
             rounds = options.rounds or (2 if options.quick else rounds)
             awaits = awaits // 10 if options.quick else awaits
             request = {"what": "ways", "loop": loop, "beside": condition, "rounds": rounds, "awaits": awaits}

@@ -131,7 +131,7 @@ impl Host {
         HOST.get_or_try_init(|| {
             Ok(Self {
                 pool: Pool::new(),
-                courier: Courier::new(),
+                courier: Courier::default(),
                 inboxes: Mutex::default(),
             })
         })

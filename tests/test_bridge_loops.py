@@ -7,11 +7,12 @@ import gc
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bridging import FOR_EVER, LOOPS, PATIENCE, descriptors, rests, settles, threads_at_work
 from gilscope import countdown_bridge
+from gilscope._core import bridge_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,49 @@ def test_work_for_a_loop_in_another_thread_is_started_there(loop: Loop) -> None:
         event_loop.call_soon_threadsafe(event_loop.stop)
         thread.join()
         event_loop.close()
+
+
+class Choosy(asyncio.SelectorEventLoop):
+    """Refuses readers when told to. All are of one size, so one has the address of the one before."""
+
+    refuses = False
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+        if Choosy.refuses:
+            raise NotImplementedError
+        super().add_reader(fd, callback, *args)
+
+
+def test_a_result_for_a_loop_that_is_gone_disturbs_no_loop_that_has_its_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def started_on_every_worker() -> list[asyncio.Future[int]]:
+        return [countdown_bridge(FOR_EVER) for _ in range(bridge_workers())]
+
+    def at_its_address() -> bool:
+        busy = LOOPS[0]()
+        busy.run_until_complete(started_on_every_worker())
+        with monkeypatch.context() as without_readers:
+            without_readers.setattr(Choosy, "refuses", True)
+            gone = Choosy()
+            gone.run_until_complete(started(0))  # waits behind those
+        address = id(gone)
+        gone.close()
+        del gone
+        gc.collect()
+        others = [Choosy()]
+        while id(others[-1]) != address and len(others) < 20:
+            others.append(Choosy())
+        other = others[-1]
+        counting = other.run_until_complete(started(7))
+        busy.close()  # now the workers are free
+        assert other.run_until_complete(asyncio.wait_for(counting, PATIENCE)) == 7
+        assert run(LOOPS[2]) == list(range(100))  # whoever wakes such loops has done with the one that is gone
+        for event_loop in others:
+            event_loop.close()
+        return id(other) == address
+
+    assert any([at_its_address() for _ in range(20)])
 
 
 def test_whoever_takes_the_reader_away_gets_another_with_the_next_await() -> None:

@@ -9,103 +9,97 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 
 use pyo3::prelude::*;
 
+use super::inbox::Inbox;
+
 enum Errand {
-    /// Call the loop of this key.
-    Call(usize),
+    /// Call the loop of this inbox, if it is still there. Held weakly: this is no reference to a Python object.
+    Call(Weak<Inbox>),
     Quit,
 }
 
 /// What a mailbox needs to have its loop called.
 pub struct Calls {
-    key: usize,
-    errands: Sender<Errand>,
-    dismissed: Arc<AtomicBool>,
+    inbox: Weak<Inbox>,
+    errands: Errands,
 }
 
 impl Calls {
+    pub fn new(inbox: Weak<Inbox>, errands: Errands) -> Self {
+        Self { inbox, errands }
+    }
+
     pub fn send(&self) {
         // No courier any more: then the interpreter is shutting down, and `is_in_vain` says so.
-        let _ = self.errands.send(Errand::Call(self.key));
+        let _ = self.errands.to.send(Errand::Call(Weak::clone(&self.inbox)));
     }
 
     /// Whether nobody makes calls any more.
     pub fn is_in_vain(&self) -> bool {
         // Relaxed: nothing is read on the strength of it, and the thread that sets it is the one that must see it.
-        self.dismissed.load(Ordering::Relaxed)
+        self.errands.dismissed.load(Ordering::Relaxed)
     }
 }
 
-pub struct Courier {
-    running: Mutex<Option<Running>>,
+/// The way to the courier.
+#[derive(Clone)]
+pub struct Errands {
+    to: Sender<Errand>,
     dismissed: Arc<AtomicBool>,
 }
 
-struct Running {
-    errands: Sender<Errand>,
-    thread: JoinHandle<()>,
+/// The thread, which is started when it is first needed.
+#[derive(Default)]
+pub struct Courier {
+    running: Mutex<Option<(Sender<Errand>, JoinHandle<()>)>>,
+    dismissed: Arc<AtomicBool>,
 }
 
 impl Courier {
-    /// One that is started when it is first needed.
-    pub fn new() -> Self {
-        Self {
-            running: Mutex::default(),
-            dismissed: Arc::default(),
-        }
-    }
-
-    /// Calls for the loop of this key; `call` is what the courier does for a key, attached.
-    pub fn calls(&self, key: usize, call: fn(Python<'_>, usize)) -> io::Result<Calls> {
-        let mut running = self.running();
-        let errands = match running.as_ref() {
-            Some(running) => running.errands.clone(),
+    /// The way to the courier, who is there from now on.
+    pub fn errands(&self) -> io::Result<Errands> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let to = match running.as_ref() {
+            Some((to, _)) => to.clone(),
             None if self.dismissed.load(Ordering::Relaxed) => channel().0, // leads nowhere
             None => {
-                let (errands, received) = channel();
+                let (to, received) = channel();
                 let thread = Builder::new()
                     .name("gilscope-courier".into())
-                    .spawn(move || run(received, call))?;
-                *running = Some(Running {
-                    errands: errands.clone(),
-                    thread,
-                });
-                errands
+                    .spawn(move || run(received))?;
+                *running = Some((to.clone(), thread));
+                to
             }
         };
-        Ok(Calls {
-            key,
-            errands,
-            dismissed: Arc::clone(&self.dismissed),
-        })
+        let dismissed = Arc::clone(&self.dismissed);
+        Ok(Errands { to, dismissed })
     }
 
     /// Waits for the call under way and makes no more. The caller must be detached, since the call needs the GIL.
     pub fn dismiss(&self) {
         self.dismissed.store(true, Ordering::Relaxed); // see `is_in_vain`
-        let running = self.running().take();
-        if let Some(Running { errands, thread }) = running {
-            let _ = errands.send(Errand::Quit);
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((to, thread)) = running {
+            let _ = to.send(Errand::Quit);
             let _ = thread.join();
         }
     }
-
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        // Nothing that can panic runs under the lock.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn run(received: Receiver<Errand>, call: fn(Python<'_>, usize)) {
+fn run(received: Receiver<Errand>) {
     // The outer attachment keeps the thread state; what is inside is detached but for the calls.
     Python::try_attach(|py| {
         py.detach(move || {
-            while let Ok(Errand::Call(key)) = received.recv() {
-                Python::try_attach(|py| call(py, key));
+            while let Ok(Errand::Call(inbox)) = received.recv() {
+                Python::try_attach(|py| inbox.upgrade().map(|inbox| inbox.call_loop(py)));
             }
         });
     });

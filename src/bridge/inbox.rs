@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
@@ -17,9 +17,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
 use slab::Slab;
 
+use super::Host;
 use super::bell::{Bell, Descriptor};
+use super::courier::Calls;
 use super::mailbox::{Letter, Mailbox, Outcome};
-use super::{HOST, Host};
 
 /// How long one turn of the loop goes on settling futures. Each one settled makes work for the turn after it, about as
 /// much again: a loop that is flooded with results still turns every millisecond or so.
@@ -78,7 +79,7 @@ impl Inbox {
         {
             let descriptor = Descriptor::new()?;
             let number = descriptor.number();
-            let inbox = Self::with_bell(event_loop, Bell::Descriptor(descriptor))?;
+            let inbox = Self::with_bell(event_loop, |_| Bell::Descriptor(descriptor))?;
             let drain = Drain::method_of(event_loop.py(), &inbox)?;
             let add_reader = intern!(event_loop.py(), "add_reader");
             match event_loop.call_method1(add_reader, (number, drain)) {
@@ -90,20 +91,26 @@ impl Inbox {
                 Err(error) => return Err(error),
             }
         }
-        let calls = host.courier.calls(key, call_loop)?;
-        let inbox = Self::with_bell(event_loop, Bell::Courier(calls))?;
+        let errands = host.courier.errands()?;
+        let inbox = Self::with_bell(event_loop, |inbox| {
+            Bell::Courier(Calls::new(Weak::clone(inbox), errands))
+        })?;
         let drain = Drain::method_of(event_loop.py(), &inbox)?;
         event_loop.setattr(intern!(event_loop.py(), DRAIN), drain)?;
         host.remember(key, &inbox);
         Ok(inbox)
     }
 
-    fn with_bell(event_loop: &Bound<'_, PyAny>, bell: Bell) -> PyResult<Arc<Self>> {
-        Ok(Arc::new(Self {
+    fn with_bell(
+        event_loop: &Bound<'_, PyAny>,
+        bell: impl FnOnce(&Weak<Self>) -> Bell,
+    ) -> PyResult<Arc<Self>> {
+        let create_future = event_loop.getattr("create_future")?.unbind();
+        Ok(Arc::new_cyclic(|inbox| Self {
             pid: std::process::id(),
             event_loop: event_loop.clone().unbind(),
-            create_future: event_loop.getattr("create_future")?.unbind(),
-            mailbox: Arc::new(Mailbox::new(bell)),
+            create_future,
+            mailbox: Arc::new(Mailbox::new(bell(inbox))),
             pending: Mutex::default(),
             taken: Mutex::default(),
         }))
@@ -156,6 +163,26 @@ impl Inbox {
         Ok(())
     }
 
+    /// Has the loop take what has arrived, from another thread: what the courier does.
+    pub fn call_loop(&self, py: Python<'_>) {
+        let event_loop = self.event_loop.bind(py);
+        let called = event_loop.getattr(intern!(py, DRAIN)).and_then(|drain| {
+            event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (drain,))
+        });
+        let closed = || {
+            event_loop
+                .call_method0(intern!(py, "is_closed"))?
+                .is_truthy()
+        };
+        match called {
+            // A loop that was closed has nobody waiting for the result.
+            Err(error) if !closed().unwrap_or(false) => {
+                error.write_unraisable(py, Some(event_loop));
+            }
+            _ => {}
+        }
+    }
+
     fn settle(&self, py: Python<'_>, letter: Letter) -> PyResult<()> {
         let Pending { future, withdraw } = lock(&self.pending).remove(letter.slot);
         let future = future.bind(py);
@@ -175,27 +202,6 @@ impl Inbox {
             }
         }
         Ok(())
-    }
-}
-
-/// What the courier does: has the loop of this key take what has arrived.
-fn call_loop(py: Python<'_>, key: usize) {
-    let Some(inbox) = HOST.get().and_then(|host| host.inbox(key)) else {
-        return; // the loop is gone
-    };
-    let event_loop = inbox.event_loop.bind(py);
-    let called = event_loop
-        .getattr(intern!(py, DRAIN))
-        .and_then(|drain| event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (drain,)));
-    let closed = || {
-        event_loop
-            .call_method0(intern!(py, "is_closed"))?
-            .is_truthy()
-    };
-    match called {
-        // A loop that was closed has nobody waiting for the result.
-        Err(error) if !closed().unwrap_or(false) => error.write_unraisable(py, Some(event_loop)),
-        _ => {}
     }
 }
 
