@@ -144,7 +144,7 @@ class Choosy(asyncio.SelectorEventLoop):
 
     refuses = False
 
-    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:  # type: ignore[override]
         if Choosy.refuses:
             raise NotImplementedError
         super().add_reader(fd, callback, *args)
@@ -179,7 +179,7 @@ def test_a_result_for_a_loop_that_is_gone_disturbs_no_loop_that_has_its_address(
             event_loop.close()
         return id(other) == address
 
-    assert any([at_its_address() for _ in range(20)])
+    assert any(at_its_address() for _ in range(20))
 
 
 def test_whoever_takes_the_reader_away_gets_another_with_the_next_await() -> None:
