@@ -1,9 +1,16 @@
 //! gilscope's native half. This file is its table of contents; the contract with Python is `python/gilscope/_core.pyi`.
 
 mod arguments;
+mod clock;
 mod countdown;
 mod histogram;
+mod knocker;
 mod main_interpreter;
+mod pace;
+mod quiet_thread;
+mod run_queue;
+mod switch_interval;
+mod tally;
 mod tokio_bridge;
 
 use pyo3::prelude::*;
@@ -11,18 +18,27 @@ use pyo3::prelude::*;
 /// What Python cannot do itself.
 #[pymodule(gil_used = false)]
 mod _core {
-    use super::{Bound, PyModule, PyResult, main_interpreter, tokio_bridge};
+    use super::{Bound, PyModule, PyResult, knocker, main_interpreter, tokio_bridge};
 
     #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]
+    use crate::knocker::Knocker;
+    #[pymodule_export]
+    use crate::knocker::{monotonic, run_queue_delay};
+    #[pymodule_export]
+    use crate::switch_interval::LoweredSwitchInterval;
+    #[pymodule_export]
+    use crate::tally::{Knock, KnockTally};
+    #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
+        knocker::stop_at_exit(module.py())?;
         tokio_bridge::drain_at_exit(module.py())
     }
 }
