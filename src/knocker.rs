@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::clock::now_ns;
 use crate::histogram::{nanoseconds, seconds};
@@ -89,6 +90,18 @@ impl Knocker {
     /// Stop, and return once the thread is gone.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.end());
+    }
+
+    /// `start`, in one step: no signal handler's exception can come between it and `__exit__`.
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().start(slf.py())?;
+        Ok(slf)
+    }
+
+    /// `stop`.
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, exception: &Bound<'_, PyTuple>) {
+        self.stop(exception.py());
     }
 
     /// What has been counted up to now.

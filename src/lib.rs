@@ -2,6 +2,7 @@
 
 mod arguments;
 mod clock;
+mod collections;
 mod countdown;
 mod histogram;
 mod knocker;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyResult, knocker, main_interpreter, tokio_bridge};
 
+    #[pymodule_export]
+    use crate::collections::Collections;
     #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from gilscope._core import countdown_held as countdown_held
     from gilscope._core import countdown_released as countdown_released
     from gilscope._core import countdown_tokio as countdown_tokio
+    from gilscope.check import check as check
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
+    from gilscope.verdict import Verdict as Verdict
 
 _HOME = {
+    "Verdict": "gilscope.verdict",
+    "check": "gilscope.check",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

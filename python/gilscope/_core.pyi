@@ -11,6 +11,7 @@ from asyncio import Future
 from typing import SupportsIndex, final
 
 __all__ = [
+    "Collections",
     "Histogram",
     "Knock",
     "KnockTally",
@@ -80,6 +81,20 @@ class Histogram:
         """Return how many durations are counted."""
 
 @final
+class Collections:
+    """A callback for ``gc.callbacks`` that notes when the collector ran, and runs no Python.
+
+    One in Python would be a place where the GIL is given up, and make a hog that allocates yield.
+    """
+
+    def __new__(cls, *, shortest: float) -> Collections:
+        """Make one that notes the collections that take ``shortest`` or longer."""
+
+    def __call__(self, phase: str, _info: object) -> None: ...
+    def pauses(self) -> list[tuple[float, float]]:
+        """Return those that were noted, as ``(begin, end)`` on the clock of ``monotonic``."""
+
+@final
 class Knocker:
     """A native thread that asks for the GIL at random moments (exponential gaps) and counts how long it waits for it.
 
@@ -103,6 +118,12 @@ class Knocker:
 
     def stop(self) -> None:
         """Stop, and return once the thread is gone; the GIL is released meanwhile. Stopping twice is harmless."""
+
+    def __enter__(self) -> Knocker:
+        """``start``, in one step."""
+
+    def __exit__(self, *exception: object) -> None:
+        """``stop``."""
 
     def tally(self) -> KnockTally:
         """Return what was counted since the start, the wait in progress included."""
