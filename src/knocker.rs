@@ -6,8 +6,9 @@
 //! kept on request. It assumes of the interpreter only the public C API.
 //!
 //! At interpreter exit, `atexit` stops the knockers that are left. One that comes too late even for that (started by a
-//! later `atexit` function) is refused by `try_attach`, or parked by PyO3 where `CPython` would end its thread.
+//! later `atexit` function) is refused by `try_attach`, or parked by `PyO3` where `CPython` would end its thread.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub struct Shared {
     tally: Mutex<Tally>,
     stopping: Mutex<bool>,
     stop: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    started: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// For `atexit`: the knockers that may be alive.
@@ -59,7 +61,8 @@ impl Knocker {
             tally: Mutex::new(Tally::new(keep)),
             stopping: Mutex::new(false),
             stop: Condvar::new(),
-            thread: Mutex::new(None),
+            started: AtomicBool::new(false),
+            threads: Mutex::default(),
         })))
     }
 
@@ -68,8 +71,8 @@ impl Knocker {
         let shared = &self.0;
         shared.belongs_here()?;
         py.detach(|| {
-            let mut thread = lock(&shared.thread);
-            if thread.is_some() || *lock(&shared.stopping) {
+            // Relaxed: the flag stands for itself alone.
+            if shared.started.swap(true, Ordering::Relaxed) || *lock(&shared.stopping) {
                 return Err("a knocker starts once");
             }
             lock(&STARTED).retain(|other| other.strong_count() > 0);
@@ -79,7 +82,7 @@ impl Knocker {
             let spawned = std::thread::Builder::new()
                 .name("gilscope-knock".into())
                 .spawn(move || its.run(&attached));
-            *thread = Some(spawned.map_err(|_| "the system gave no thread")?);
+            lock(&shared.threads).push(spawned.map_err(|_| "the system gave no thread")?);
             first_attach
                 .recv()
                 .map_err(|_| "the interpreter is shutting down")
@@ -93,7 +96,7 @@ impl Knocker {
     }
 
     /// `start`, in one step: no signal handler's exception can come between it and `__exit__`.
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         slf.get().start(slf.py())?;
         Ok(slf)
     }
@@ -102,6 +105,18 @@ impl Knocker {
     #[pyo3(signature = (*exception))]
     fn __exit__(&self, exception: &Bound<'_, PyTuple>) {
         self.stop(exception.py());
+    }
+
+    /// Have another thread, which never attaches, write what the wait in progress has come to.
+    fn tell(&self, fd: i32, period: f64) -> PyResult<()> {
+        self.0.belongs_here()?;
+        let period_ns = nanoseconds(period)?;
+        let shared = Arc::clone(&self.0);
+        let spawned = std::thread::Builder::new()
+            .name("gilscope-tell".into())
+            .spawn(move || shared.tell_until_stopped(fd, period_ns))?;
+        lock(&self.0.threads).push(spawned);
+        Ok(())
     }
 
     /// What has been counted up to now.
@@ -165,9 +180,8 @@ impl Shared {
             return;
         }
         self.ask_to_stop();
-        // The lock is kept while it ends, so that of two who stop it neither returns before it is gone.
-        let mut thread = lock(&self.thread);
-        if let Some(thread) = thread.take() {
+        // The lock is kept while they end, so that of two who stop them neither returns before they are gone.
+        for thread in lock(&self.threads).drain(..) {
             let _ = thread.join(); // a panic of it has been printed
         }
     }
@@ -228,6 +242,17 @@ impl Shared {
             };
             lock(&self.tally).count(start_ns, end_ns, knock);
             last = after;
+        }
+    }
+}
+
+impl Shared {
+    fn tell_until_stopped(&self, fd: i32, period_ns: u64) {
+        quiet_thread::settle();
+        while self.sleep(period_ns) {
+            let waiting = lock(&self.tally).waiting_since_ns;
+            let waited_ns = waiting.map_or(0, |since| now_ns().saturating_sub(since));
+            quiet_thread::overwrite(fd, &format!("{:020.9}\n", seconds(waited_ns)));
         }
     }
 }

@@ -125,6 +125,12 @@ class Knocker:
     def __exit__(self, *exception: object) -> None:
         """``stop``."""
 
+    def tell(self, fd: int, period: float) -> None:
+        """Have a thread that never attaches write to ``fd``, every ``period``, what the wait in progress has come to.
+
+        At the beginning of the file stands one line, a float of seconds; 0 while no knock waits. ``stop`` ends it.
+        """
+
     def tally(self) -> KnockTally:
         """Return what was counted since the start, the wait in progress included."""
 
