@@ -42,6 +42,10 @@ mod linux {
     }
 
     const SCHED_OTHER: u32 = 0;
+    const SCHED_FIFO: u32 = 1;
+    /// What the thread starts does not inherit its priority (it starts nothing).
+    const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
+    const SIZE: u32 = 48;
 
     /// `struct sched_attr` of linux/sched/types.h, as far as it was from the beginning.
     #[repr(C)]
@@ -57,35 +61,42 @@ mod linux {
     }
 
     /// A thread that uses a hundredth of a processor, and whose every delay must be taken off what it measures, asks to
-    /// go first: with the highest of the ordinary priorities where the process may have it (`CAP_SYS_NICE`), and with
-    /// slices of 0.1 ms, the least there is, which Linux 6.12 and later understand as the wish to wait less when it
-    /// wakes. It gets no more of the processor in all than it uses.
+    /// go first: before all ordinary threads, where the process may have that (`CAP_SYS_NICE`, or `RLIMIT_RTPRIO`), and if
+    /// not by slices of 0.1 ms, the least there is, which Linux 6.12 and later understand as the wish to wait less when
+    /// it wakes. It gets no more of the processor in all than it uses, and what it waits for it waits for asleep.
     pub fn ask_to_go_first() {
         // SAFETY: reads a number of the calling thread's.
-        let usual = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-        let _ = ask(-20) || ask(usual);
-    }
-
-    fn ask(nice: i32) -> bool {
-        let attr = SchedAttr {
-            size: 48,
-            policy: SCHED_OTHER,
-            flags: 0,
-            nice,
-            priority: 0,
-            runtime: 100_000,
+        let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let real_time = SchedAttr {
+            size: SIZE,
+            policy: SCHED_FIFO,
+            flags: SCHED_FLAG_RESET_ON_FORK,
+            nice: 0,
+            priority: 1,
+            runtime: 0,
             deadline: 0,
             period: 0,
         };
+        let short_slices = SchedAttr {
+            policy: SCHED_OTHER,
+            nice,
+            priority: 0,
+            runtime: 100_000,
+            ..real_time
+        };
+        let _ = ask(&real_time) || ask(&short_slices);
+    }
+
+    fn ask(attr: &SchedAttr) -> bool {
         let calling_thread: libc::pid_t = 0;
         let flags: libc::c_uint = 0;
-        // SAFETY: the kernel reads `size` bytes of a structure laid out as it defines it. A thread that inherited a
-        // real-time policy from its starter becomes an ordinary one, as it should.
+        // SAFETY: the kernel reads `size` bytes of a structure laid out as it defines it. Only the calling thread is
+        // changed.
         let status = unsafe {
             libc::syscall(
                 libc::SYS_sched_setattr,
                 calling_thread,
-                &raw const attr,
+                std::ptr::from_ref(attr),
                 flags,
             )
         };

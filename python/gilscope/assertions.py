@@ -32,7 +32,12 @@ def meets(verdict: Verdict, expected: Kind) -> bool:
 def _must_be(expected: Kind, verdict: Verdict) -> Verdict:
     __tracebackhide__ = True
     if not meets(verdict, expected):
-        raise AssertionError(
-            f"expected {verdict.name} to be one that {expected}, but it is not.\n{verdict}\n{verdict.evidence}"
-        )
+        does = expected.removesuffix("s")
+        raise AssertionError(f"{verdict.name} was expected to {does} the GIL, but it {_what(verdict)}")
     return verdict
+
+
+def _what(verdict: Verdict) -> str:
+    if verdict.kind == "too short":
+        return f"cannot be judged.\n{verdict}\n{verdict.evidence}"
+    return f"{verdict.kind}.\n{verdict}\n{verdict.evidence}"

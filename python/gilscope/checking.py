@@ -13,12 +13,13 @@ from gilscope.pauses import made, noted
 from gilscope.ruling import rule
 from gilscope.shares import Shares, read
 from gilscope.verdict import Baseline, Verdict, Waits
+from gilscope.waits import BLOCKED, was_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from gilscope._core import Knock, KnockTally
+    from gilscope._core import Knock
     from gilscope.waits import Heard
 
 LONGEST = 8
@@ -32,6 +33,9 @@ INTERVAL = 0.0001
 
 LISTEN = 0.03
 """How long the process is listened to before the calls."""
+
+ASLEEP = (BLOCKED, None)
+"""What a knock may say of the thread while it is listened; ``None`` where the system does not tell."""
 
 KEEP = 2_000_000
 """So many knocks are kept at most (250 MB), which are those of a quarter of an hour."""
@@ -71,10 +75,10 @@ class Checking:
         return self._verdict(knocks, endless=True)
 
     def _listen(self) -> Baseline:
-        before = self.knocker.tally()
+        begin = monotonic()
         sleep(LISTEN)
-        after = self.knocker.tally()
-        return Baseline(held=held_share(before, after), longest=after.longest if after.held > before.held else 0.0)
+        end = monotonic()
+        return baseline(self.knocker.knocks(), begin=begin, end=end)
 
     def _shares(self) -> Shares:
         return read(self.calls.hear(self.knocker.knocks()), mean_gap=MEAN_GAP)
@@ -126,17 +130,21 @@ class Checking:
         )
 
 
-def held_share(before: KnockTally, after: KnockTally) -> float:
-    """Return the share of the time between two tallies in which the GIL was held.
+def baseline(knocks: Sequence[Knock], *, begin: float, end: float) -> Baseline:
+    """Return what others did while the calling thread slept, from ``begin`` to ``end``.
 
-    The waits are time that is known; of the time between them the knocks are a sample.
+    The waits are time that is known; of the time between them the knocks are a sample. A knock that came when the calling
+    thread was not asleep yet, or no longer, has met that.
     """
-    elapsed, waited = after.elapsed - before.elapsed, after.waited - before.waited
-    knocks, held = after.knocks - before.knocks, after.held - before.held
-    if elapsed <= 0:
-        return 0.0
-    found = held / knocks if knocks else 0.0
-    return min(1.0, (waited + max(0.0, elapsed - waited) * found) / elapsed)
+    asleep = [
+        knock for knock in knocks if begin <= knock.start and knock.start + knock.wait <= end and knock.doing in ASLEEP
+    ]
+    waits = [max(0.0, knock.wait - knock.own_queued) for knock in asleep if was_held(knock)]
+    if not asleep:
+        return Baseline(held=0.0, longest=0.0)
+    waited = sum(waits)
+    between = max(0.0, end - begin - waited)
+    return Baseline(held=(waited + between * len(waits) / len(asleep)) / (end - begin), longest=max(waits, default=0.0))
 
 
 def _waits(heard: Heard) -> Waits:

@@ -44,8 +44,10 @@ def read(heard: Heard, *, mean_gap: float) -> Shares:
     limit = STRETCH - mean_gap * log(2)
     held = [wait for wait in heard.waits if wait.held]
     hogging = [wait for wait in held if wait.least > limit]
-    yielding = [wait for wait in held if wait.most <= limit]
-    unclear = [wait for wait in held if wait.least <= limit < wait.most]
+    # It began after the knock before. If that was long ago, a short wait may be for the end of a long stretch.
+    yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= STRETCH]
+    clear = {id(wait) for wait in (*hogging, *yielding)}
+    unclear = [wait for wait in held if id(wait) not in clear]
     # The unclear ones are likely what the clear ones are. The word must stand whatever they are.
     likely = _parts(heard, hogging, yielding, unclear, _part(hogging, yielding))
     extremes = [_parts(heard, hogging, yielding, unclear, part) for part in (0.0, 1.0)]

@@ -40,6 +40,8 @@ class Wait(NamedTuple):
     """The same at most."""
     likely: float
     """The same most likely, if it was kept for longer than the knocker's delays."""
+    before: float
+    """The thread's own time since the knock before: what keeps the GIL now has not kept it for longer."""
 
 
 @dataclass
@@ -68,6 +70,11 @@ class Heard:
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
 
 
+def was_held(knock: Knock) -> bool:
+    """Return whether the knock found the GIL held."""
+    return knock.wait > AT_ONCE if knock.slept is None else knock.slept > 0
+
+
 def _longest_delay(knocks: Sequence[Knock]) -> float:
     """Return how long the knocker had to wait for a processor at one time: once between two knocks, so there it shows."""
     delays = [knock.own_queued_before for knock in knocks]
@@ -81,10 +88,11 @@ def _read(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
         start=max(knock.start, begin),
         end=min(knock.start + knock.wait, end),
         weight=_weight(knock, gap) if knock.start >= begin else 0.0,
-        held=knock.wait > AT_ONCE if knock.slept is None else knock.slept > 0,
+        held=was_held(knock),
         least=min(least, inside),
         most=min(most, inside),
         likely=min(likely, inside),
+        before=_own_before(knock, gap),
     )
 
 
@@ -112,3 +120,9 @@ def _weight(knock: Knock, gap: float) -> float:
         return 1.0
     # Perhaps the knocker itself has just taken the processor from it. It has if the thread ran until then.
     return min(1.0, knock.ran_before / gap) if gap > 0 else 0.0
+
+
+def _own_before(knock: Knock, gap: float) -> float:
+    if knock.doing in (BLOCKED, None):
+        return max(knock.ran_before, gap - knock.queued_before)
+    return min(gap, knock.ran_before)  # the stretch that it is in is one of computing

@@ -32,30 +32,33 @@ def sentences(verdict: Verdict) -> list[str]:
 
 
 def _claim(verdict: Verdict) -> str:
-    ran = f"while {verdict.name} ran ({duration(verdict.duration)} a call)"
+    ran = f"while {verdict.name} ran ({_lasted(verdict)})"
     wait = duration(verdict.longest_hold or 0.0)
     does = "computed" if verdict.cpu >= 0.5 else "mostly waited"
+    match verdict.kind:
+        case "hogs":
+            return (
+                f"hogs: {ran}, a thread that asked for the GIL waited up to {wait}. An event loop in this process stalls "
+                "that long."
+            )
+        case "yields":
+            turn = duration(verdict.interval or SWITCH_INTERVAL)
+            return (
+                f"yields: {ran}, a thread that asked for the GIL was given it at the next switch, {turn} after it asked. "
+                "An event loop in this process is late by that much at each turn."
+            )
+        case "releases":
+            return f"releases: {ran}, the GIL was free {verdict.released:.0%} of the time; the call {does} meanwhile."
+        case "no GIL":
+            return f"no GIL: {ran}, nothing could wait for it: this Python has none, or it is off; the call {does}."
+        case "too short":
+            return f"too short: {verdict.settle}"
+
+
+def _lasted(verdict: Verdict) -> str:
     if verdict.endless:
-        return (
-            f"hogs: {verdict.name} did not end, and a thread that asked for the GIL had waited {wait} for it when it "
-            "was ended from outside. An event loop in this process stalls for as long."
-        )
-    if verdict.kind == "hogs":
-        return (
-            f"hogs: {ran}, a thread that asked for the GIL waited up to {wait}. An event loop in this process stalls "
-            "that long."
-        )
-    if verdict.kind == "yields":
-        turn = duration(max(verdict.interval, SWITCH_INTERVAL))
-        return (
-            f"yields: {ran}, a thread that asked for the GIL was given it at the next switch, {turn} after it asked. "
-            "An event loop in this process is late by that much at each turn."
-        )
-    if verdict.kind == "releases":
-        return f"releases: {ran}, the GIL was free {verdict.released:.0%} of the time; the call {does} meanwhile."
-    if verdict.kind == "no GIL":
-        return f"no GIL: {ran}, nothing could wait for it: this Python has none, or it is off; the call {does}."
-    return f"too short: {verdict.settle}"
+        return f"it was ended after {duration(verdict.duration)}"
+    return f"{duration(verdict.duration)} a call"
 
 
 def _beside(verdict: Verdict) -> list[str]:
