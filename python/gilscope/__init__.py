@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilscope._core import countdown_tokio as countdown_tokio
     from gilscope.assertions import assert_releases as assert_releases
     from gilscope.assertions import assert_yields as assert_yields
-    from gilscope.check import check as check
+    from gilscope.checks import check as check
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
     from gilscope.verdict import Verdict as Verdict
@@ -24,7 +24,7 @@ _HOME = {
     "Verdict": "gilscope.verdict",
     "assert_releases": "gilscope.assertions",
     "assert_yields": "gilscope.assertions",
-    "check": "gilscope.check",
+    "check": "gilscope.checks",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gilscope.check import TIME, check
+from gilscope.checks import TIME, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ class Gil:
 
     def check(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Return :func:`gilscope.check`'s verdict."""
-        from gilscope.check import check
+        from gilscope.checks import check
 
         return check(fn, *args, **kwargs)
 

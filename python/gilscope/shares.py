@@ -18,6 +18,9 @@ SURE = 2.5
 FEW = 0.1
 """A standard error above this is too large for a word."""
 
+UNCLEAR = 9
+"""So many waits of one kind are unclear for one that is clear, at most: on an overloaded machine."""
+
 Word = Literal["releases", "yields", "hogs"]
 
 
@@ -46,11 +49,12 @@ def read(heard: Heard, *, mean_gap: float) -> Shares:
     hogging = [wait for wait in held if wait.least > limit]
     # It began after the knock before. If that was long ago, a short wait may be for the end of a long stretch.
     yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= STRETCH]
-    clear = {id(wait) for wait in (*hogging, *yielding)}
-    unclear = [wait for wait in held if id(wait) not in clear]
-    # The unclear ones are likely what the clear ones are. The word must stand whatever they are.
+    known = {id(wait) for wait in (*hogging, *yielding)}
+    unclear = [wait for wait in held if id(wait) not in known]
+    # The unclear ones are likely what the clear ones are. The word must stand whatever they may be.
     likely = _parts(heard, hogging, yielding, unclear, _part(hogging, yielding))
-    extremes = [_parts(heard, hogging, yielding, unclear, part) for part in (0.0, 1.0)]
+    most_hogs, most_yields = (min(1.0, _hidden(clear) / max(len(unclear), 1)) for clear in (hogging, yielding))
+    extremes = [_parts(heard, hogging, yielding, unclear, part) for part in (1 - most_yields, most_hogs)]
     word = _word(likely)
     largest, second, _ = sorted(likely, reverse=True)
     error = _error(heard, likely)
@@ -89,6 +93,11 @@ def _parts(heard: Heard, hogging: list[Wait], yielding: list[Wait], unclear: lis
     return times[0] / own, times[1] / own, times[2] / own
 
 
+def _hidden(clear: list[Wait]) -> float:
+    """Return how many of the unclear waits may be of the kind of which these are clear (95 %, as of a Poisson count)."""
+    return UNCLEAR * (len(clear) + 3)
+
+
 def _part(hogging: list[Wait], yielding: list[Wait]) -> float:
     hogged, yielded = (sum(wait.weight for wait in waits) for waits in (hogging, yielding))
     return hogged / (hogged + yielded) if hogged + yielded else 0.0
@@ -103,7 +112,8 @@ def _error(heard: Heard, parts: Parts) -> float:
     """Return the standard error of the largest share: of the time between the waits there is only a sample."""
     weight = sum(wait.weight for wait in heard.waits)
     total = heard.between + sum(wait.likely for wait in heard.waits if wait.held)
-    if not weight or not total:
+    if not total:
         return 1.0
     share = max(parts)
-    return sqrt(max(share * (1 - share), 1 / (weight + 1)) / weight) * heard.between / total
+    spread = sqrt(max(share * (1 - share), 1 / (weight + 1)) / weight) if weight else 1.0
+    return min(1.0, spread) * heard.between / total
