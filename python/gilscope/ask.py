@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,7 +29,7 @@ class StatementError(Exception):
 
 
 class _NoWord(Exception):  # noqa: N818 - it is no error: it ends the child
-    def __init__(self, waited: float) -> None:
+    def __init__(self, waited: float | None) -> None:
         self.waited = waited
 
 
@@ -42,10 +43,12 @@ def ask(
     with tempfile.TemporaryDirectory(prefix="gilscope-") as folder:
         waiting = Path(folder, "waiting")
         waiting.touch()
-        request = Request(setup=setup, statement=statement, time=time, timeout=timeout, waiting=str(waiting))
+        request = Request(
+            setup=setup, statement=statement, time=time, deadline=monotonic() + timeout, waiting=str(waiting)
+        )
 
         def look(elapsed: float) -> None:
-            if elapsed >= timeout and (waited := _waited(waiting)) >= SPEECHLESS:
+            if elapsed >= timeout and ((waited := _waited(waiting)) is None or waited >= SPEECHLESS):
                 raise _NoWord(waited)
 
         try:
@@ -53,12 +56,15 @@ def ask(
                 "gilscope.statement", msgspec.json.encode(request), timeout=timeout + GRACE, waiting=look
             )
         except _NoWord as no_word:
+            if no_word.waited is None:
+                raise StatementError(f"the setup was not done after {timeout:g} s") from None
             return _endless(statement, no_word.waited)
+        told = _waited(waiting) or 0.0
     if say is not None and outcome.output:
         say(outcome.output)
     if outcome.status == "timed out":
-        if (waited := _waited(waiting)) > STRETCH:
-            return _endless(statement, waited)
+        if told > STRETCH:
+            return _endless(statement, told)
         raise StatementError(f"{statement.strip()} was not done after {timeout:g} s, nor could it be judged")
     if outcome.status == "died":
         raise StatementError(f"{statement.strip()} ended the process that it ran in: {outcome.reason}")
@@ -68,12 +74,10 @@ def ask(
     return answer.verdict
 
 
-def _waited(file: Path) -> float:
-    """Return what the child's native thread has told last of the wait in progress."""
-    try:
-        return float(file.read_text() or 0)
-    except (OSError, ValueError):
-        return 0.0
+def _waited(file: Path) -> float | None:
+    """Return what the child's native thread told last of the wait in progress; ``None`` before it told anything."""
+    text = file.read_text()
+    return float(text) if text.endswith("\n") else None
 
 
 def _endless(statement: str, waited: float) -> Verdict:

@@ -58,7 +58,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     marker = item.get_closest_marker("limit_gil_hold")
     if marker is None or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return (yield)
-    limit = _limit(*marker.args, **marker.kwargs)
+    limit = _limit(marker)
     from gilscope.holds import holds
 
     with holds() as found:
@@ -87,15 +87,14 @@ def _fail(longest: float, collecting: bool, limit: float) -> None:
     )
 
 
-def _limit(limit: object = None, **others: object) -> float:
-    match = re.fullmatch(r"\s*([0-9.]+)\s*(us|ms|s)\s*", limit) if isinstance(limit, str) else None
-    try:
-        seconds = float(match[1]) * UNITS[match[2]] if match and not others else 0.0
-    except ValueError:
-        seconds = 0.0
+def _limit(marker: pytest.Mark) -> float:
+    text = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
+    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*(us|ms|s)\s*", text) if isinstance(text, str) else None
+    seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
     if seconds < LEAST:
+        given = ", ".join([*map(repr, marker.args), *(f"{name}={value!r}" for name, value in marker.kwargs.items())])
         pytest.fail(
-            f'limit_gil_hold takes one duration of 1 ms or more, as limit_gil_hold("5ms"), and not {limit!r}',
+            f'limit_gil_hold takes one duration of 1 ms or more, as limit_gil_hold("5ms"), and not ({given})',
             pytrace=False,
         )
     return seconds

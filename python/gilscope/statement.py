@@ -13,6 +13,7 @@ import threading
 import traceback
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,8 +36,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     setup: str
     statement: str
     time: float
-    timeout: float
+    deadline: float
+    """On the clock of ``time.monotonic``, which all processes of a machine share."""
     waiting: str
+    """A file; empty until the setup is done."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +59,8 @@ def answer(request: Request, answered: Path) -> Answer:
         exec(setup, namespace)  # noqa: S102 - what the user asked for
         checking = Checking(partial(exec, statement, namespace), request.statement.strip())
         checking.knocker.tell(os.open(request.waiting, os.O_WRONLY), TELL)
-        watchdog = threading.Timer(request.timeout, partial(_give_up, checking, answered))
+        left = max(0.0, request.deadline - monotonic())
+        watchdog = threading.Timer(left, partial(_give_up, checking, answered))
         watchdog.daemon = True
         watchdog.start()
         try:
