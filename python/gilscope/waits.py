@@ -90,7 +90,7 @@ def _read(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
     return Wait(
         start=max(knock.start, begin),
         end=min(knock.start + knock.wait, end),
-        weight=_weight(knock, gap) if knock.start >= begin else 0.0,
+        weight=weight(knock, gap) if knock.start >= begin else 0.0,
         held=was_held(knock),
         least=min(least, inside),
         most=min(most, inside),
@@ -118,7 +118,8 @@ def _kept(knock: Knock, delay: float) -> tuple[float, float, float]:
     return least, most, likely
 
 
-def _weight(knock: Knock, gap: float) -> float:
+def weight(knock: Knock, gap: float) -> float:
+    """Return how likely the thread was not in a run queue when a knock came that was ``gap`` after the one before."""
     if knock.doing != QUEUED:
         return 1.0
     # Perhaps the knocker itself has just taken the processor from it. It has if the thread ran until then.
