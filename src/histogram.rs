@@ -28,6 +28,16 @@ pub fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
+/// No durations yet.
+pub fn empty() -> Hdr<u64> {
+    Hdr::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are constants that fit")
+}
+
+/// The smallest duration that a share `q` (from 0 to 1) of those counted do not exceed; `None` when none is counted.
+pub fn quantile(durations: &Hdr<u64>, q: f64) -> Option<f64> {
+    (!durations.is_empty()).then(|| seconds(durations.value_at_quantile(q).min(durations.max())))
+}
+
 /// Count durations in constant memory, each to within 0.1 %.
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Histogram(Mutex<Hdr<u64>>);
@@ -43,9 +53,7 @@ impl Histogram {
 impl Histogram {
     #[new]
     fn new() -> Self {
-        let empty =
-            Hdr::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are constants that fit");
-        Self(Mutex::new(empty))
+        Self(Mutex::new(empty()))
     }
 
     /// Count one duration.
@@ -79,8 +87,7 @@ impl Histogram {
         if !(0.0..=1.0).contains(&q) {
             return Err(PyValueError::new_err("q must be from 0 to 1"));
         }
-        let histogram = self.lock();
-        Ok((!histogram.is_empty()).then(|| seconds(histogram.value_at_quantile(q))))
+        Ok(quantile(&self.lock(), q))
     }
 
     /// How many durations are counted.

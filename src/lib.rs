@@ -2,10 +2,18 @@
 
 mod arguments;
 mod bridge;
+mod clock;
+mod collections;
 mod countdown;
 mod histogram;
+mod knocker;
 mod main_interpreter;
+mod pace;
 mod per_process;
+mod quiet_thread;
+mod run_queue;
+mod switch_interval;
+mod tally;
 mod tokio_bridge;
 
 use pyo3::prelude::*;
@@ -13,14 +21,22 @@ use pyo3::prelude::*;
 /// What Python cannot do itself.
 #[pymodule(gil_used = false)]
 mod _core {
-    use super::{Bound, PyModule, PyResult, bridge, main_interpreter, tokio_bridge};
+    use super::{Bound, PyModule, PyResult, bridge, knocker, main_interpreter, tokio_bridge};
 
     #[pymodule_export]
     use crate::bridge::{bridge_workers, countdown_bridge, panic_bridge};
     #[pymodule_export]
+    use crate::collections::Collections;
+    #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]
     use crate::histogram::Histogram;
+    #[pymodule_export]
+    use crate::knocker::{Knocker, monotonic, run_queue_delay};
+    #[pymodule_export]
+    use crate::switch_interval::LoweredSwitchInterval;
+    #[pymodule_export]
+    use crate::tally::{Knock, KnockTally};
     #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
 
@@ -28,6 +44,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
         bridge::close_at_exit(module.py())?;
+        knocker::stop_at_exit(module.py())?;
         tokio_bridge::drain_at_exit(module.py())
     }
 }

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from gilscope._core import countdown_held as countdown_held
     from gilscope._core import countdown_released as countdown_released
     from gilscope._core import countdown_tokio as countdown_tokio
+    from gilscope.assertions import assert_releases as assert_releases
+    from gilscope.assertions import assert_yields as assert_yields
+    from gilscope.checks import check as check
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
+    from gilscope.verdict import Verdict as Verdict
 
 _HOME = {
+    "Verdict": "gilscope.verdict",
+    "assert_releases": "gilscope.assertions",
+    "assert_yields": "gilscope.assertions",
+    "check": "gilscope.checks",
     "countdown_bridge": "gilscope._core",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",

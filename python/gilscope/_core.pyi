@@ -11,14 +11,21 @@ from asyncio import Future
 from typing import NoReturn, SupportsIndex, final
 
 __all__ = [
+    "Collections",
     "Histogram",
+    "Knock",
+    "KnockTally",
+    "Knocker",
+    "LoweredSwitchInterval",
     "add_chain",
     "bridge_workers",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
+    "monotonic",
     "panic_bridge",
+    "run_queue_delay",
 ]
 
 def countdown_held(n: SupportsIndex) -> int:
@@ -98,3 +105,158 @@ class Histogram:
 
     def __len__(self) -> int:
         """Return how many durations are counted."""
+
+@final
+class Collections:
+    """A callback for ``gc.callbacks`` that notes when the collector ran, and runs no Python.
+
+    One in Python would be a place where the GIL is given up, and make a hog that allocates yield.
+    """
+
+    def __new__(cls, *, shortest: float) -> Collections:
+        """Make one that notes the collections that take ``shortest`` or longer."""
+
+    def __call__(self, phase: str, _info: object) -> None: ...
+    def pauses(self) -> list[tuple[float, float]]:
+        """Return those that were noted, as ``(begin, end)`` on the clock of ``monotonic``."""
+
+@final
+class Knocker:
+    """A native thread that asks for the GIL at random moments (exponential gaps) and counts how long it waits for it.
+
+    A knock holds the GIL for some hundred nanoseconds and runs no Python. Where the thread is still alive at exit,
+    ``atexit`` stops it. In a forked child the object is of no use: all but ``stop``, which does nothing, raise
+    ``RuntimeError``.
+    """
+
+    def __new__(cls, *, mean_gap: float, watched: int | None, keep: int) -> Knocker:
+        """Make one that knocks every ``mean_gap`` on average and keeps the first ``keep`` knocks.
+
+        ``watched`` is the native id of a thread of this process, whose processor time is read at each knock (Linux).
+        ``ValueError`` for a ``mean_gap`` under a microsecond.
+        """
+
+    def start(self) -> None:
+        """Start the thread, and return after its first attach; the GIL is released meanwhile.
+
+        ``RuntimeError`` the second time, and when the interpreter shuts down.
+        """
+
+    def stop(self) -> None:
+        """Stop, and return once the thread is gone; the GIL is released meanwhile. Stopping twice is harmless."""
+
+    def __enter__(self) -> Knocker:
+        """``start``, in one step."""
+
+    def __exit__(self, *exception: object) -> None:
+        """``stop``."""
+
+    def tell(self, fd: int, period: float) -> None:
+        """Have a thread that never attaches write to ``fd``, every ``period``, what the wait in progress has come to.
+
+        At the beginning of the file stands one line, a float of seconds; 0 while no knock waits. ``stop`` ends it.
+        """
+
+    def tally(self) -> KnockTally:
+        """Return what was counted since the start, the wait in progress included."""
+
+    def wait_quantile(self, q: float) -> float | None:
+        """Return the wait that a share ``q`` (0 to 1) of the knocks did not exceed, to within 0.1 %, if there is one."""
+
+    def knocks(self) -> list[Knock]:
+        """Return the knocks that were kept, in their order. One that is still waiting is not among them."""
+
+@final
+class KnockTally:
+    """A cumulative reading: two of them, subtracted, tell of the time between."""
+
+    @property
+    def elapsed(self) -> float:
+        """Return the time since the first attach."""
+
+    @property
+    def waited(self) -> float:
+        """Return the time spent waiting for the GIL."""
+
+    @property
+    def knocks(self) -> int:
+        """Return how many knocks there were."""
+
+    @property
+    def held(self) -> int:
+        """Return how many of them found the GIL held."""
+
+    @property
+    def longest(self) -> float:
+        """Return the longest wait."""
+
+    @property
+    def waiting(self) -> float:
+        """Return how long the knock in progress has waited; 0 if there is none. It is counted in the others."""
+
+@final
+class Knock:
+    """One knock. What is said of the watched thread and of the knocker's own is 0 or ``None`` where it is not known."""
+
+    @property
+    def start(self) -> float:
+        """Return when it was, on the clock of ``monotonic``."""
+
+    @property
+    def wait(self) -> float:
+        """Return how long it waited for the GIL."""
+
+    @property
+    def slept(self) -> int | None:
+        """Return how often the knocker went to sleep in the wait: 0 if the GIL was free, 1 each switch interval if not."""
+
+    @property
+    def doing(self) -> int | None:
+        """Return what the watched thread did when the knock came: 1 ran, 2 waited for a processor, 3 was blocked."""
+
+    @property
+    def ran_before(self) -> float:
+        """Return the processor time of the watched thread between the knock before and this one."""
+
+    @property
+    def ran(self) -> float:
+        """Return the same for the wait."""
+
+    @property
+    def queued_before(self) -> float:
+        """Return the time in run queues booked for the watched thread between the knock before and this one.
+
+        Linux books it when the thread runs again, so it may have passed before that.
+        """
+
+    @property
+    def queued(self) -> float:
+        """Return the same for the wait."""
+
+    @property
+    def own_queued_before(self) -> float:
+        """Return the knocker's own time in run queues between the knock before and this one."""
+
+    @property
+    def own_queued(self) -> float:
+        """Return the same for the wait."""
+
+@final
+class LoweredSwitchInterval:
+    """A context in which Python's switch interval is at most ``interval``, and which puts it back whatever happens.
+
+    Entering and leaving are one step each, so that no signal handler's exception can come between. Where several are
+    entered at a time, in whatever threads, the last to leave puts it back.
+    """
+
+    def __new__(cls, *, interval: float) -> LoweredSwitchInterval: ...
+    def __enter__(self) -> float:
+        """Lower it; return what it was before anyone lowered it."""
+
+    def __exit__(self, *exception: object) -> None: ...
+
+def monotonic() -> float:
+    """Return the time on the clock that the knocks are on."""
+
+def run_queue_delay(thread: int) -> float | None:
+    """Return how long a thread of this process (by its native id) has stood in run queues; ``None`` if it is not known."""

@@ -1,0 +1,161 @@
+"""Known duty cycles and callables, read by gilknocker (as it comes) and by the knocker, beside the truth, in one run.
+
+A thread holds the GIL for d and lets it go for g, again and again; the truth is what its own clocks say. Time in which it
+stood in a run queue is neither: on a quiet machine there is none. gilknocker and ours read one after the other, each its
+own seconds. Ends with status 1 if ours is more than 0.03 off in a row.
+``pip install gilknocker`` first; without it only ours is read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import click
+from gilscope._core import Knocker, monotonic
+from gilscope.checking import KEEP, MEAN_GAP
+from gilscope.shares import read
+from gilscope.waits import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+try:
+    from gilknocker import KnockKnock  # type: ignore[import-untyped]
+except ImportError:
+    KnockKnock = None
+
+CYCLES = [(20, 60), (100, 300), (300, 900), (50, 950), (60, 20), (300, 100)]
+"""Held and let go, in milliseconds."""
+TOLERANCE = 0.03
+HOLD = ctypes.PyDLL(None).usleep
+NOISE = bytes(4_000_000)
+
+
+def hold_in_c(seconds: float) -> None:
+    HOLD(int(seconds * 1e6))
+
+
+def hold_in_python(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+class Hold(NamedTuple):
+    """When the GIL was held, and for how long of that by a thread that ran, or slept with it."""
+
+    begin: float
+    end: float
+    own: float
+
+
+class Worker:
+    """A thread that does the same again and again, and notes when it held the GIL."""
+
+    def __init__(self, turn: Callable[[list[Hold]], None]) -> None:
+        self.held: list[Hold] = []
+        self._turn = turn
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            self._turn(self.held)
+
+    @property
+    def native_id(self) -> int | None:
+        return self._thread.native_id
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def share(self, begin: float, end: float) -> float:
+        held = own = 0.0
+        for hold in self.held:
+            overlap = max(0.0, min(end, hold.end) - max(begin, hold.begin))
+            held += overlap
+            own += hold.own * overlap / (hold.end - hold.begin)
+        return own / (end - begin - held + own)
+
+
+def cycle(hold: Callable[[float], None], held: float, let_go: float) -> Callable[[list[Hold]], None]:
+    def turn(noted: list[Hold]) -> None:
+        begin = monotonic()
+        hold(held)
+        noted.append(Hold(begin, monotonic(), held))
+        if let_go:
+            time.sleep(let_go)
+
+    return turn
+
+
+def released(call: Callable[[], Any]) -> Callable[[list[Hold]], None]:
+    def turn(_: list[Hold]) -> None:
+        call()
+
+    return turn
+
+
+Reading = tuple[float, float, float]
+"""Its begin, its end, and the share that was read."""
+
+
+def read_gilknocker(seconds: float) -> Reading:
+    knocker = KnockKnock()
+    knocker.start()
+    begin = monotonic()
+    time.sleep(seconds)
+    end, read = monotonic(), float(knocker.contention_metric)
+    knocker.stop()
+    return begin, end, read
+
+
+def read_ours(watched: int | None, seconds: float) -> Reading:
+    with Knocker(mean_gap=MEAN_GAP, watched=watched, keep=KEEP) as knocker:
+        begin = monotonic()
+        time.sleep(seconds)
+        end = monotonic()
+    heard = Heard()
+    heard.add(knocker.knocks(), begin=begin, end=end)
+    return begin, end, 1 - read(heard, mean_gap=MEAN_GAP).released
+
+
+@click.command()
+@click.option("--seconds", default=2.0, show_default=True, help="For each reading.")
+def main(seconds: float) -> None:
+    rows = [
+        (f"{held}/{let_go} ms in {language}", cycle(hold, held / 1000, let_go / 1000))
+        for language, hold in (("C", hold_in_c), ("Python", hold_in_python))
+        for held, let_go in CYCLES
+    ]
+    rows.append(("always in C", cycle(hold_in_c, 0.02, 0.0)))
+    rows.append(("always in Python", cycle(hold_in_python, 0.02, 0.0)))
+    rows.append(("hashlib.sha256", released(lambda: hashlib.sha256(NOISE))))
+    rows.append(("time.sleep", released(lambda: time.sleep(0.01))))
+    worst = 0.0
+    click.echo(f"{sys.version.split()[0]}, {seconds:g} s a reading\n{'':22} truth  gilknocker    truth    ours   off")
+    for name, turn in rows:
+        with Worker(turn) as worker:
+            theirs = read_gilknocker(seconds) if KnockKnock else None
+            ours = read_ours(worker.native_id, seconds)
+        truth = worker.share(ours[0], ours[1])  # now that the hold at the end is noted too
+        off = ours[2] - truth
+        worst = max(worst, abs(off))
+        peer = f"{worker.share(theirs[0], theirs[1]):5.3f} {theirs[2]:11.3f}" if theirs else " " * 17
+        click.echo(f"{name:22} {peer} {truth:8.3f} {ours[2]:7.3f} {off:+5.3f}")
+    click.echo(f"ours is at most {worst:.3f} off")
+    sys.exit(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    main()

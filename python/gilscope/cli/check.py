@@ -1,0 +1,88 @@
+"""``gilscope check``: does this statement hog, yield or release the GIL."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from gilscope.cli import BadInput
+
+if TYPE_CHECKING:
+    from gilscope.verdict import Kind, Verdict
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True)
+@click.option("-s", "--setup", "setups", multiple=True, metavar="SETUP", help="Run this first, unmeasured. Repeatable.")
+@click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for ... seconds.")
+@click.option(
+    "--timeout", type=POSITIVE, default=60.0, show_default=True, help="End a statement after ... seconds, and judge it."
+)
+@click.option(
+    "--expect",
+    type=click.Choice(["releases", "yields", "hogs"]),
+    help="Exit with status 1 if the verdict is another.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON; for several statements a list.")
+def command(
+    statements: tuple[str, ...],
+    setups: tuple[str, ...],
+    time: float,
+    timeout: float,
+    expect: Kind | None,
+    as_json: bool,
+) -> int:
+    """Run each STATEMENT again and again in a process of its own, and say what it does to the GIL.
+
+    It takes SETUP and STATEMENT as python -m timeit does. A thread that asks for the GIL at a random moment of the
+    statement has it at once (it releases), within the switch interval (it yields), or at the end of a stretch of more
+    than 1 ms that nothing interrupts (it hogs).
+
+    Exit status 1 when the verdict is not the expected one, 2 when a statement cannot be run.
+    """
+    verdicts = [_verdict(statement, "\n".join(setups), time, timeout) for statement in statements]
+    _show(verdicts, as_json=as_json)
+    return _compare(verdicts, expect) if expect else 0
+
+
+def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
+    from gilscope.ask import StatementError, ask
+
+    try:
+        return ask(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
+    except StatementError as error:
+        raise BadInput(str(error)) from None
+
+
+def _to_stderr(printed: str) -> None:
+    sys.stderr.write(printed)
+    sys.stderr.flush()
+
+
+def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
+    if as_json and len(verdicts) > 1:
+        click.echo(msgspec.json.format(msgspec.json.encode(verdicts), indent=1))
+    elif as_json:
+        click.echo(verdicts[0].to_json(), nl=False)
+    elif len(verdicts) == 1:
+        click.echo(f"{verdicts[0]}\n({verdicts[0].evidence})")
+    else:
+        from rich.console import Console
+
+        from gilscope.reports.verdicts import table
+
+        Console(highlight=False).print(table(verdicts))
+
+
+def _compare(verdicts: list[Verdict], expect: Kind) -> int:
+    from gilscope.assertions import meets
+
+    others = [verdict for verdict in verdicts if not meets(verdict, expect)]
+    for verdict in others:
+        click.echo(f"expected that it {expect}, but: {verdict}\n({verdict.evidence})", err=True)
+    return 1 if others else 0
