@@ -82,6 +82,14 @@ class Bins(Record, frozen=True, kw_only=True):
     """The worst lag in each bin."""
 
 
+class Times(Record, frozen=True, kw_only=True):
+    """How long something took each time."""
+
+    p50: float
+    p90: float
+    max: float
+
+
 class Measure(Record, frozen=True, kw_only=True):
     """What one trial measured."""
 
@@ -94,6 +102,10 @@ class Measure(Record, frozen=True, kw_only=True):
     """Steps a second, all workers together."""
     cpu: float | None
     """Processor time of the trial's processes in ``elapsed``; ``None`` where the system does not tell it."""
+    queued: float | None = None
+    """How long the trial's threads, taken together, could have run and had no processor; ``None`` as above."""
+    call: Times | None = None
+    """From asking for a task to having its result; ``None`` for an idle loop."""
     lag: Lag
     ticks: Bins
 
@@ -108,6 +120,55 @@ class Trial(Record, frozen=True, kw_only=True):
     reason: str = ""
     """Why it did not finish, or why this Python cannot run it."""
     measure: Measure | None = None
+    strategy: str = ""
+    concurrency: int | None = None
+    """Tasks at once, where that differs from the plan's."""
+    supervised: bool = True
+    """Whether it ran in a process of its own; where not, in the caller's."""
+
+
+class Passage(Record, frozen=True, kw_only=True):
+    """What one call through a fresh worker of a strategy proved, and what the way there and back costs.
+
+    ``hand_over`` is an empty call without arguments, ``carried`` an empty call with the comparison's arguments and
+    result; both are medians of calls made one after another. ``packing`` and ``unpacking`` are the caller's part of
+    ``carried``: the processor time of pickling the arguments and of unpickling the result, during which the caller's
+    loop does not run.
+    """
+
+    strategy: str
+    travels: bool
+    """Whether the callable, its arguments and its result made the round trip."""
+    reason: str = ""
+    """Why not."""
+    answer: Literal["same", "differs", "not compared"] = "not compared"
+    """Whether the result was the one that a call in the parent brings."""
+    note: str = ""
+    """Why it was not compared, or how it differs."""
+    hand_over: float | None = None
+    carried: float | None = None
+    packing: float | None = None
+    unpacking: float | None = None
+    arguments: int | None = None
+    """Bytes of the pickled arguments; ``None`` where they are not pickled."""
+    result: int | None = None
+    supervised: bool = True
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """One callable under every strategy: what the trials of a result of the kind ``compare`` are about."""
+
+    subject: str
+    """What was compared, as its user writes it."""
+    setup: list[str] = []
+    budget: float = 0.01
+    """How long the loop may be kept waiting."""
+    duration: float
+    """One call alone."""
+    concurrency: list[int]
+    stays: str = ""
+    """Why the callable runs in the caller's process only; empty where it can be sent to another."""
+    passages: list[Passage] = []
 
 
 class Result(Record, frozen=True, kw_only=True):
@@ -115,7 +176,7 @@ class Result(Record, frozen=True, kw_only=True):
 
     format: Literal["gilscope"] = "gilscope"
     schema: int = SCHEMA
-    kind: Literal["demo"] = "demo"
+    kind: Literal["demo", "compare"] = "demo"
     version: str
     created: str
     """When it started: ISO 8601, UTC."""
@@ -125,6 +186,8 @@ class Result(Record, frozen=True, kw_only=True):
     """Steps a second of each kernel, one task alone in an idle process: what ``rate`` is compared with."""
     idle: Trial
     trials: list[Trial]
+    comparison: Comparison | None = None
+    """What ``compare`` adds; its trials have a strategy and a concurrency each."""
     interrupted: bool = False
 
 

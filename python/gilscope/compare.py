@@ -1,0 +1,106 @@
+"""``gilscope.compare``: where should this call run?"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pickle
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gilscope import work
+from gilscope.comparison import Comparison, Option, Silence, Subject, option
+from gilscope.request import Made
+from gilscope.results import Plan
+from gilscope.strategies import OF_COMPARISON, from_executor, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Executor
+
+    from gilscope.results import Result
+
+SECONDS = 1.0
+BUDGET = 0.01
+
+
+def compare(
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]] = OF_COMPARISON,
+    dask: str = "",
+    budget: float = BUDGET,
+    seconds: float = SECONDS,
+    timeout: float = 60.0,
+) -> Result:
+    """Run ``function(*args)`` under every strategy beside a ticking event loop; what it advises is in the result.
+
+    ``strategies`` are names, ``"dask"`` among them if it is wanted (on the scheduler at the address ``dask``, or on a
+    cluster of local processes); or a mapping of names to factories of executors, which are compared beside the usual ones:
+    ``{"loky": loky.ProcessPoolExecutor}``. A factory is called with the number of workers. ``budget`` is how many seconds
+    the loop may be kept waiting, ``seconds`` how long each trial starts new calls, ``timeout`` when one is ended.
+
+    Blocks until it is done. Raises what ``function`` raises in its first call; ``TypeError`` and ``ValueError`` for
+    arguments of its own; ``RuntimeError`` in a worker that imports the script which called it.
+    """
+    work.refuse_while_importing_main()
+    if not callable(function):
+        raise TypeError(f"compare takes a callable and its arguments, not {type(function).__name__}")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            "compare takes a function that computes, not a coroutine function: it would run on the loop itself"
+        )
+    for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive number of seconds")
+    options = _options(strategies)
+    comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
+    comparison.run(Silence())
+    return comparison.result()
+
+
+def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
+    """Return what to compare. That it pickles is tried here; that it can be loaded elsewhere is not known yet."""
+    began = time.perf_counter()
+    function(*args)
+    duration = time.perf_counter() - began
+    packed, stays = None, ""
+    try:
+        packed = work.pack(function, args)
+    except Exception as error:  # noqa: BLE001 - anybody's __reduce__
+        stays = f"it cannot be pickled: {error}"
+    return Subject(name_of(function), duration, (function, args), packed, stays)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what its user would call it."""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    module = getattr(function, "__module__", None)
+    if name is None:
+        return repr(function)
+    return name if module in (None, "__main__", "builtins") else f"{module}.{name}"
+
+
+def _options(strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]]) -> list[Option]:
+    if isinstance(strategies, Mapping):
+        return [*map(named, OF_COMPARISON), *(_made(name, factory) for name, factory in strategies.items())]
+    return [named(name) for name in strategies]
+
+
+def named(name: str) -> Option:
+    """Return the strategy of that name. ``ValueError`` for one that there is not."""
+    if name not in OF_COMPARISON:
+        raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(OF_COMPARISON)}")
+    return option(name, unavailable(name))
+
+
+def _made(name: str, factory: Callable[[int], Executor]) -> Option:
+    if not callable(factory):
+        raise TypeError(f"strategies[{name!r}] must be what makes an executor when called with the number of workers")
+    try:
+        place = Made(name, work.pack(factory, ()))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return Option(name, from_executor(factory), None)
+    return Option(name, from_executor(factory), place)
