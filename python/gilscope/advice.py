@@ -18,6 +18,9 @@ class Finding(NamedTuple):
     claim: str
     evidence: str
     remedy: str
+    name: str = ""
+    section: str = ""
+    """Where the documentation explains it."""
 
 
 BUSY = 0.8
@@ -27,7 +30,7 @@ BUSY = 0.8
 def findings(result: Result) -> list[Finding]:
     """Return what ``result`` shows, the most telling first."""
     figures = Figures(result)
-    return [finding for rule in RULES if (finding := rule(figures)) is not None]
+    return [finding._replace(name=rule.__name__) for rule in RULES if (finding := rule(figures)) is not None]
 
 
 def warnings(result: Result) -> list[str]:

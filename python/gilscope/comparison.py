@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from gilscope import experiment, here, results, supervise
+from gilscope.cores import cores
 from gilscope.probe import probe, stays
 from gilscope.request import Named, Request
 from gilscope.results import Passage, Trial
 from gilscope.strategies import STRATEGIES
-from gilscope.trial import idle, trial
+from gilscope.trial import trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gilscope.request import Place
     from gilscope.results import Measure, Plan, Result
     from gilscope.strategies import Strategy
+    from gilscope.verdict import Verdict
     from gilscope.work import Work
 
     T = TypeVar("T")
@@ -35,7 +37,7 @@ class Subject:
     """What is compared: how to call it in this process, and how another process gets it, if one can."""
 
     name: str
-    duration: float
+    verdict: Verdict
     call: tuple[Callable[..., Any], tuple[Any, ...]] | None
     """The function and its arguments; ``None`` where only child processes know them."""
     work: Work | None
@@ -80,7 +82,7 @@ class Comparison:
         self._stays = subject.stays
         self._passages: list[Passage] = []
         self._trials: list[Trial] = []
-        self.concurrency = sorted({1, 2, math.ceil(results.cores())})
+        self.concurrency = concurrency()
 
     @property
     def steps(self) -> int:
@@ -117,7 +119,7 @@ class Comparison:
                 subject=subject.name,
                 setup=subject.setup,
                 budget=self._budget,
-                duration=subject.duration,
+                verdict=subject.verdict,
                 concurrency=self.concurrency,
                 stays=self._stays,
                 passages=self._passages,
@@ -127,7 +129,7 @@ class Comparison:
 
     def _probe(self, option: Option, waiting: Waiting) -> Passage:
         if option.unavailable:
-            return stays(option.name, option.unavailable)
+            return msgspec.structs.replace(stays(option.name, option.unavailable), unavailable=True)
         if option.name == "process" and self._stays:
             return stays(option.name, self._stays)
         if (where := self._child(option)) is not None:
@@ -175,3 +177,8 @@ def _unsupervised(name: str, count: int, work: Callable[[], Coroutine[Any, Any, 
 def option(name: str, unavailable: str = "") -> Option:
     """Return a strategy of the table as an option."""
     return Option(name, STRATEGIES[name], Named(name), unavailable)
+
+
+def concurrency() -> list[int]:
+    """Return how many calls at once are tried: one, two, and as many as there are cores."""
+    return sorted({1, 2, math.ceil(cores())})

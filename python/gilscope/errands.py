@@ -23,6 +23,8 @@ def remember(function: Callable[..., Any], *args: Any) -> None:
     _remembered[:] = [function(*args)]
 
 
-def recall(*args: Any) -> Any:
+def recall(*args: Any) -> Any:  # noqa: ARG001 - that they came is the point
     """Return the result that was kept, having taken the arguments. ``LookupError`` where none was."""
+    if not _remembered:
+        raise LookupError("this worker has nothing to recall")
     return _remembered[0]

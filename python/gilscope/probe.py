@@ -57,6 +57,7 @@ async def probe(name: str, strategy: Strategy, function: Callable[..., Any], arg
         note=note,
         hand_over=hand_over,
         carried=carried,
+        shared=shared,
         **({} if shared else _pickling(args, got)),
     )
 
@@ -68,7 +69,9 @@ def stays(strategy: str, reason: str) -> Passage:
     return Passage(strategy=strategy, travels=False, reason=reason)
 
 
-def _reason(step: str, error: Exception) -> str:
+def _reason(step: str, error: BaseException) -> str:
+    while error.__cause__ is not None and type(error.__cause__).__name__ != "_RemoteTraceback":  # a process pool's
+        error = error.__cause__
     cause = f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
     match step:
         case "called here":
@@ -136,8 +139,15 @@ def _processor_time(work: Callable[[], object]) -> float:
 
 async def _carried(run: Run, function: Callable[..., Any], args: tuple[Any, ...]) -> float:
     """Time an empty call with these arguments and this result: what a worker has once computed it hands out again."""
-    await run(errands.remember, function, *args)
-    return await _median(lambda: run(errands.recall, *args))
+
+    async def carry() -> None:
+        while True:
+            try:
+                return await run(errands.recall, *args)
+            except LookupError:  # somebody's executor has more workers than it was asked for, and this one is new
+                await run(errands.remember, function, *args)
+
+    return await _median(carry)
 
 
 async def _median(call: Callable[[], Awaitable[Any]]) -> float:

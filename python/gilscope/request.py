@@ -34,7 +34,7 @@ class Dask(msgspec.Struct, frozen=True, tag="dask"):
     name: str = "dask"
 
     def strategy(self) -> Strategy:
-        from gilscope.dask import at
+        from gilscope.cluster import at
 
         return at(self.address, upload=self.upload)
 

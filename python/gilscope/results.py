@@ -5,39 +5,21 @@ Durations are float seconds, shares are 0 to 1. A reader takes every schema up t
 
 from __future__ import annotations
 
-import platform
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from gilscope.cores import cores
+from gilscope.records import SCHEMA, Machine, Record
+from gilscope.records import machine as machine
+from gilscope.verdict import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
 
 
 class UnreadableError(ValueError):
     """A file is not a result that this gilscope can read; the text says which and why."""
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record whose JSON must have the fields that it names, and no others."""
-
-
-class Machine(Record, frozen=True, kw_only=True):
-    """What it ran on."""
-
-    python: str
-    implementation: str
-    gil: bool
-    """Whether this Python has a GIL and it is on."""
-    system: str
-    processor: str
-    cores: float
-    """Processors that the process could use: its affinity mask, within its cgroup's quota."""
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -141,6 +123,8 @@ class Passage(Record, frozen=True, kw_only=True):
     """Whether the callable, its arguments and its result made the round trip."""
     reason: str = ""
     """Why not."""
+    unavailable: bool = False
+    """Whether that is since this Python or this installation does not have the strategy."""
     answer: Literal["same", "differs", "not compared"] = "not compared"
     """Whether the result was the one that a call in the parent brings."""
     note: str = ""
@@ -152,6 +136,8 @@ class Passage(Record, frozen=True, kw_only=True):
     arguments: int | None = None
     """Bytes of the pickled arguments; ``None`` where they are not pickled."""
     result: int | None = None
+    shared: bool = False
+    """Whether its workers take the caller's own objects: nothing is copied, and the caller's GIL is theirs."""
     supervised: bool = True
 
 
@@ -163,8 +149,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     setup: list[str] = []
     budget: float = 0.01
     """How long the loop may be kept waiting."""
-    duration: float
-    """One call alone."""
+    verdict: Verdict
+    """What one call does to the GIL, by itself."""
     concurrency: list[int]
     stays: str = ""
     """Why the callable runs in the caller's process only; empty where it can be sent to another."""
@@ -196,19 +182,6 @@ class Header(msgspec.Struct):
 
     format: str
     schema: int
-
-
-def machine() -> Machine:
-    """Describe this Python and this machine."""
-    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return Machine(
-        python=platform.python_version(),
-        implementation=platform.python_implementation(),
-        gil=has_gil,
-        system=f"{platform.system()} {platform.release()}",
-        processor=_processor(),
-        cores=cores(),
-    )
 
 
 def write(result: Result, file: Path) -> None:
@@ -246,16 +219,3 @@ def read(file: Path) -> Result:
         return msgspec.json.decode(data, type=Result)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"{file} is a gilscope result with a fault in it: {error}") from None
-
-
-def _processor() -> str:
-    """Return the processor's name: Linux keeps it where ``platform.processor`` does not look."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a stream of lines
-            for line in lines:
-                key, _, value = line.partition(":")
-                if key.strip() == "model name":
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

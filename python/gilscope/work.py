@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -69,6 +69,7 @@ def unpack(pickled: bytes, surroundings: dict[str, Any]) -> Any:
             if module == "__main__":
                 with _import_of_main():
                     spawn.prepare(main)
+                _call_main_main()
             return super().find_class(module, name)
 
     return Unpickler(io.BytesIO(pickled)).load()
@@ -83,6 +84,17 @@ def refuse_while_importing_main() -> None:
             "gilscope was called while a worker imported this script to find a function in it; "
             "put the call under `if __name__ == '__main__':`"
         )
+
+
+def _call_main_main() -> None:
+    """Have what multiprocessing imported as ``__mp_main__`` say that it is from ``__main__``, which is its alias.
+
+    A pool's worker finds it by either name, a cluster's by neither: dask sends what is from ``__main__`` by value.
+    """
+    for value in vars(sys.modules["__main__"]).values():
+        if getattr(value, "__module__", None) == "__mp_main__":
+            with suppress(AttributeError, TypeError):
+                value.__module__ = "__main__"
 
 
 @contextmanager

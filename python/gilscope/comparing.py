@@ -5,24 +5,26 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-import time
 from collections.abc import Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from gilscope import work
-from gilscope.comparison import Comparison, Option, Silence, Subject, option
-from gilscope.request import Made
+from gilscope import cluster, work
+from gilscope.check import check
+from gilscope.comparison import Comparison, Option, Silence, Subject, concurrency, option
+from gilscope.request import Dask, Made
 from gilscope.results import Plan
 from gilscope.strategies import OF_COMPARISON, from_executor, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
 
     from gilscope.results import Result
 
 SECONDS = 1.0
 BUDGET = 0.01
+KNOWN = (*OF_COMPARISON, "dask")
 
 
 def compare(
@@ -55,23 +57,21 @@ def compare(
     for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number of seconds")
-    options = _options(strategies)
-    comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
-    comparison.run(Silence())
+    with _options(strategies, dask) as options:
+        comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
+        comparison.run(Silence())
     return comparison.result()
 
 
 def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
-    """Return what to compare. That it pickles is tried here; that it can be loaded elsewhere is not known yet."""
-    began = time.perf_counter()
-    function(*args)
-    duration = time.perf_counter() - began
+    """Check ``function`` and return what to compare. That it pickles is tried here; whether it loads elsewhere, later."""
+    verdict = check(function, *args)
     packed, stays = None, ""
     try:
         packed = work.pack(function, args)
     except Exception as error:  # noqa: BLE001 - anybody's __reduce__
         stays = f"it cannot be pickled: {error}"
-    return Subject(name_of(function), duration, (function, args), packed, stays)
+    return Subject(name_of(function), verdict, (function, args), packed, stays)
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -83,17 +83,40 @@ def name_of(function: Callable[..., Any]) -> str:
     return name if module in (None, "__main__", "builtins") else f"{module}.{name}"
 
 
-def _options(strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]]) -> list[Option]:
-    if isinstance(strategies, Mapping):
-        return [*map(named, OF_COMPARISON), *(_made(name, factory) for name, factory in strategies.items())]
-    return [named(name) for name in strategies]
+@contextmanager
+def options(names: Iterable[str], address: str = "", *, upload: str = "") -> Iterator[list[Option]]:
+    """Yield the strategies of those names; a local cluster, if one of them needs it, lasts as long as the context.
+
+    ``ValueError`` for a name that there is not, for an address where ``dask`` is not among them, and for one where no
+    scheduler answers.
+    """
+    names = list(names)
+    for name in names:
+        if name not in KNOWN:
+            raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(KNOWN)}")
+    if address and "dask" not in names:
+        raise ValueError("the address of a dask scheduler is given, but dask is not among the strategies")
+    reasons = {name: cluster.missing() if name == "dask" else unavailable(name) for name in names}
+    if address and not reasons["dask"] and (silence := cluster.answers(address)):
+        raise ValueError(silence)
+    local = "dask" in names and not address and not reasons["dask"]
+    with cluster.local(max(concurrency())) if local else nullcontext(address) as scheduler:
+        place = Dask(scheduler, upload)
+        yield [
+            Option(name, place.strategy(), place, reasons[name]) if name == "dask" else option(name, reasons[name])
+            for name in names
+        ]
 
 
-def named(name: str) -> Option:
-    """Return the strategy of that name. ``ValueError`` for one that there is not."""
-    if name not in OF_COMPARISON:
-        raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(OF_COMPARISON)}")
-    return option(name, unavailable(name))
+@contextmanager
+def _options(strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]], dask: str) -> Iterator[list[Option]]:
+    if not isinstance(strategies, Mapping):
+        with options(strategies, dask) as chosen:
+            yield chosen
+        return
+    made = [_made(name, factory) for name, factory in strategies.items()]
+    with options([*OF_COMPARISON, *(["dask"] if dask else [])], dask) as chosen:
+        yield [*chosen, *made]
 
 
 def _made(name: str, factory: Callable[[int], Executor]) -> Option:
