@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import gilscope
 from gilscope import cluster, work
-from gilscope.check import check
 from gilscope.comparison import Comparison, Option, Silence, Subject, concurrency, option
+from gilscope.naming import name_of
 from gilscope.request import Dask, Made
 from gilscope.results import Plan
 from gilscope.strategies import OF_COMPARISON, from_executor, unavailable
@@ -65,22 +65,13 @@ def compare(
 
 def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
     """Check ``function`` and return what to compare. That it pickles is tried here; whether it loads elsewhere, later."""
-    verdict = check(function, *args)
+    verdict = gilscope.check(function, *args)
     packed, stays = None, ""
     try:
         packed = work.pack(function, args)
     except Exception as error:  # noqa: BLE001 - anybody's __reduce__
         stays = f"it cannot be pickled: {error}"
     return Subject(name_of(function), verdict, (function, args), packed, stays)
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return what its user would call it."""
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
-    module = getattr(function, "__module__", None)
-    if name is None:
-        return repr(function)
-    return name if module in (None, "__main__", "builtins") else f"{module}.{name}"
 
 
 @contextmanager
@@ -124,6 +115,6 @@ def _made(name: str, factory: Callable[[int], Executor]) -> Option:
         raise TypeError(f"strategies[{name!r}] must be what makes an executor when called with the number of workers")
     try:
         place = Made(name, work.pack(factory, ()))
-    except (pickle.PicklingError, AttributeError, TypeError):
+    except Exception:  # noqa: BLE001 - anybody's __reduce__
         return Option(name, from_executor(factory), None)
     return Option(name, from_executor(factory), place)
