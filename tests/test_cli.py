@@ -114,7 +114,7 @@ def strategy_of(child: int) -> str:
     """Return the strategy that a child of the demo runs, by the request that it was given."""
     try:
         asked = Path(Path(f"/proc/{child}/cmdline").read_text().split("\0")[-3])
-        return str(json.loads(asked.read_bytes()).get("strategy", ""))
+        return str((json.loads(asked.read_bytes()).get("place") or {}).get("name", ""))
     except (OSError, ValueError, IndexError):  # it is about to start or to end
         return ""
 

@@ -89,6 +89,11 @@ class Compared:
         return abs(speeds[0] - speeds[1]) <= max(NOISE, *spreads) * max(speeds[0], speeds[1])
 
 
+def cost(passage: Passage) -> float:
+    """Return what the way there and back costs a call: in processor time, as a verdict's duration is, where it is known."""
+    return passage.carried or 0.0 if passage.computing is None else passage.computing
+
+
 def _spread(measure: Measure | None) -> float:
     """Return by how much the slow calls (p90) were slower than the usual one (p50), relative to it; at most a half."""
     return 0.0 if measure is None or measure.call is None else min(0.5, measure.call.p90 / measure.call.p50 - 1)

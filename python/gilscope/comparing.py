@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-import gilscope
 from gilscope import cluster, work
+from gilscope.check_callable import check
 from gilscope.comparison import Comparison, Option, Silence, Subject, concurrency, option
 from gilscope.naming import name_of
 from gilscope.request import Dask, Made
@@ -65,7 +65,7 @@ def compare(
 
 def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
     """Check ``function`` and return what to compare. That it pickles is tried here; whether it loads elsewhere, later."""
-    verdict = gilscope.check(function, *args)
+    verdict = check(function, *args)
     packed, stays = None, ""
     try:
         packed = work.pack(function, args)

@@ -85,6 +85,11 @@ class Comparison:
         self.concurrency = concurrency()
 
     @property
+    def begun(self) -> bool:
+        """Whether there is anything to show yet."""
+        return bool(self._trials)
+
+    @property
     def steps(self) -> int:
         """How many trials there will be at most."""
         return 1 + len(self._options) * len(self.concurrency)

@@ -56,5 +56,10 @@ def size(count: int) -> str:
     return f"{_three_digits(value)} GB"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 call``, ``3 calls``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _three_digits(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"

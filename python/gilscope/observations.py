@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.advice import Finding
-from gilscope.figures import duration, size
+from gilscope.compared import cost
+from gilscope.figures import counted, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def too_short_to_matter(run: Compared) -> Finding | None:
     return Finding(
         "One call is too short to matter to the loop.",
         f"It takes {duration(call)}, the loop's budget is {duration(budget)}{dearer}.",
-        f"Call it on the loop. From {duration(budget)} a call or {max(1, int(budget / call))} calls in one turn on, do not.",
+        f"Call it on the loop. More than {counted(int(budget / call), 'call')} in one turn are too many.",
     )
 
 
@@ -128,13 +129,13 @@ def released_but_not_parallel(run: Compared) -> Finding | None:
 def pool_costs_more_than_the_work(run: Compared) -> Finding | None:
     call = run.verdict.duration
     dear = {
-        p.strategy: p.carried
-        for p in run.comparison.passages
-        if p.travels and not p.shared and p.carried is not None and p.carried >= call
+        passage.strategy: cost(passage)
+        for passage in run.comparison.passages
+        if passage.travels and not passage.shared and cost(passage) >= call
     }
     if not dear:
         return None
-    costs = ", ".join(f"{strategy} {duration(cost)}" for strategy, cost in dear.items())
+    costs = ", ".join(f"{strategy} {duration(one)}" for strategy, one in dear.items())
     return Finding(
         f"The way to {_names(list(dear))} and back costs more than the work itself.",
         f"An empty call with these arguments and this result takes {costs}; the work {duration(call)}.",
@@ -217,7 +218,7 @@ def the_machine_was_busy(run: Compared) -> Finding | None:
     return Finding(
         "Other programs were using this machine.",
         f"One call after another computed for {duration(alone.cpu)} and waited {duration(alone.queued)} for a processor.",
-        "Lags and speeds are worse than they would be; the verdict and the costs of pickling are not affected.",
+        "Lags and speeds are worse than they would be; the verdict and the costs in processor time are not affected.",
     )
 
 

@@ -46,8 +46,8 @@ async def probe(name: str, strategy: Strategy, function: Callable[..., Any], arg
             step = "timed there"
             answer, note = _compared(expected, got, lambda: function(*args))
             shared = name in SHARED or (name != "interpreter" and await run(os.getpid) == os.getpid())
-            hand_over = await _median(lambda: run(errands.nothing))
-            carried = await _carried(run, function, args)
+            hand_over, _ = await _timed(lambda: run(errands.nothing))
+            carried, computing = await _carried(run, function, args)
     except Exception as error:  # noqa: BLE001 - anybody's code, and anybody's executor
         return stays(name, _reason(step, error))
     return Passage(
@@ -57,6 +57,7 @@ async def probe(name: str, strategy: Strategy, function: Callable[..., Any], arg
         note=note,
         hand_over=hand_over,
         carried=carried,
+        computing=None if name == "dask" else computing,  # its workers are no children of this process
         shared=shared,
         **({} if shared else _pickling(args, got)),
     )
@@ -137,7 +138,9 @@ def _processor_time(work: Callable[[], object]) -> float:
     return min(times)
 
 
-async def _carried(run: Run, function: Callable[..., Any], args: tuple[Any, ...]) -> float:
+async def _carried(
+    run: Run, function: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[float, float | None]:
     """Time an empty call with these arguments and this result: what a worker has once computed it hands out again."""
 
     async def carry() -> None:
@@ -147,18 +150,23 @@ async def _carried(run: Run, function: Callable[..., Any], args: tuple[Any, ...]
             except LookupError:  # somebody's executor has more workers than it was asked for, and this one is new
                 await run(errands.remember, function, *args)
 
-    return await _median(carry)
+    return await _timed(carry)
 
 
-async def _median(call: Callable[[], Awaitable[Any]]) -> float:
+async def _timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, float | None]:
+    """Return what a call takes: the median of some, and the processor time of one in this process and its children."""
+    from gilscope.processors import Family
+
     await call()
     times: list[float] = []
-    began = time.perf_counter()
+    family = Family()
+    began, before = time.perf_counter(), family.read()
     while len(times) < FEWEST or (len(times) < MOST and time.perf_counter() - began < TIMED):
         asked = time.perf_counter()
         await call()
         times.append(time.perf_counter() - asked)
-    return statistics.median(times)
+    used = (family.read() - before).used
+    return statistics.median(times), None if used is None else used / len(times)
 
 
 def main(asked: str, answered: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilscope.compared import Compared
-from gilscope.figures import duration
+from gilscope.compared import Compared, cost
+from gilscope.figures import counted, duration
 from gilscope.observations import STARTLING, WAITS, observations
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def on_the_loop(run: Compared) -> Recommendation | None:
         "Call it on the loop.",
         f"A call takes {duration(call)} of the {duration(budget)} that the loop may be kept waiting.",
         (
-            f"more than {max(1, int(budget / call))} calls in one turn of the loop",
+            f"more than {counted(int(budget / call), 'call')} in one turn of the loop",
             f"calls that last longer than {duration(budget)}",
         ),
     )
@@ -90,7 +90,7 @@ def in_a_pool_with_a_gil_of_its_own(run: Compared) -> Recommendation | None:
     return Recommendation(
         chosen,
         f"Give it to {_called(chosen)}{_workers(run)}.",
-        f"In a thread {harm}; the way there and back costs {duration(passage.carried or 0.0)}, the work "
+        f"In a thread {harm}; the way there and back costs {duration(cost(passage))}, the work "
         f"{duration(verdict.duration)}.{tie}",
         (
             "the GIL released in it: then a thread pool does, and nothing is pickled",
@@ -151,7 +151,7 @@ def _worth_the_way(run: Compared, passage: Passage) -> bool:
     """Whether the way costs less than the work, and pickling keeps the loop waiting briefly, or far less than a thread."""
     stall = max(passage.packing or 0.0, passage.unpacking or 0.0)
     bearable = max(run.comparison.budget, run.stretch / MUCH_LESS)
-    return (passage.carried or 0.0) < run.verdict.duration and stall <= bearable
+    return cost(passage) < run.verdict.duration and stall <= bearable
 
 
 def _best(run: Compared, candidates: list[str]) -> tuple[str, list[str]]:
@@ -187,7 +187,7 @@ def _why_not_elsewhere(run: Compared) -> str:
         return f"its trial in {_called(passage.strategy)} did not end well."
     packing, unpacking = passage.packing or 0.0, passage.unpacking or 0.0
     return (
-        f"the way to {_called(passage.strategy)} and back costs {duration(passage.carried or 0.0)}, of which the loop waits "
+        f"the way to {_called(passage.strategy)} and back costs {duration(cost(passage))}, of which the loop waits "
         f"{duration(max(packing, unpacking))} for pickle."
     )
 

@@ -16,6 +16,8 @@ from gilscope.verdict import Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gilscope.recommendation import Recommendation
+
 
 
 class UnreadableError(ValueError):
@@ -113,8 +115,9 @@ class Passage(Record, frozen=True, kw_only=True):
     """What one call through a fresh worker of a strategy proved, and what the way there and back costs.
 
     ``hand_over`` is an empty call without arguments, ``carried`` an empty call with the comparison's arguments and
-    result; both are medians of calls made one after another. ``packing`` and ``unpacking`` are the caller's part of
-    ``carried``: the processor time of pickling the arguments and of unpickling the result, during which the caller's
+    result; both are medians of calls made one after another. ``computing`` is the processor time of a carrying call in
+    the caller's process and its children, which does not depend on how busy the machine is. ``packing`` and ``unpacking`` are the caller's part of
+    that: the processor time of pickling the arguments and of unpickling the result, during which the caller's
     loop does not run.
     """
 
@@ -131,6 +134,7 @@ class Passage(Record, frozen=True, kw_only=True):
     """Why it was not compared, or how it differs."""
     hand_over: float | None = None
     carried: float | None = None
+    computing: float | None = None
     packing: float | None = None
     unpacking: float | None = None
     arguments: int | None = None
@@ -175,6 +179,19 @@ class Result(Record, frozen=True, kw_only=True):
     comparison: Comparison | None = None
     """What ``compare`` adds; its trials have a strategy and a concurrency each."""
     interrupted: bool = False
+
+    def __str__(self) -> str:
+        """Return the report that the command line prints, 100 columns wide."""
+        from gilscope.reports.table import text
+
+        return text(self)
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """Where the compared callable should run. ``ValueError`` for a result of another kind."""
+        from gilscope.recommendation import recommend
+
+        return recommend(self)
 
 
 class Header(msgspec.Struct):

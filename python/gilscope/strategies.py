@@ -88,7 +88,9 @@ async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterat
     """``loop.run_in_executor`` on an ``InterpreterPoolExecutor``: threads with an interpreter, and a GIL, each."""
     from concurrent import futures
 
-    pool: Executor = futures.InterpreterPoolExecutor(workers)  # type: ignore[attr-defined,unused-ignore]
+    pool: Executor = futures.InterpreterPoolExecutor(  # type: ignore[attr-defined,unused-ignore]
+        workers, initializer=_search, initargs=tuple(sys.path)
+    )
     with pool:
         yield await _warmed(pool, function, workers)
 
@@ -146,6 +148,11 @@ async def _warmed(pool: Executor, function: Callable[..., Any], workers: int, *,
             seen.update(came)
             news = time.monotonic()
     return partial(loop.run_in_executor, pool)
+
+
+def _search(*path: str) -> None:
+    """Have this interpreter find the modules that its parent finds: a child's path need not be what it started with."""
+    sys.path[:] = path
 
 
 def _warm(function: Callable[..., Any]) -> tuple[int, int]:

@@ -9,9 +9,12 @@ import io
 import pickle
 import sys
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from gilscope.snippet import ARGUMENTS, FUNCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +47,21 @@ class Packed(msgspec.Struct, frozen=True, tag="packed"):
         return function, args
 
 
-Work = Kernel | Packed
+class Statement(msgspec.Struct, frozen=True, tag="statement"):
+    """A statement and its setup, as the module that :mod:`gilscope.snippet` wrote into ``folder``."""
+
+    folder: str
+    module: str
+
+    def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the statement as a function and its arguments. Raises whatever the setup raises."""
+        if self.folder not in sys.path:
+            sys.path.insert(0, self.folder)
+        namespace = vars(import_module(self.module))
+        return namespace[FUNCTION], tuple(namespace[name] for name in namespace[ARGUMENTS])
+
+
+Work = Kernel | Packed | Statement
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...]) -> Packed:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +16,7 @@ from gilscope.figures import Figures, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
     from gilscope.advice import Finding
     from gilscope.results import Bins, Result, Trial
@@ -36,6 +37,14 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from _parts(self._result, options.max_width)
+
+
+def text(result: Result, width: int = 100) -> str:
+    """Return the report as plain text."""
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(Report(result))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _parts(result: Result, width: int) -> Iterator[RenderableType]:
