@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
 from gilscope.records import Machine
 from gilscope.results import Bins, Comparison, Lag, Measure, Passage, Plan, Result, Times, Trial
 from gilscope.verdict import Verdict
@@ -76,7 +75,9 @@ def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **o
     ]
 
 
-def way(strategy: str, carried: float = 0.0002, *, packing: float = 1e-6, unpacking: float = 1e-6, **changed: Any) -> Passage:
+def way(
+    strategy: str, carried: float = 0.0002, *, packing: float = 1e-6, unpacking: float = 1e-6, **changed: Any
+) -> Passage:
     """Return the passage to a strategy with a GIL of its own."""
     fields: dict[str, Any] = {
         "strategy": strategy,
@@ -97,9 +98,7 @@ def no_way(strategy: str, reason: str = "it cannot be pickled: Can't pickle loca
 
 
 def shared(strategy: str, hand_over: float) -> Passage:
-    return Passage(
-        strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True
-    )
+    return Passage(strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True)
 
 
 def compared(

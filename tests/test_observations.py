@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from constructed import compared, measure, no_way, trials, verdict, way
-
 from gilscope.compared import Compared
 from gilscope.observations import RULES, observations
-from gilscope.results import Result
+
+if TYPE_CHECKING:
+    from gilscope.results import Result
 
 DOCS = Path(__file__).parent.parent / "docs" / "compare.md"
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from constructed import compared, no_way, trials, verdict, way
-
 from gilscope.recommendation import recommend
 
 if TYPE_CHECKING:
-    from gilscope.results import Result
+    from gilscope.results import Result, Trial
 
 BYTES = {"arguments": 4, "result": 100_000_000}
 
@@ -29,7 +28,7 @@ def test_the_budget_decides_what_is_short() -> None:
 def test_what_releases_the_gil_belongs_in_threads_even_where_processes_do_as_well() -> None:
     advice = recommend(compared(verdict("releases", 0.07), way("process"), way("interpreter")))
     assert advice.where == "thread"
-    assert "pool of 3" in advice.claim, "a core is left to the loop"
+    assert "3 workers: 4 cores, one of them for the loop" in advice.claim
 
 
 def test_what_waits_belongs_in_as_many_threads_as_calls_wait() -> None:
@@ -127,7 +126,7 @@ def test_somebodys_threads_are_no_way_out_for_what_needs_the_gil() -> None:
     assert recommend(compared(verdict("hogs", 0.07), theirs, no_way("process"))).where == ""
 
 
-def _with_trials(run: Result, left: list) -> Result:
+def _with_trials(run: Result, left: list[Trial]) -> Result:
     import msgspec
 
     return msgspec.structs.replace(run, trials=left)

@@ -46,7 +46,7 @@ def at(address: str, *, upload: str = "") -> Strategy:
         from distributed import Client
 
         loop = asyncio.get_running_loop()
-        with _quiet(), Client(address, timeout=ANSWER_LIMIT) as client:
+        with _quiet(), Client(address, timeout=ANSWER_LIMIT) as client:  # type: ignore[no-untyped-call,unused-ignore]
             if upload:
                 client.upload_file(upload)
             chosen = _enough(client.nthreads(), workers)
@@ -137,7 +137,7 @@ def _serve(workers: int) -> None:
     from distributed import LocalCluster
 
     supervise.die_with_parent()
-    with LocalCluster(
+    with LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
         n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
     ) as cluster:
         print(cluster.scheduler_address, flush=True)
@@ -150,7 +150,7 @@ def _ask(asked: str, answered: str) -> None:
 
     supervise.die_with_parent()
     address = Path(asked).read_text()
-    with _quiet(), Client(address, timeout=ANSWER_LIMIT):
+    with _quiet(), Client(address, timeout=ANSWER_LIMIT):  # type: ignore[no-untyped-call,unused-ignore]
         Path(answered).touch()
 
 

@@ -1,4 +1,4 @@
-"""``gilscope.compare``: where should this call run?"""
+"""Where a call should run: ``gilscope.compare``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gilscope import cluster, work
-from gilscope.check_callable import check
+from gilscope.checks import check
 from gilscope.comparison import Comparison, Option, Silence, Subject, concurrency, option
 from gilscope.naming import name_of
 from gilscope.request import Dask, Made

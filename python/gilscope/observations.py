@@ -82,8 +82,7 @@ def threads_stall_the_loop(run: Compared) -> Finding | None:
         return None
     return Finding(
         f"In a thread pool it delays the loop by up to {duration(run.stretch)}.",
-        f"For {run.hogged:.0%} of a call it holds the GIL at a stretch and gives it to nobody"
-        f"; {_lag(run, 'thread')}.",
+        f"For {run.hogged:.0%} of a call it holds the GIL at a stretch and gives it to nobody; {_lag(run, 'thread')}.",
         "Run it in another process or interpreter; if it is yours, release the GIL in it.",
     )
 
@@ -187,6 +186,8 @@ def interpreters_instead_of_processes(run: Compared) -> Finding | None:
     if not interpreter or not process or not started[0] or not started[1] or not interpreter.carried:
         return None
     speeds = run.speed("interpreter", run.widest) or 0.0, run.speed("process", run.widest) or 0.0
+    if cost(interpreter) >= run.verdict.duration:
+        return None
     if speeds[0] < speeds[1] and not run.alike("interpreter", "process"):
         return None
     if run.verdict.kind in ("releases", "no GIL") or run.verdict.duration <= run.comparison.budget:
@@ -246,7 +247,9 @@ def observations(run: Compared) -> list[Finding]:
     """Return what the comparison shows, the most telling first."""
     found = ((rule.__name__, rule(run)) for rule in RULES)
     return [
-        finding._replace(name=name, section=f"docs/compare.md#{name.replace('_', '-')}") for name, finding in found if finding
+        finding._replace(name=name, section=f"docs/compare.md#{name.replace('_', '-')}")
+        for name, finding in found
+        if finding
     ]
 
 

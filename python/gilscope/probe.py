@@ -138,17 +138,17 @@ def _processor_time(work: Callable[[], object]) -> float:
     return min(times)
 
 
-async def _carried(
-    run: Run, function: Callable[..., Any], args: tuple[Any, ...]
-) -> tuple[float, float | None]:
+async def _carried(run: Run, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[float, float | None]:
     """Time an empty call with these arguments and this result: what a worker has once computed it hands out again."""
 
     async def carry() -> None:
         while True:
             try:
-                return await run(errands.recall, *args)
+                await run(errands.recall, *args)
             except LookupError:  # somebody's executor has more workers than it was asked for, and this one is new
                 await run(errands.remember, function, *args)
+            else:
+                return
 
     return await _timed(carry)
 

@@ -26,7 +26,7 @@ class Reading:
 
 
 class Family:
-    """This process and the descendants that it has now."""
+    """The processes that a trial has now: this one and its descendants."""
 
     def __init__(self) -> None:
         self._pids = [os.getpid(), *descendants(os.getpid())] if sys.platform == "linux" else []

@@ -165,7 +165,9 @@ def _best(run: Compared, candidates: list[str]) -> tuple[str, list[str]]:
 def _workers(run: Compared) -> str:
     if run.verdict.kind in ("releases", "no GIL") and run.verdict.cpu < WAITS:
         return " with as many workers as calls should wait at once"
-    return f" of {run.workers}: {run.result.machine.cores:g} cores, one of them for the loop" if run.workers > 1 else " of one"
+    cores = run.result.machine.cores
+    left = f": {cores:g} cores, one of them for the loop" if cores >= 2 else ""
+    return f" with {counted(run.workers, 'worker')}{left}"
 
 
 def _called(strategy: str) -> str:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gilscope.results import Measure, Passage, Plan
+from gilscope.results import Plan  # noqa: TC001 - msgspec reads the annotations
 from gilscope.work import Kernel, Packed, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gilscope.results import Measure, Passage
     from gilscope.strategies import Strategy
 
 

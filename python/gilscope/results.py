@@ -9,15 +9,33 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from gilscope.records import SCHEMA, Machine, Record
-from gilscope.records import machine as machine
-from gilscope.verdict import Verdict
+from gilscope.records import SCHEMA, Machine, Record, machine
+from gilscope.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gilscope.recommendation import Recommendation
 
+__all__ = [
+    "SCHEMA",
+    "Bins",
+    "Comparison",
+    "Lag",
+    "Machine",
+    "Measure",
+    "Passage",
+    "Plan",
+    "Record",
+    "Result",
+    "Times",
+    "Trial",
+    "UnreadableError",
+    "encode",
+    "machine",
+    "read",
+    "write",
+]
 
 
 class UnreadableError(ValueError):
@@ -150,7 +168,7 @@ class Comparison(Record, frozen=True, kw_only=True):
 
     subject: str
     """What was compared, as its user writes it."""
-    setup: list[str] = []
+    setup: list[str] = msgspec.field(default_factory=list)
     budget: float = 0.01
     """How long the loop may be kept waiting."""
     verdict: Verdict
@@ -158,7 +176,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     concurrency: list[int]
     stays: str = ""
     """Why the callable runs in the caller's process only; empty where it can be sent to another."""
-    passages: list[Passage] = []
+    passages: list[Passage] = msgspec.field(default_factory=list)
 
 
 class Result(Record, frozen=True, kw_only=True):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import types
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FUNCTION, ARGUMENTS = "__gilscope_statement__", "__gilscope_arguments__"
 DEFINITIONS = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)
@@ -40,14 +42,13 @@ def define(namespace: dict[str, Any], statement: str) -> None:
 
 def _read(tree: ast.AST) -> list[str]:
     """Return the names whose values ``tree`` takes, in their order; what ``n -= 1`` adds to is among them."""
-    names = [
-        node.target.id if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) else node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.AugAssign)
-        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load | ast.Del))
-        or (isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name))
-    ]
-    return list(dict.fromkeys(names))
+    names: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+            names[node.id] = None
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            names[node.target.id] = None
+    return list(names)
 
 
 def _returned(last: ast.stmt) -> ast.stmt:

@@ -78,7 +78,9 @@ def unpack(pickled: bytes, surroundings: dict[str, Any]) -> Any:
     """Unpickle what :func:`pack` pickled elsewhere, importing the script that it was defined in only if it names it."""
     from multiprocessing import spawn
 
-    main = {key: surroundings.pop(key) for key in ("init_main_from_name", "init_main_from_path") if key in surroundings}
+    main: dict[str, Any] = {
+        key: surroundings.pop(key) for key in ("init_main_from_name", "init_main_from_path") if key in surroundings
+    }
     spawn.prepare(surroundings)
 
     class Unpickler(pickle.Unpickler):

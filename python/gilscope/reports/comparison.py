@@ -66,7 +66,7 @@ def _advice(result: Result) -> Iterator[RenderableType]:
 
 def _trials(run: Compared, width: int) -> Table:
     trials = [run.result.idle, *run.result.trials]
-    rows = [_cells(run, trial) for trial in trials]
+    rows = [_cells(trial) for trial in trials]
     names = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
     table = _table(names)
     room = width - sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(names))
@@ -80,12 +80,14 @@ def _trials(run: Compared, width: int) -> Table:
     return table
 
 
-def _cells(run: Compared, trial: Trial) -> tuple[str, ...]:
+def _cells(trial: Trial) -> tuple[str, ...]:
     name = trial.case if trial.supervised else f"{trial.case} *"
     measure = trial.measure
     if measure is None:
         return (name, trial.status, *[""] * 6)
-    lags = ("-" if value is None else milliseconds(value) for value in (measure.lag.p50, measure.lag.p99, measure.lag.max))
+    lags = (
+        "-" if value is None else milliseconds(value) for value in (measure.lag.p50, measure.lag.p99, measure.lag.max)
+    )
     cores = "" if measure.cpu is None or trial.strategy == "dask" else f"{measure.cpu / measure.elapsed:.2f}"
     rate = "" if measure.call is None else f"{measure.rate:.0f}" if measure.rate >= 100 else f"{measure.rate:.3g}"
     call = "" if measure.call is None else milliseconds(measure.call.p50)
