@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -170,3 +171,35 @@ def test_a_statement_that_never_ends_is_judged_and_not_compared() -> None:
     assert ran.returncode == 1
     assert ran.stdout.startswith("hogs: ")
     assert "nothing to compare" in ran.stdout
+
+
+def test_a_strategy_that_this_python_has_not_is_refused_where_it_is_the_only_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gilscope.comparing.unavailable", lambda name: "is not to be had" * (name == "interpreter"))
+    assert main(["compare", "1", "--strategy", "interpreter"]) == 2
+    assert "interpreter is not to be had" in capsys.readouterr().err
+
+
+def test_the_dask_extra_is_asked_for_where_it_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert main(["compare", "1", "--strategy", "dask"]) == 2
+    assert "pip install 'gilscope[dask]'" in capsys.readouterr().err
+
+
+def test_a_statement_with_brackets_is_shown_as_it_is() -> None:
+    ran = cli("compare", "-s", "data = [[1]]", "data[0][:]", "--strategy", "inline", "--seconds", "0.1")
+    assert "data[0][:]" in ran.stdout
+
+
+def test_ctrl_c_shows_what_is_measured_and_exits_130() -> None:
+    command = [sys.executable, "-m", "gilscope", "compare", "1", "--seconds", "1", "--strategy", "inline"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert [running.stderr.readline().partition(":")[0] for _ in range(2)] == ["idle", "inline x1"]
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "Interrupted: the cases after the last one shown did not run." in out

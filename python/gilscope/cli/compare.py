@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,7 @@ from gilscope.strategies import OF_COMPARISON
 from gilscope.work import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from gilscope.comparison import Option
     from gilscope.verdict import Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
@@ -71,17 +70,18 @@ def command(
         must_be_writable(Path(file))
     names = list(dict.fromkeys([*(strategies or OF_COMPARISON), *(["dask"] if address else [])]))
     setup = "\n".join(setups)
-    with tempfile.TemporaryDirectory(prefix="gilscope-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gilscope-"))
         module = _module(Path(folder), setup, statement)
         sys.path.insert(0, folder)  # a local cluster's workers import what this process can
-        with _chosen(names, address, str(Path(folder, f"{module}.py"))) as chosen:
-            verdict = _verdict(statement, setup, timeout)
-            if verdict.endless:
-                click.echo(f"{verdict}\nThere is nothing to compare in what does not end.")
-                return 1
-            subject = Subject(statement.strip(), verdict, None, Statement(folder, module), setup=list(setups))
-            comparison = Comparison(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
-            interrupted = _run(comparison, seconds)
+        chosen = _chosen(stack, names, address, str(Path(folder, f"{module}.py")))
+        verdict = _verdict(statement, setup, timeout)
+        if verdict.endless:
+            click.echo(f"{verdict}\nThere is nothing to compare in what does not end.")
+            return 1
+        subject = Subject(statement.strip(), verdict, None, Statement(folder, module), setup=list(setups))
+        comparison = Comparison(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
+        interrupted = _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
     show(result, file)
     if interrupted:
@@ -98,19 +98,16 @@ def _module(folder: Path, setup: str, statement: str) -> str:
     return snippet.write(folder, setup, statement)
 
 
-@contextmanager
-def _chosen(names: list[str], address: str, upload: str) -> Iterator[list]:  # type: ignore[type-arg]
+def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Option]:
+    """Return the strategies of those names; what they need for as long as ``stack`` lasts is started."""
     try:
-        context = options(names, address, upload=upload)
-        chosen = context.__enter__()
+        chosen = stack.enter_context(options(names, address, upload=upload))
     except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from None
-    if reason := next((option.unavailable for option in chosen if option.name == "dask"), ""):
-        raise BadInput(f"dask {reason}")
-    try:
-        yield chosen
-    finally:
-        context.__exit__(None, None, None)
+    for option in chosen:
+        if option.unavailable and (option.name == "dask" or all(option.unavailable for option in chosen)):
+            raise BadInput(f"{option.name} {option.unavailable}")
+    return chosen
 
 
 def _verdict(statement: str, setup: str, timeout: float) -> Verdict:

@@ -25,7 +25,7 @@ def show(result: Result, file: str | None = None) -> None:
         return
     if file is not None:
         results.write(result, Path(file))
-    Console(highlight=False).print(Report(result))
+    Console(highlight=False, markup=False).print(Report(result))
 
 
 def must_be_writable(file: Path) -> None:

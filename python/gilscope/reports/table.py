@@ -41,7 +41,7 @@ class Report:
 
 def text(result: Result, width: int = 100) -> str:
     """Return the report as plain text."""
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(Report(result))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
