@@ -91,6 +91,7 @@ async def a_coroutine() -> None:
         ((3,), {}, TypeError, "callable"),
         ((a_coroutine,), {}, TypeError, "coroutine"),
         ((len, ""), {"budget": float("nan")}, ValueError, "budget must be a positive number of seconds"),
+        ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, "raise timeout"),
         ((len, ""), {"seconds": 0}, ValueError, "seconds must be a positive number of seconds"),
         ((len, ""), {"strategies": ["thred"]}, ValueError, "no strategy is called 'thred'; there are: inline, thread"),
         ((len, ""), {"strategies": {"mine": 3}}, TypeError, "makes an executor"),

@@ -85,6 +85,19 @@ def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None
     assert "top of a module" in advice.unless[0]
 
 
+def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one_thread() -> None:
+    in_turns = verdict("hogs", 0.07, stretch=0.004, longest_hold=0.004)
+    advice = recommend(compared(in_turns, no_way("process")))
+    assert advice.where == "thread"
+    assert "in a thread for up to 4.00 ms again and again" in advice.because
+
+
+def test_the_processor_time_of_carrying_decides_where_it_is_known() -> None:
+    """On a busy machine a way that is short takes long, and the work's length is known without that."""
+    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2, computing=0.01))).where == "process"
+    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2))).where == ""
+
+
 def test_a_closure_that_hogs_is_better_off_nowhere() -> None:
     advice = recommend(compared(verdict("hogs", 0.07), no_way("process"), no_way("interpreter")))
     assert advice.where == ""

@@ -29,6 +29,11 @@ BUSY = 0.8
 
 def findings(result: Result) -> list[Finding]:
     """Return what ``result`` shows, the most telling first."""
+    if result.comparison is not None:
+        from gilscope.compared import Compared
+        from gilscope.observations import observations
+
+        return observations(Compared(result))
     figures = Figures(result)
     return [finding._replace(name=rule.__name__) for rule in RULES if (finding := rule(figures)) is not None]
 

@@ -57,6 +57,8 @@ def compare(
     for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number of seconds")
+    if timeout <= seconds:
+        raise ValueError(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise timeout")
     with _options(strategies, dask) as options:
         comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
         comparison.run(Silence())

@@ -105,11 +105,12 @@ def in_threads_for_want_of_better(run: Compared) -> Recommendation | None:
     verdict = run.verdict
     if verdict.kind != "yields" and run.stretch > run.comparison.budget:
         return None
+    turn = "the switch interval (5 ms)" if verdict.kind == "yields" else f"up to {duration(run.stretch)}"
     return Recommendation(
         "thread",
         "Give it to a pool of one thread, for want of better.",
-        f"On the loop it blocks for {duration(verdict.duration)}, in a thread for the switch interval (5 ms) again and "
-        f"again; {_why_not_elsewhere(run)}",
+        f"On the loop it blocks for {duration(verdict.duration)}, in a thread for {turn} again and again; "
+        f"{_why_not_elsewhere(run)}",
         (_what_would_open_a_pool(run), "the GIL released in it"),
     )
 

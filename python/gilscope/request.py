@@ -82,5 +82,5 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         try:
             function, args = self.work.load()
         except Exception as error:  # noqa: BLE001 - importing runs anybody's code
-            return stays(self.place.name, f"a new process cannot load it: {error!r}")
+            return stays(self.place.name, f"a new process cannot load it: {type(error).__name__}: {error}")
         return await probe(self.place.name, self.place.strategy(), function, args)
