@@ -94,6 +94,7 @@ async def a_coroutine() -> None:
         ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, "raise timeout"),
         ((len, ""), {"seconds": 0}, ValueError, "seconds must be a positive number of seconds"),
         ((len, ""), {"strategies": ["thred"]}, ValueError, "no strategy is called 'thred'; there are: inline, thread"),
+        ((len, ""), {"strategies": {"thread": list}}, ValueError, "'thread' is a strategy already"),
         ((len, ""), {"strategies": {"mine": 3}}, TypeError, "makes an executor"),
     ],
 )

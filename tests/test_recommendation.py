@@ -89,13 +89,19 @@ def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one
     in_turns = verdict("hogs", 0.07, stretch=0.004, longest_hold=0.004)
     advice = recommend(compared(in_turns, no_way("process")))
     assert advice.where == "thread"
-    assert "in a thread for up to 4.00 ms again and again" in advice.because
+    assert "in a thread it holds the GIL for up to 4.00 ms at a stretch" in advice.because
 
 
 def test_the_processor_time_of_carrying_decides_where_it_is_known() -> None:
     """On a busy machine a way that is short takes long, and the work's length is known without that."""
     assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2, computing=0.01))).where == "process"
     assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2))).where == ""
+
+
+def test_what_could_not_be_told_of_a_long_call_is_not_made_up() -> None:
+    unsure = verdict("too short", 0.07)
+    assert recommend(compared(unsure, way("process"))).where == "process"
+    assert "could not be told" in recommend(compared(unsure, no_way("process"))).because
 
 
 def test_a_closure_that_hogs_is_better_off_nowhere() -> None:

@@ -83,7 +83,7 @@ def options(names: Iterable[str], address: str = "", *, upload: str = "") -> Ite
     ``ValueError`` for a name that there is not, for an address where ``dask`` is not among them, and for one where no
     scheduler answers.
     """
-    names = list(names)
+    names = list(dict.fromkeys(names))
     for name in names:
         if name not in KNOWN:
             raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(KNOWN)}")
@@ -113,6 +113,8 @@ def _options(strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]]
 
 
 def _made(name: str, factory: Callable[[int], Executor]) -> Option:
+    if name in KNOWN:
+        raise ValueError(f"{name!r} is a strategy already: call yours something else")
     if not callable(factory):
         raise TypeError(f"strategies[{name!r}] must be what makes an executor when called with the number of workers")
     try:

@@ -81,16 +81,11 @@ def in_a_pool_with_a_gil_of_its_own(run: Compared) -> Recommendation | None:
     passage = run.passage(chosen)
     assert passage is not None  # noqa: S101 - a candidate is one
     verdict = run.verdict
-    harm = (
-        f"it gives the GIL up only every switch interval ({verdict.yielded or 0:.0%} of a call)"
-        if verdict.kind == "yields"
-        else f"it holds the GIL for up to {duration(run.stretch)} at a stretch"
-    )
     tie = f" {' and '.join(equal)} {'is' if len(equal) == 1 else 'are'} within noise of it." if equal else ""
     return Recommendation(
         chosen,
         f"Give it to {_called(chosen)}{_workers(run)}.",
-        f"In a thread {harm}; the way there and back costs {duration(cost(passage))}, the work "
+        f"In a thread {_harm(run)}; the way there and back costs {duration(cost(passage))}, the work "
         f"{duration(verdict.duration)}.{tie}",
         (
             "the GIL released in it: then a thread pool does, and nothing is pickled",
@@ -105,12 +100,10 @@ def in_threads_for_want_of_better(run: Compared) -> Recommendation | None:
     verdict = run.verdict
     if verdict.kind != "yields" and run.stretch > run.comparison.budget:
         return None
-    turn = "the switch interval (5 ms)" if verdict.kind == "yields" else f"up to {duration(run.stretch)}"
     return Recommendation(
         "thread",
         "Give it to a pool of one thread, for want of better.",
-        f"On the loop it blocks for {duration(verdict.duration)}, in a thread for {turn} again and again; "
-        f"{_why_not_elsewhere(run)}",
+        f"On the loop it blocks for {duration(verdict.duration)}, in a thread {_harm(run)}; {_why_not_elsewhere(run)}",
         (_what_would_open_a_pool(run), "the GIL released in it"),
     )
 
@@ -120,8 +113,7 @@ def nowhere_as_it_is(run: Compared) -> Recommendation:
     return Recommendation(
         "",
         "Change the call before you move it: as it is, it keeps the loop waiting wherever it runs.",
-        f"In a thread it holds the GIL for up to {duration(run.stretch)} at a stretch, on the loop it blocks "
-        f"for {duration(run.verdict.duration)}; {_why_not_elsewhere(run)}",
+        f"In a thread {_harm(run)}, on the loop it blocks for {duration(run.verdict.duration)}; {_why_not_elsewhere(run)}",
         (_what_would_open_a_pool(run), "the GIL released in it: then a thread pool"),
     )
 
@@ -169,6 +161,16 @@ def _workers(run: Compared) -> str:
     cores = run.result.machine.cores
     left = f": {cores:g} cores, one of them for the loop" if cores >= 2 else ""
     return f" with {counted(run.workers, 'worker')}{left}"
+
+
+def _harm(run: Compared) -> str:
+    """Tell what it does to the loop in a thread."""
+    match run.verdict.kind:
+        case "yields":
+            return f"it gives the GIL up only every switch interval (5 ms; {run.verdict.yielded or 0:.0%} of a call)"
+        case "too short":
+            return "it does to the GIL what could not be told"
+    return f"it holds the GIL for up to {duration(run.stretch)} at a stretch"
 
 
 def _called(strategy: str) -> str:
