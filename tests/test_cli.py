@@ -32,7 +32,7 @@ def test_the_two_ways_to_call_it_are_one_command() -> None:
     assert by_module.stdout.startswith("gilscope, version ")
 
 
-@pytest.mark.parametrize("command", ["", "demo", "report"])
+@pytest.mark.parametrize("command", ["", "compare", "demo", "report"])
 def test_the_help_is_what_was_reviewed(command: str) -> None:
     expected = HELP / f"{command or 'gilscope'}.txt"
     assert gilscope(*command.split(), "--help").stdout == expected.read_text()
@@ -114,7 +114,7 @@ def strategy_of(child: int) -> str:
     """Return the strategy that a child of the demo runs, by the request that it was given."""
     try:
         asked = Path(Path(f"/proc/{child}/cmdline").read_text().split("\0")[-3])
-        return str(json.loads(asked.read_bytes()).get("strategy", ""))
+        return str((json.loads(asked.read_bytes()).get("place") or {}).get("name", ""))
     except (OSError, ValueError, IndexError):  # it is about to start or to end
         return ""
 

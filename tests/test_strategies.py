@@ -1,13 +1,16 @@
 import asyncio
 import os
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gilscope
 import pytest
 from gilscope._core import bridge_workers
-from gilscope.strategies import STRATEGIES, unavailable
-from gilscope.trial import _clocks, _read
+from gilscope.processors import Family, descendants
+from gilscope.strategies import STRATEGIES, from_executor, unavailable
 
 
 def whereabouts(_n: int = 0) -> tuple[int, int]:
@@ -17,8 +20,8 @@ def whereabouts(_n: int = 0) -> tuple[int, int]:
 
 def gathered(strategy: str, function: Any, workers: int, *args: object) -> list[Any]:
     async def main() -> list[Any]:
-        async with STRATEGIES[strategy](function, workers) as call:
-            return await asyncio.gather(*(call(*args) for _ in range(2 * workers)))
+        async with STRATEGIES[strategy](function, workers) as run:
+            return await asyncio.gather(*(run(function, *args) for _ in range(2 * workers)))
 
     return asyncio.run(main())
 
@@ -44,10 +47,10 @@ def test_every_worker_of_a_pool_is_up_when_the_clock_starts(strategy: str) -> No
         pytest.skip(reason)
 
     async def main() -> tuple[tuple[int, int], tuple[int, int]]:
-        async with STRATEGIES[strategy](gilscope.countdown_python, 3) as call:
-            before = threading.active_count(), len(_clocks())
-            await asyncio.gather(*(call(1000) for _ in range(9)))
-            return before, (threading.active_count(), len(_clocks()))
+        async with STRATEGIES[strategy](gilscope.countdown_python, 3) as run:
+            before = threading.active_count(), len(descendants(os.getpid()))
+            await asyncio.gather(*(run(gilscope.countdown_python, 1000) for _ in range(9)))
+            return before, (threading.active_count(), len(descendants(os.getpid())))
 
     before, after = asyncio.run(main())
     assert before == after
@@ -85,16 +88,26 @@ def test_an_exception_in_the_work_comes_out_of_the_call() -> None:
 
 def test_the_processor_time_of_a_pools_processes_is_read() -> None:
     async def main() -> tuple[float, float]:
-        async with STRATEGIES["process"](gilscope.countdown_released, 1) as call:
-            clocks = _clocks()
-            own, both = _read(clocks[:1]), _read(clocks)
-            await call(400_000_000)
-            own_after, both_after = _read(clocks[:1]), _read(clocks)
-        assert own is not None
-        assert both is not None
-        assert own_after is not None
-        assert both_after is not None
-        return own_after - own, both_after - both
+        async with STRATEGIES["process"](gilscope.countdown_released, 1) as run:
+            family, own_before = Family(), time.process_time()
+            before = family.read()
+            await run(gilscope.countdown_released, 400_000_000)
+            used = (family.read() - before).used
+        assert used is not None
+        return time.process_time() - own_before, used
 
     own, both = asyncio.run(main())
     assert both > own + 0.02
+
+
+def test_time_in_run_queues_is_read_where_the_system_tells_it() -> None:
+    queued = (Family().read() - Family().read()).queued
+    assert queued is None or sys.platform == "linux"
+
+
+def test_an_executor_that_somebody_made_has_as_many_workers_as_come_up() -> None:
+    async def main() -> int:
+        async with from_executor(lambda workers: ThreadPoolExecutor(min(workers, 1)))(whereabouts, 3) as run:
+            return len(set(await asyncio.gather(*(run(whereabouts) for _ in range(6)))))
+
+    assert asyncio.run(main()) == 1

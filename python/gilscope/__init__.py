@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gilscope.assertions import assert_releases as assert_releases
     from gilscope.assertions import assert_yields as assert_yields
     from gilscope.checks import check as check
+    from gilscope.comparing import compare as compare
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
     from gilscope.verdict import Verdict as Verdict
@@ -27,6 +28,7 @@ _HOME = {
     "assert_yields": "gilscope.assertions",
     "check": "gilscope.checks",
     "countdown_bridge": "gilscope._core",
+    "compare": "gilscope.comparing",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

@@ -18,6 +18,9 @@ class Finding(NamedTuple):
     claim: str
     evidence: str
     remedy: str
+    name: str = ""
+    section: str = ""
+    """Where the documentation explains it."""
 
 
 BUSY = 0.8
@@ -26,8 +29,13 @@ BUSY = 0.8
 
 def findings(result: Result) -> list[Finding]:
     """Return what ``result`` shows, the most telling first."""
+    if result.comparison is not None:
+        from gilscope.compared import Compared
+        from gilscope.observations import observations
+
+        return observations(Compared(result))
     figures = Figures(result)
-    return [finding for rule in RULES if (finding := rule(figures)) is not None]
+    return [finding._replace(name=rule.__name__) for rule in RULES if (finding := rule(figures)) is not None]
 
 
 def warnings(result: Result) -> list[str]:

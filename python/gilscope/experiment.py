@@ -8,7 +8,9 @@ import msgspec
 
 from gilscope import supervise
 from gilscope.cases import KERNELS
+from gilscope.request import Named, Request
 from gilscope.results import Measure, Plan, Trial
+from gilscope.work import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ def calibrate(waiting: Waiting | None = None) -> dict[str, float]:
 
 def idle(plan: Plan, waiting: Waiting | None = None) -> Trial:
     """Measure the loop with nothing to do."""
-    return _supervised("idle", 0, plan, {}, waiting)
+    return supervised("idle", Request(plan=plan), waiting)
 
 
 def run(case: Case, plan: Plan, alone: dict[str, float], waiting: Waiting | None = None) -> Trial:
@@ -43,8 +45,8 @@ def run(case: Case, plan: Plan, alone: dict[str, float], waiting: Waiting | None
     count = steps(case, plan, alone)
     if case.unavailable:
         return Trial(case=case.name, count=count, status="unavailable", reason=case.unavailable)
-    what = {"strategy": case.strategy, "function": case.function, "count": count}
-    return _supervised(case.name, count, plan, what, waiting)
+    request = Request(plan=plan, place=Named(case.strategy), work=Kernel(case.function, count))
+    return supervised(case.name, request, waiting)
 
 
 def steps(case: Case, plan: Plan, alone: dict[str, float]) -> int:
@@ -52,8 +54,18 @@ def steps(case: Case, plan: Plan, alone: dict[str, float]) -> int:
     return plan.count if plan.count is not None else max(1, int(alone[case.kernel] * plan.duration))
 
 
-def _supervised(name: str, count: int, plan: Plan, what: dict[str, object], waiting: Waiting | None) -> Trial:
-    request = msgspec.json.encode({**what, "plan": plan})
-    outcome = supervise.run("gilscope.trial", request, timeout=plan.timeout, waiting=waiting)
+def supervised(name: str, request: Request, waiting: Waiting | None = None) -> Trial:
+    """Run one trial in a process of its own. However that ends, it is a trial that says so."""
+    timeout = request.plan.timeout
+    outcome = supervise.run("gilscope.trial", msgspec.json.encode(request), timeout=timeout, waiting=waiting)
     measure = msgspec.json.decode(outcome.answer, type=Measure) if outcome.status == "finished" else None
-    return Trial(case=name, count=count, status=outcome.status, reason=outcome.reason, measure=measure)
+    count = request.work.count if isinstance(request.work, Kernel) else int(request.work is not None)
+    return Trial(
+        case=name,
+        count=count,
+        status=outcome.status,
+        reason=outcome.reason,
+        measure=measure,
+        strategy="" if request.place is None else request.place.name,
+        concurrency=request.plan.concurrency,
+    )

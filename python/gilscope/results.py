@@ -5,39 +5,41 @@ Durations are float seconds, shares are 0 to 1. A reader takes every schema up t
 
 from __future__ import annotations
 
-import platform
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from gilscope.cores import cores
+from gilscope.records import SCHEMA, Machine, Record, machine
+from gilscope.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+    from gilscope.recommendation import Recommendation
+
+__all__ = [
+    "SCHEMA",
+    "Bins",
+    "Comparison",
+    "Lag",
+    "Machine",
+    "Measure",
+    "Passage",
+    "Plan",
+    "Record",
+    "Result",
+    "Times",
+    "Trial",
+    "UnreadableError",
+    "encode",
+    "machine",
+    "read",
+    "write",
+]
 
 
 class UnreadableError(ValueError):
     """A file is not a result that this gilscope can read; the text says which and why."""
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record whose JSON must have the fields that it names, and no others."""
-
-
-class Machine(Record, frozen=True, kw_only=True):
-    """What it ran on."""
-
-    python: str
-    implementation: str
-    gil: bool
-    """Whether this Python has a GIL and it is on."""
-    system: str
-    processor: str
-    cores: float
-    """Processors that the process could use: its affinity mask, within its cgroup's quota."""
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -82,6 +84,14 @@ class Bins(Record, frozen=True, kw_only=True):
     """The worst lag in each bin."""
 
 
+class Times(Record, frozen=True, kw_only=True):
+    """How long something took each time."""
+
+    p50: float
+    p90: float
+    max: float
+
+
 class Measure(Record, frozen=True, kw_only=True):
     """What one trial measured."""
 
@@ -94,6 +104,10 @@ class Measure(Record, frozen=True, kw_only=True):
     """Steps a second, all workers together."""
     cpu: float | None
     """Processor time of the trial's processes in ``elapsed``; ``None`` where the system does not tell it."""
+    queued: float | None = None
+    """How long the trial's threads, taken together, could have run and had no processor; ``None`` as above."""
+    call: Times | None = None
+    """From asking for a task to having its result; ``None`` for an idle loop."""
     lag: Lag
     ticks: Bins
 
@@ -108,6 +122,61 @@ class Trial(Record, frozen=True, kw_only=True):
     reason: str = ""
     """Why it did not finish, or why this Python cannot run it."""
     measure: Measure | None = None
+    strategy: str = ""
+    concurrency: int | None = None
+    """Tasks at once, where that differs from the plan's."""
+    supervised: bool = True
+    """Whether it ran in a process of its own; where not, in the caller's."""
+
+
+class Passage(Record, frozen=True, kw_only=True):
+    """What one call through a fresh worker of a strategy proved, and what the way there and back costs.
+
+    ``hand_over`` is an empty call without arguments, ``carried`` an empty call with the comparison's arguments and
+    result; both are medians of calls made one after another. ``computing`` is the processor time of a carrying call in
+    the caller's process and its children, which does not depend on how busy the machine is. ``packing`` and ``unpacking`` are the caller's part of
+    that: the processor time of pickling the arguments and of unpickling the result, during which the caller's
+    loop does not run.
+    """
+
+    strategy: str
+    travels: bool
+    """Whether the callable, its arguments and its result made the round trip."""
+    reason: str = ""
+    """Why not."""
+    unavailable: bool = False
+    """Whether that is since this Python or this installation does not have the strategy."""
+    answer: Literal["same", "differs", "not compared"] = "not compared"
+    """Whether the result was the one that a call in the parent brings."""
+    note: str = ""
+    """Why it was not compared, or how it differs."""
+    hand_over: float | None = None
+    carried: float | None = None
+    computing: float | None = None
+    packing: float | None = None
+    unpacking: float | None = None
+    arguments: int | None = None
+    """Bytes of the pickled arguments; ``None`` where they are not pickled."""
+    result: int | None = None
+    shared: bool = False
+    """Whether its workers take the caller's own objects: nothing is copied, and the caller's GIL is theirs."""
+    supervised: bool = True
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """One callable under every strategy: what the trials of a result of the kind ``compare`` are about."""
+
+    subject: str
+    """What was compared, as its user writes it."""
+    setup: list[str] = msgspec.field(default_factory=list)
+    budget: float = 0.01
+    """How long the loop may be kept waiting."""
+    verdict: Verdict
+    """What one call does to the GIL, by itself."""
+    concurrency: list[int]
+    stays: str = ""
+    """Why the callable runs in the caller's process only; empty where it can be sent to another."""
+    passages: list[Passage] = msgspec.field(default_factory=list)
 
 
 class Result(Record, frozen=True, kw_only=True):
@@ -115,7 +184,7 @@ class Result(Record, frozen=True, kw_only=True):
 
     format: Literal["gilscope"] = "gilscope"
     schema: int = SCHEMA
-    kind: Literal["demo"] = "demo"
+    kind: Literal["demo", "compare"] = "demo"
     version: str
     created: str
     """When it started: ISO 8601, UTC."""
@@ -125,7 +194,22 @@ class Result(Record, frozen=True, kw_only=True):
     """Steps a second of each kernel, one task alone in an idle process: what ``rate`` is compared with."""
     idle: Trial
     trials: list[Trial]
+    comparison: Comparison | None = None
+    """What ``compare`` adds; its trials have a strategy and a concurrency each."""
     interrupted: bool = False
+
+    def __str__(self) -> str:
+        """Return the report that the command line prints, 100 columns wide."""
+        from gilscope.reports.table import text
+
+        return text(self)
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """Where the compared callable should run. ``ValueError`` for a result of another kind."""
+        from gilscope.recommendation import recommend
+
+        return recommend(self)
 
 
 class Header(msgspec.Struct):
@@ -133,19 +217,6 @@ class Header(msgspec.Struct):
 
     format: str
     schema: int
-
-
-def machine() -> Machine:
-    """Describe this Python and this machine."""
-    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return Machine(
-        python=platform.python_version(),
-        implementation=platform.python_implementation(),
-        gil=has_gil,
-        system=f"{platform.system()} {platform.release()}",
-        processor=_processor(),
-        cores=cores(),
-    )
 
 
 def write(result: Result, file: Path) -> None:
@@ -183,16 +254,3 @@ def read(file: Path) -> Result:
         return msgspec.json.decode(data, type=Result)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"{file} is a gilscope result with a fault in it: {error}") from None
-
-
-def _processor() -> str:
-    """Return the processor's name: Linux keeps it where ``platform.processor`` does not look."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a stream of lines
-            for line in lines:
-                key, _, value = line.partition(":")
-                if key.strip() == "model name":
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
 """Where the work runs: one protocol, one table.
 
 A strategy is an asynchronous context manager. Entering it starts its workers and warms every one of them; inside, the
-value it gives is called to run the work once. A strategy's cost of starting is the time that entering takes.
+value it gives runs a call there. A strategy's cost of starting is the time that entering takes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -23,49 +24,55 @@ WARM_TASK = 0.005
 """Seconds that a warming task lasts, so that tasks overlap and no worker can take two while another takes none."""
 WARM_LIMIT = 30.0
 """Seconds until a pool whose workers do not come up is given up."""
+WARM_PATIENCE = 1.0
+"""Seconds without a new worker after which somebody else's executor has as many as it will have."""
 
 
-class Call(Protocol):
-    """Runs the work once: ``await call(*args)``."""
+class Run(Protocol):
+    """Runs a call where the strategy runs calls: ``await run(function, *args)``."""
 
-    def __call__(self, *args: Any) -> Awaitable[Any]: ...
+    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
 
 
 class Strategy(Protocol):
-    """Starts ``workers`` workers for ``function`` and yields what calls it there."""
+    """Starts ``workers`` workers that know ``function``, and yields what runs it there."""
 
-    def __call__(self, function: Callable[..., Any], workers: int) -> AbstractAsyncContextManager[Call]: ...
+    def __call__(self, function: Callable[..., Any], workers: int) -> AbstractAsyncContextManager[Run]: ...
 
 
 @asynccontextmanager
-async def inline(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:  # noqa: ARG001
+async def inline(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:  # noqa: ARG001
     """Call it in the coroutine, on the loop's own thread."""
 
-    async def call(*args: Any) -> Any:
+    async def run(function: Callable[..., Any], /, *args: Any) -> Any:
         return function(*args)
 
-    yield call
+    yield run
 
 
 @asynccontextmanager
-async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """Await what it returns: it is a coroutine, or a future that somebody else completes."""
     await asyncio.gather(*(function(1) for _ in range(workers)))
-    yield function
+
+    def run(function: Callable[..., Any], /, *args: Any) -> Any:
+        return function(*args)
+
+    yield run
 
 
 @asynccontextmanager
-async def bridge(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+async def bridge(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """Await the bridge's future: its threads never attach, and are at least as many as are asked for."""
     from gilscope._core import bridge_workers
 
     bridge_workers(at_least=workers)
-    async with awaited(function, workers) as call:
-        yield call
+    async with awaited(function, workers) as run:
+        yield run
 
 
 @asynccontextmanager
-async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """``loop.run_in_executor`` on a ``ThreadPoolExecutor``."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -74,7 +81,7 @@ async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Ca
 
 
 @asynccontextmanager
-async def process(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+async def process(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """``loop.run_in_executor`` on a ``ProcessPoolExecutor`` of spawned processes."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -87,13 +94,29 @@ async def process(function: Callable[..., Any], workers: int) -> AsyncIterator[C
 
 
 @asynccontextmanager
-async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterator[Call]:
+async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """``loop.run_in_executor`` on an ``InterpreterPoolExecutor``: threads with an interpreter, and a GIL, each."""
     from concurrent import futures
 
-    pool: Executor = futures.InterpreterPoolExecutor(workers)  # type: ignore[attr-defined,unused-ignore]
+    pool: Executor = futures.InterpreterPoolExecutor(  # type: ignore[attr-defined,unused-ignore]
+        workers, initializer=_search, initargs=tuple(sys.path)
+    )
     with pool:
         yield await _warmed(pool, function, workers)
+
+
+def from_executor(factory: Callable[[int], Executor]) -> Strategy:
+    """Return the strategy that runs calls on ``factory(workers)``, an executor of any make.
+
+    It may have fewer workers than asked for: those that come up are used.
+    """
+
+    @asynccontextmanager
+    async def executor(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
+        with factory(workers) as pool:
+            yield await _warmed(pool, function, workers, patience=WARM_PATIENCE)
+
+    return executor
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -106,6 +129,9 @@ STRATEGIES: dict[str, Strategy] = {
     "bridge": bridge,
 }
 
+OF_COMPARISON = ("inline", "thread", "process", "interpreter")
+"""Those that take any callable."""
+
 
 def unavailable(strategy: str) -> str:
     """Return why this Python cannot run ``strategy``, or an empty string if it can."""
@@ -114,20 +140,30 @@ def unavailable(strategy: str) -> str:
     return ""
 
 
-async def _warmed(pool: Executor, function: Callable[..., Any], workers: int) -> Call:
-    """Have every worker of ``pool`` start and import what ``function`` needs; return what runs the function there."""
+async def _warmed(pool: Executor, function: Callable[..., Any], workers: int, *, patience: float | None = None) -> Run:
+    """Have every worker of ``pool`` start and import what ``function`` needs; return what runs a call there.
+
+    Without ``patience`` all of ``workers`` must come up; with it, as many as do until that long none is new.
+    """
     loop = asyncio.get_running_loop()
     seen: set[tuple[int, int]] = set()
-    deadline = time.monotonic() + WARM_LIMIT
+    began = news = time.monotonic()
     while len(seen) < workers:
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if patience is not None and seen and now - news > patience:
+            break
+        if now - began > WARM_LIMIT:
             raise TimeoutError(f"{len(seen)} of {workers} workers started within {WARM_LIMIT:g} s")
-        seen |= set(await asyncio.gather(*(loop.run_in_executor(pool, _warm, function) for _ in range(workers))))
+        came = await asyncio.gather(*(loop.run_in_executor(pool, _warm, function) for _ in range(workers)))
+        if not seen.issuperset(came):
+            seen.update(came)
+            news = time.monotonic()
+    return partial(loop.run_in_executor, pool)
 
-    def call(*args: Any) -> Awaitable[Any]:
-        return loop.run_in_executor(pool, function, *args)
 
-    return call
+def _search(*path: str) -> None:
+    """Have this interpreter find the modules that its parent finds: a child's path need not be what it started with."""
+    sys.path[:] = path
 
 
 def _warm(function: Callable[..., Any]) -> tuple[int, int]:

@@ -6,54 +6,96 @@ Its top imports little: a spawned pool's workers import the main module again.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gilscope.results import Lag, Measure, Plan
-    from gilscope.strategies import Call
+    from collections.abc import Callable
+
+    from gilscope._core import Histogram
+    from gilscope.results import Lag, Measure, Plan, Times
+    from gilscope.strategies import Run, Strategy
     from gilscope.ticker import Ticker
 
 
 async def idle(plan: Plan) -> Measure:
     """Measure a loop that has nothing to do: the floor of every lag."""
-    return await _beside_a_ticker(plan, [], 0, start_up=0.0)
+    return await _beside_a_ticker(plan, None, start_up=0.0)
 
 
-async def trial(strategy: str, function: str, count: int, plan: Plan) -> Measure:
-    """Run tasks of ``count`` steps of ``function`` for ``plan.seconds``, ``plan.concurrency`` at once, beside a ticker."""
-    import gilscope
-    from gilscope.strategies import STRATEGIES
+async def trial(
+    strategy: Strategy,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    plan: Plan,
+    *,
+    steps: int = 1,
+    considerate: bool = False,
+) -> Measure:
+    """Call ``function(*args)`` over and over for ``plan.seconds``, ``plan.concurrency`` at once, beside a ticker.
 
+    A call does ``steps`` steps of work. Where ``considerate``, the loop gets a turn after every call, as in a service that does one call a request; otherwise
+    only a call that waits gives it one, as in the article's worker.
+    """
     began = time.perf_counter()
-    async with STRATEGIES[strategy](getattr(gilscope, function), plan.concurrency) as call:
-        return await _beside_a_ticker(plan, [call] * plan.concurrency, count, start_up=time.perf_counter() - began)
+    async with strategy(function, plan.concurrency) as run:
+        start_up = time.perf_counter() - began
+        calls = _Calls(run, function, args, considerate=considerate)
+        return await _beside_a_ticker(plan, calls, start_up=start_up, steps=steps)
 
 
-async def _beside_a_ticker(plan: Plan, calls: list[Call], count: int, *, start_up: float) -> Measure:
+class _Calls:
+    """The calls of a trial, and how long each took."""
+
+    def __init__(self, run: Run, function: Callable[..., Any], args: tuple[Any, ...], *, considerate: bool) -> None:
+        from gilscope._core import Histogram
+
+        self._call = (function, *args)
+        self._run = run
+        self._considerate = considerate
+        self.times = Histogram()
+
+    async def until(self, deadline: float, began: float) -> tuple[int, float]:
+        """Make one call after another until ``deadline``; return how many, and when the last was done after ``began``.
+
+        A call that runs at the deadline is finished and counted, with its time: nothing is cut on either side.
+        """
+        calls = 0
+        while (asked := time.perf_counter()) < deadline:
+            await self._run(*self._call)
+            calls += 1
+            self.times.record(time.perf_counter() - asked)
+            if self._considerate:
+                await asyncio.sleep(0)
+        return calls, time.perf_counter() - began
+
+
+async def _beside_a_ticker(plan: Plan, calls: _Calls | None, *, start_up: float, steps: int = 1) -> Measure:
+    from gilscope.processors import Family
     from gilscope.results import Bins, Measure
     from gilscope.ticker import Ticker
 
-    clocks = _clocks()
+    family = Family()
     ticker = Ticker(plan.tick)
     ticker.start()
-    began, cpu_began = time.perf_counter(), _read(clocks)
-    if calls:
-        done = await asyncio.gather(*(_work(call, count, began, began + plan.seconds) for call in calls))
-    else:
-        done = []
+    began, before = time.perf_counter(), family.read()
+    done: list[tuple[int, float]] = []
+    if calls is None:
         await asyncio.sleep(plan.seconds)
-    elapsed, cpu = time.perf_counter() - began, _read(clocks)
+    else:
+        done = await asyncio.gather(*(calls.until(began + plan.seconds, began) for _ in range(plan.concurrency)))
+    elapsed, spent = time.perf_counter() - began, family.read() - before
     await ticker.stop()
     return Measure(
         start_up=start_up,
         elapsed=elapsed,
         tasks=sum(tasks for tasks, _ in done),
-        rate=sum(tasks * count / lasted for tasks, lasted in done),
-        cpu=None if cpu is None or cpu_began is None else cpu - cpu_began,
+        rate=sum(tasks * steps / lasted for tasks, lasted in done),
+        cpu=spent.used,
+        queued=spent.queued,
+        call=None if calls is None else _times(calls.times),
         lag=_lag(ticker),
         ticks=Bins(
             width=ticker.timeline.width,
@@ -62,18 +104,6 @@ async def _beside_a_ticker(plan: Plan, calls: list[Call], count: int, *, start_u
             worst=ticker.timeline.worst,
         ),
     )
-
-
-async def _work(call: Call, count: int, began: float, deadline: float) -> tuple[int, float]:
-    """Do one task after another until ``deadline``; return how many, and when the last was done after ``began``.
-
-    A task that runs at the deadline is finished and counted, with its time: nothing is cut on either side.
-    """
-    tasks = 0
-    while time.perf_counter() < deadline:
-        await call(count)
-        tasks += 1
-    return tasks, time.perf_counter() - began
 
 
 def _lag(ticker: Ticker) -> Lag:
@@ -85,32 +115,22 @@ def _lag(ticker: Ticker) -> Lag:
     )
 
 
-def _clocks() -> list[int]:
-    """Return the CPU clocks of this process and of its pool's, which are its only children."""
-    import multiprocessing
+def _times(times: Histogram) -> Times | None:
+    from gilscope.results import Times
 
-    cpu_clock_of_process = 2  # CPUCLOCK_SCHED of Linux, include/linux/posix-timers_types.h
-    pids = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
-    return [~pid << 3 | cpu_clock_of_process for pid in (os.getpid(), *pids)]
-
-
-def _read(clocks: list[int]) -> float | None:
-    """Return the processor time of all of ``clocks``; without Linux's clocks that of this process if it is alone."""
-    if sys.platform == "linux":
-        return sum(time.clock_gettime(clock) for clock in clocks)
-    return time.process_time() if len(clocks) == 1 else None
+    p50, p90, longest = (times.quantile(q) for q in (0.5, 0.9, 1.0))
+    return None if p50 is None or p90 is None or longest is None else Times(p50=p50, p90=p90, max=longest)
 
 
 def main(asked: str, answered: str) -> None:
     import msgspec
 
-    from gilscope.results import Plan
+    from gilscope.request import Request
     from gilscope.supervise import die_with_parent
 
     die_with_parent()
-    request: dict[str, Any] = msgspec.json.decode(Path(asked).read_bytes())
-    plan = msgspec.convert(request.pop("plan"), Plan)
-    measure = asyncio.run(trial(plan=plan, **request) if request else idle(plan))
+    request = msgspec.json.decode(Path(asked).read_bytes(), type=Request)
+    measure = asyncio.run(request.trial())
     Path(answered).write_bytes(msgspec.json.encode(measure))
 
 

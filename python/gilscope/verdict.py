@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from gilscope.figures import milliseconds
-from gilscope.results import SCHEMA, Machine, Record
+from gilscope.records import SCHEMA, Machine, Record
 
 Kind = Literal["hogs", "yields", "releases", "no GIL", "too short"]
 

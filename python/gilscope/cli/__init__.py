@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-COMMANDS = ("demo", "check", "report")
+COMMANDS = ("demo", "check", "compare", "report")
 """Each is a module of this package with a ``command`` in it."""
 
 INTERRUPTED = 130

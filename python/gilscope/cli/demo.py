@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import click
 from gilscope import cases, experiment, results
 from gilscope.cli import INTERRUPTED, BadInput, Seconds
 from gilscope.cli.progress import Progress
-from gilscope.cli.show import show
+from gilscope.cli.show import must_be_writable, show
 from gilscope.results import Plan
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def command(
     if timeout is not None and timeout <= seconds:
         raise BadInput(f"a case runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
     if file is not None and file != "-":
-        _must_be_writable(Path(file))
+        must_be_writable(Path(file))
     plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
     result = _run(chosen, plan)
     show(result, file)
@@ -92,12 +91,6 @@ def _list(chosen: list[Case]) -> int:
         note = f" (not here: {case.unavailable})" if case.unavailable else ""
         click.echo(f"{case.name:20} {case.says}{note}")
     return 0
-
-
-def _must_be_writable(file: Path) -> None:
-    target = file if file.exists() else file.parent
-    if file.is_dir() or not target.exists() or not os.access(target, os.W_OK):
-        raise BadInput(f"cannot write {file}: give a file in a folder that exists and can be written")
 
 
 def _run(chosen: list[Case], plan: Plan) -> Result:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -13,10 +14,11 @@ from gilscope.advice import findings, warnings
 from gilscope.figures import Figures, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
+    from gilscope.advice import Finding
     from gilscope.results import Bins, Result, Trial
 
 WIDEST_STRIP = 60
@@ -37,16 +39,34 @@ class Report:
         yield from _parts(self._result, options.max_width)
 
 
+def text(result: Result, width: int = 100) -> str:
+    """Return the report as plain text."""
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(Report(result))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
 def _parts(result: Result, width: int) -> Iterator[RenderableType]:
+    if result.comparison is not None:
+        from gilscope.reports.comparison import parts
+
+        yield from parts(result, width)
+        return
     yield Text(_title(result), style="bold")
-    yield Text(_where(result), style="dim")
+    yield Text(where(result), style="dim")
     yield ""
     yield _table(result, width)
-    yield from (Text(line, style="yellow") for line in (*_missing(result), *warnings(result)))
+    yield from (Text(line, style="yellow") for line in (*missing(result), *warnings(result)))
     yield Text(LEGEND, style="dim")
     if starts := _starts(result):
         yield Text(starts, style="dim")
-    for number, finding in enumerate(findings(result), 1):
+    yield from numbered(findings(result))
+
+
+def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
+    """Yield findings with their evidence and their remedy."""
+    for number, finding in enumerate(found, 1):
         yield ""
         yield Text(f"{number}. {finding.claim}", style="bold")
         yield Padding(Group(finding.evidence, Text(f"-> {finding.remedy}", style="green")), (0, 0, 0, 3))
@@ -59,7 +79,7 @@ def _title(result: Result) -> str:
     return f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s a case"
 
 
-def _where(result: Result) -> str:
+def where(result: Result) -> str:
     machine = result.machine
     gil = "GIL on" if machine.gil else "no GIL"
     return (
@@ -115,7 +135,7 @@ def _mark(due: int, came: int) -> str:
     return "|" if came >= due else ":" if 2 * came >= due else "."
 
 
-def _missing(result: Result) -> Iterator[str]:
+def missing(result: Result) -> Iterator[str]:
     for trial in result.trials:
         if trial.measure is None:
             yield f"{trial.case} {trial.status}: {trial.reason}"

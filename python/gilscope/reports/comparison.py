@@ -1,0 +1,132 @@
+"""A comparison for a terminal: the verdict, what to do, and the figures behind both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gilscope.compared import Compared
+from gilscope.figures import duration, milliseconds, size
+from gilscope.recommendation import recommend
+from gilscope.reports.table import missing, numbered, strip, where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from gilscope.results import Passage, Result, Trial
+
+WIDEST_STRIP = 40
+LEGEND = (
+    "x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness "
+    "that it had when the loop was next served. call: p50, in ms. cores: kept busy. in time: | every tick came, : most, "
+    ". few, blank none."
+)
+COSTS_LEGEND = (
+    "empty: a call that does nothing. carrying: an empty call with these arguments and this result. caller: of that, what "
+    "pickling the arguments and unpickling the result keeps the loop waiting."
+)
+
+
+def parts(result: Result, width: int) -> Iterator[RenderableType]:
+    """Yield what a comparison shows, what to do first."""
+    run = Compared(result)
+    yield Text(_title(run), style="bold")
+    yield Text(where(result), style="dim")
+    yield ""
+    yield str(run.verdict)
+    yield from _advice(result)
+    yield ""
+    yield _trials(run, width)
+    yield from (Text(line, style="yellow") for line in missing(result))
+    yield Text(LEGEND, style="dim")
+    yield ""
+    yield _costs(run)
+    yield from (Text(line, style="yellow") for line in _notes(run))
+    yield Text(COSTS_LEGEND, style="dim")
+    yield from numbered(recommend(result).findings)
+
+
+def _title(run: Compared) -> str:
+    budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
+    return f"gilscope compare: {run.comparison.subject}, {seconds} a trial; the loop may wait {budget}"
+
+
+def _advice(result: Result) -> Iterator[RenderableType]:
+    advice = recommend(result)
+    yield ""
+    yield Text(advice.claim, style="bold green")
+    yield Padding(advice.because, (0, 0, 0, 3))
+    yield Padding(f"That would change with {'; '.join(advice.unless)}.", (0, 0, 0, 3))
+
+
+def _trials(run: Compared, width: int) -> Table:
+    trials = [run.result.idle, *run.result.trials]
+    rows = [_cells(trial) for trial in trials]
+    names = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
+    table = _table(names)
+    room = width - sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(names))
+    if room < len("in time"):
+        for row in rows:
+            table.add_row(*row)
+        return table
+    table.add_column("in time", no_wrap=True)
+    for trial, row in zip(trials, rows, strict=True):
+        table.add_row(*row, strip(trial.measure.ticks, min(WIDEST_STRIP, room)) if trial.measure else "")
+    return table
+
+
+def _cells(trial: Trial) -> tuple[str, ...]:
+    name = trial.case if trial.supervised else f"{trial.case} *"
+    measure = trial.measure
+    if measure is None:
+        return (name, trial.status, *[""] * 6)
+    lags = (
+        "-" if value is None else milliseconds(value) for value in (measure.lag.p50, measure.lag.p99, measure.lag.max)
+    )
+    cores = "" if measure.cpu is None or trial.strategy == "dask" else f"{measure.cpu / measure.elapsed:.2f}"
+    rate = "" if measure.call is None else f"{measure.rate:.0f}" if measure.rate >= 100 else f"{measure.rate:.3g}"
+    call = "" if measure.call is None else milliseconds(measure.call.p50)
+    return name, f"{measure.lag.came}/{measure.lag.due}", *lags, rate, call, cores
+
+
+def _costs(run: Compared) -> Table:
+    table = _table(("there and back", "empty", "carrying", "caller", "arguments", "result", "answer"))
+    for passage in run.comparison.passages:
+        if passage.travels:
+            table.add_row(*_cost(passage))
+    return table
+
+
+def _cost(passage: Passage) -> tuple[str, ...]:
+    pickling = max(passage.packing or 0.0, passage.unpacking or 0.0)
+    sizes = ("-" if value is None else size(value) for value in (passage.arguments, passage.result))
+    return (
+        passage.strategy if passage.supervised else f"{passage.strategy} *",
+        duration(passage.hand_over or 0.0),
+        duration(passage.carried or 0.0),
+        "-" if passage.shared else duration(pickling),
+        *sizes,
+        passage.answer,
+    )
+
+
+def _notes(run: Compared) -> Iterator[str]:
+    for passage in run.comparison.passages:
+        if not passage.travels:
+            yield f"{passage.strategy} left out: {passage.reason}"
+        elif passage.note:
+            yield f"{passage.strategy}: answer {passage.answer}: {passage.note}"
+    if run.comparison.stays:
+        yield "* in the caller's process, unsupervised: no time limit holds there, and its other threads are in the figures."
+
+
+def _table(names: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for place, name in enumerate(names):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    return table
