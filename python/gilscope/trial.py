@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gilscope.lanes import Lanes
     from gilscope.results import Lag, Measure, Plan
     from gilscope.strategies import Call
     from gilscope.ticker import Ticker
@@ -26,34 +27,43 @@ async def idle(plan: Plan) -> Measure:
 async def trial(strategy: str, function: str, count: int, plan: Plan) -> Measure:
     """Run tasks of ``count`` steps of ``function`` for ``plan.seconds``, ``plan.concurrency`` at once, beside a ticker."""
     import gilscope
-    from gilscope.strategies import STRATEGIES
+    from gilscope.lanes import Stamped
+    from gilscope.strategies import STRATEGIES, awaited
 
     began = time.perf_counter()
-    async with STRATEGIES[strategy](getattr(gilscope, function), plan.concurrency) as call:
+    work = getattr(gilscope, function)
+    where = STRATEGIES[strategy]
+    async with where(work if where is awaited else Stamped(work), plan.concurrency) as call:
         return await _beside_a_ticker(plan, [call] * plan.concurrency, count, start_up=time.perf_counter() - began)
 
 
 async def _beside_a_ticker(plan: Plan, calls: list[Call], count: int, *, start_up: float) -> Measure:
+    from gilscope import crowd
+    from gilscope.lanes import Lanes
     from gilscope.results import Bins, Measure
     from gilscope.ticker import Ticker
 
     clocks = _clocks()
     ticker = Ticker(plan.tick)
     ticker.start()
-    began, cpu_began = time.perf_counter(), _read(clocks)
+    began, cpu_began, used = time.perf_counter(), _read(clocks), crowd.used()
+    lanes = Lanes(began)
     if calls:
-        done = await asyncio.gather(*(_work(call, count, began, began + plan.seconds) for call in calls))
+        end = began + plan.seconds
+        done = await asyncio.gather(*(_work(call, count, end, lanes, slot) for slot, call in enumerate(calls)))
     else:
         done = []
         await asyncio.sleep(plan.seconds)
     elapsed, cpu = time.perf_counter() - began, _read(clocks)
+    cpu = None if cpu is None or cpu_began is None else cpu - cpu_began
+    others, spare = crowd.shares(used, crowd.used(), cpu)
     await ticker.stop()
     return Measure(
         start_up=start_up,
         elapsed=elapsed,
         tasks=sum(tasks for tasks, _ in done),
         rate=sum(tasks * count / lasted for tasks, lasted in done),
-        cpu=None if cpu is None or cpu_began is None else cpu - cpu_began,
+        cpu=cpu,
         lag=_lag(ticker),
         ticks=Bins(
             width=ticker.timeline.width,
@@ -61,19 +71,26 @@ async def _beside_a_ticker(plan: Plan, calls: list[Call], count: int, *, start_u
             came=ticker.timeline.came,
             worst=ticker.timeline.worst,
         ),
+        lanes=lanes.record(),
+        others=others,
+        spare=spare,
     )
 
 
-async def _work(call: Call, count: int, began: float, deadline: float) -> tuple[int, float]:
-    """Do one task after another until ``deadline``; return how many, and when the last was done after ``began``.
+async def _work(call: Call, count: int, deadline: float, lanes: Lanes, slot: int) -> tuple[int, float]:
+    """Do one task after another until ``deadline``; return how many, and when the last was done after the start.
 
     A task that runs at the deadline is finished and counted, with its time: nothing is cut on either side.
     """
+    from gilscope.lanes import Stamp
+
     tasks = 0
-    while time.perf_counter() < deadline:
-        await call(count)
+    while (asked := time.perf_counter()) < deadline:
+        done = await call(count)
         tasks += 1
-    return tasks, time.perf_counter() - began
+        stamp = done if isinstance(done, Stamp) else Stamp(done, asked, time.perf_counter(), os.getpid(), None)
+        lanes.add(stamp, slot)
+    return tasks, time.perf_counter() - lanes.began
 
 
 def _lag(ticker: Ticker) -> Lag:
