@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +12,7 @@ import click
 
 from gilscope import cases, experiment, results
 from gilscope.cli import INTERRUPTED, BadInput, Seconds
+from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
 from gilscope.results import Plan
@@ -47,6 +47,7 @@ SLACK = 60.0
 )
 @click.option("--timeout", type=POSITIVE, help="Seconds after which a case is ended.  [default: --seconds and 60 more]")
 @click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+@output
 def command(
     globs: tuple[str, ...],
     listing: bool,
@@ -56,6 +57,7 @@ def command(
     count: int | None,
     timeout: float | None,
     file: str | None,
+    outputs: tuple[Path, ...],
 ) -> int:
     """Run a CPU-bound countdown in every way beside a ticking event loop, and show what happens to the loop.
 
@@ -68,10 +70,11 @@ def command(
     if timeout is not None and timeout <= seconds:
         raise BadInput(f"a case runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
     if file is not None and file != "-":
-        _must_be_writable(Path(file))
+        must_be_writable(Path(file))
     plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
     result = _run(chosen, plan)
     show(result, file)
+    save(result, outputs)
     if result.interrupted:
         return INTERRUPTED
     return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))
@@ -92,12 +95,6 @@ def _list(chosen: list[Case]) -> int:
         note = f" (not here: {case.unavailable})" if case.unavailable else ""
         click.echo(f"{case.name:20} {case.says}{note}")
     return 0
-
-
-def _must_be_writable(file: Path) -> None:
-    target = file if file.exists() else file.parent
-    if file.is_dir() or not target.exists() or not os.access(target, os.W_OK):
-        raise BadInput(f"cannot write {file}: give a file in a folder that exists and can be written")
 
 
 def _run(chosen: list[Case], plan: Plan) -> Result:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gilscope.results import Bins, Result, Trial
 
+COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
 WIDEST_STRIP = 60
 LEGEND = (
     "ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness that it had when the "
@@ -38,28 +39,28 @@ class Report:
 
 
 def _parts(result: Result, width: int) -> Iterator[RenderableType]:
-    yield Text(_title(result), style="bold")
-    yield Text(_where(result), style="dim")
+    yield Text(title(result), style="bold")
+    yield Text(where(result), style="dim")
     yield ""
     yield _table(result, width)
-    yield from (Text(line, style="yellow") for line in (*_missing(result), *warnings(result)))
+    yield from (Text(line, style="yellow") for line in (*missing(result), *warnings(result)))
     yield Text(LEGEND, style="dim")
-    if starts := _starts(result):
-        yield Text(starts, style="dim")
+    if started := starts(result):
+        yield Text(started, style="dim")
     for number, finding in enumerate(findings(result), 1):
         yield ""
         yield Text(f"{number}. {finding.claim}", style="bold")
         yield Padding(Group(finding.evidence, Text(f"-> {finding.remedy}", style="green")), (0, 0, 0, 3))
 
 
-def _title(result: Result) -> str:
+def title(result: Result) -> str:
     plan = result.plan
     length = f"of {plan.count} steps" if plan.count is not None else f"of {plan.duration:g} s each"
     tasks = "1 task at a time" if plan.concurrency == 1 else f"{plan.concurrency} tasks at once"
     return f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s a case"
 
 
-def _where(result: Result) -> str:
+def where(result: Result) -> str:
     machine = result.machine
     gil = "GIL on" if machine.gil else "no GIL"
     return (
@@ -70,12 +71,10 @@ def _where(result: Result) -> str:
 
 def _table(result: Result, width: int) -> Table:
     trials = [result.idle, *result.trials]
-    figures = Figures(result)
-    rows = [_cells(trial, figures) for trial in trials]
-    names = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
-    used = sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(names))
+    rows = [cells(result, trial) for trial in trials]
+    used = sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(COLUMNS))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in names:
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=True)
     table.add_column("in time", no_wrap=True)
     for trial, row in zip(trials, rows, strict=True):
@@ -84,11 +83,13 @@ def _table(result: Result, width: int) -> Table:
     return table
 
 
-def _cells(trial: Trial, figures: Figures) -> tuple[str, ...]:
+def cells(result: Result, trial: Trial) -> tuple[str, ...]:
+    """Return what stands under each of :data:`COLUMNS` for one of ``result``'s trials."""
     if trial.measure is None:
         return (trial.case, trial.status, *[""] * 5)
     lag = trial.measure.lag
     lags = ("-" if value is None else milliseconds(value) for value in (lag.p50, lag.p99, lag.max))
+    figures = Figures(result)
     work, cores = figures.work(trial.case), figures.cores(trial.case)
     return (
         trial.case,
@@ -115,7 +116,7 @@ def _mark(due: int, came: int) -> str:
     return "|" if came >= due else ":" if 2 * came >= due else "."
 
 
-def _missing(result: Result) -> Iterator[str]:
+def missing(result: Result) -> Iterator[str]:
     for trial in result.trials:
         if trial.measure is None:
             yield f"{trial.case} {trial.status}: {trial.reason}"
@@ -123,7 +124,7 @@ def _missing(result: Result) -> Iterator[str]:
         yield "Interrupted: the cases after the last one shown did not run."
 
 
-def _starts(result: Result) -> str:
+def starts(result: Result) -> str:
     """Tell what starting each kind of worker took, which is in no other figure."""
     slowest: dict[str, float] = {}
     for trial in result.trials:
