@@ -22,13 +22,16 @@ pytestmark = pytest.mark.skipif(
 )
 OPTIONS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 OPTIONS += ["--disable-sync"]
+PATIENCE = 120_000
+"""Milliseconds that anything may take: a busy machine starts a browser in ten seconds."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS + as_root)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS + as_root, timeout=PATIENCE)
         yield chromium
         chromium.close()
 
@@ -48,6 +51,7 @@ def opened(
     file = tmp_path / "run.html"
     file.write_text(page(result), encoding="utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900})
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     heard: list[str] = []
     tab.on("console", lambda message: heard.append(f"console: {message.text}"))
@@ -128,6 +132,7 @@ def test_a_run_of_the_longest_names_and_the_widest_lags_fits_too(
     file = tmp_path / "run.html"
     file.write_text(page(run_of(Trial(case="interpreter/python", count=1, status="finished", measure=measure))))
     tab = browser.new_page(viewport={"width": 400, "height": 900})
+    tab.set_default_timeout(PATIENCE)
     tab.goto(file.as_uri())
     expect(tab.locator("#chart")).to_have_attribute("data-drawn", re.compile(r"\d+"))
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400

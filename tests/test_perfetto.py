@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -77,7 +78,13 @@ def test_slices_of_one_thread_do_not_overlap(run_of: Run) -> None:
         assert all(one[1] <= other[0] + 1 for one, other in pairwise(sorted(slices)))  # to a microsecond
 
 
-@pytest.mark.parametrize("strategy", ["inline", "thread", "process"])
+INTERPRETER = pytest.param(
+    "interpreter",
+    marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="needs InterpreterPoolExecutor, Python 3.14"),
+)
+
+
+@pytest.mark.parametrize("strategy", ["inline", "thread", "process", INTERPRETER])
 def test_every_task_is_on_the_lane_of_the_thread_that_ran_it(strategy: str) -> None:
     measure = asyncio.run(trial(strategy, "countdown_python", 20_000, Plan(seconds=0.3, concurrency=2)))
     assert sum(sum(lane.tasks) for lane in measure.lanes) == measure.tasks

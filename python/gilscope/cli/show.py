@@ -1,4 +1,4 @@
-"""Where a result goes: to the terminal as a table, to a file or to stdout as JSON."""
+"""Where results go: to the terminal as a table, to a file or to stdout as JSON."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def show(result: Result, file: str | None = None) -> None:
     if file is not None:
         results.write(result, Path(file))
     Console(highlight=False).print(Report(result))
+
+
+def compare(before: Result, after: Result) -> None:
+    """Print what differs between two results."""
+    from gilscope.reports.difference import Difference
+
+    Console(highlight=False).print(Difference(before, after))
