@@ -97,8 +97,9 @@ def test_every_task_is_on_the_lane_of_the_thread_that_ran_it(strategy: str) -> N
         assert lane.busy == pytest.approx([end - begin for begin, end in zip(lane.begin, lane.end, strict=True)])
 
 
-def test_a_task_whose_thread_nobody_can_tell_is_on_a_lane_of_its_own() -> None:
-    measure = asyncio.run(trial("tokio", "countdown_tokio", 1_000_000, Plan(seconds=0.3, concurrency=2)))
+@pytest.mark.parametrize("strategy", ["tokio", "bridge"])
+def test_a_task_whose_thread_nobody_can_tell_is_on_a_lane_of_its_own(strategy: str) -> None:
+    measure = asyncio.run(trial(strategy, f"countdown_{strategy}", 1_000_000, Plan(seconds=0.3, concurrency=2)))
     assert sum(sum(lane.tasks) for lane in measure.lanes) == measure.tasks
     assert [(lane.thread, lane.loop) for lane in measure.lanes] == [(None, False)] * 2
     for lane in measure.lanes:

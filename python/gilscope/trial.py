@@ -28,12 +28,12 @@ async def trial(strategy: str, function: str, count: int, plan: Plan) -> Measure
     """Run tasks of ``count`` steps of ``function`` for ``plan.seconds``, ``plan.concurrency`` at once, beside a ticker."""
     import gilscope
     from gilscope.lanes import Stamped
-    from gilscope.strategies import STRATEGIES, awaited
+    from gilscope.strategies import STRATEGIES, awaited, bridge
 
     began = time.perf_counter()
     work = getattr(gilscope, function)
     where = STRATEGIES[strategy]
-    async with where(work if where is awaited else Stamped(work), plan.concurrency) as call:
+    async with where(work if where in (awaited, bridge) else Stamped(work), plan.concurrency) as call:
         return await _beside_a_ticker(plan, [call] * plan.concurrency, count, start_up=time.perf_counter() - began)
 
 
