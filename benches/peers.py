@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 try:
-    from gilknocker import KnockKnock  # type: ignore[import-untyped]
+    from gilknocker import KnockKnock
 except ImportError:
     KnockKnock = None
 

@@ -1,22 +1,43 @@
-"""``gilscope report``: a result again, from its JSON."""
+"""``gilscope report``: a result again, from its JSON; or two, one against the other."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gilscope import results
 from gilscope.cli import BadInput
-from gilscope.cli.show import show
+from gilscope.cli.output import output, save
+from gilscope.cli.show import compare, show
+
+if TYPE_CHECKING:
+    from gilscope.results import Result
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def command(file: Path) -> None:
-    """Print the table and the findings of FILE, a result that was written with --json."""
+@click.argument("other", required=False, type=click.Path(path_type=Path))
+@output
+def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
+    """Print the table and the findings of FILE, a result that was written as JSON.
+
+    With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
+    runs' own spread.
+    """
+    if other is None:
+        result = _read(file)
+        show(result)
+        save(result, outputs)
+    elif outputs:
+        raise BadInput("-o takes one result: give FILE alone")
+    else:
+        compare(_read(file), _read(other))
+
+
+def _read(file: Path) -> Result:
     try:
-        result = results.read(file)
+        return results.read(file)
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
-    show(result)
