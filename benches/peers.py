@@ -32,6 +32,8 @@ except ImportError:
 CYCLES = [(20, 60), (100, 300), (300, 900), (50, 950), (60, 20), (300, 100)]
 """Held and let go, in milliseconds."""
 TOLERANCE = 0.03
+PIECE = 0.005
+"""What Python holds is noted in pieces of so many seconds, so that one that a reading cuts counts as far as it was in it."""
 HOLD = ctypes.PyDLL(None).usleep
 NOISE = bytes(4_000_000)
 
@@ -89,9 +91,11 @@ class Worker:
 
 def cycle(hold: Callable[[float], None], held: float, let_go: float) -> Callable[[list[Hold]], None]:
     def turn(noted: list[Hold]) -> None:
-        begin = monotonic()
-        hold(held)
-        noted.append(Hold(begin, monotonic(), held))
+        pieces = 1 if hold is hold_in_c else max(1, round(held / PIECE))
+        for _ in range(pieces):
+            begin = monotonic()
+            hold(held / pieces)
+            noted.append(Hold(begin, monotonic(), held / pieces))
         if let_go:
             time.sleep(let_go)
 

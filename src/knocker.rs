@@ -237,6 +237,7 @@ impl Shared {
                 wait: seconds(end_ns - start_ns),
                 slept,
                 doing: doing.map(|doing| doing as u8),
+                of_another: false,
                 ran_before: seconds(before.ran_ns - last.ran_ns),
                 ran: seconds(after.ran_ns - before.ran_ns),
                 queued_before: seconds(before.queued_ns - last.queued_ns),
@@ -248,6 +249,7 @@ impl Shared {
                 Some(met) => {
                     if let Some(other) = others.part(&met) {
                         knock.doing = Some(other.doing as u8);
+                        knock.of_another = true;
                         knock.ran_before = seconds(other.ran_before_ns);
                         knock.ran = seconds(other.ran_ns);
                         knock.queued_before = seconds(other.queued_before_ns);

@@ -219,6 +219,10 @@ class Knock:
         """Return what the watched thread did when the knock came: 1 ran, 2 waited for a processor, 3 was blocked."""
 
     @property
+    def of_another(self) -> bool:
+        """Return whether that and what follows is said of another thread: the watched one was blocked."""
+
+    @property
     def ran_before(self) -> float:
         """Return the processor time of the watched thread between the knock before and this one."""
 
