@@ -8,6 +8,7 @@ mod countdown;
 mod histogram;
 mod knocker;
 mod main_interpreter;
+mod others;
 mod pace;
 mod per_process;
 mod quiet_thread;
