@@ -22,6 +22,7 @@ use crate::histogram::{nanoseconds, seconds};
 use crate::others::Others;
 use crate::pace::Pace;
 use crate::quiet_thread;
+use crate::reading::Reading;
 use crate::run_queue::{Account, Doing, own_sleeps, own_tid};
 use crate::tally::{Knock, KnockTally, Tally};
 
@@ -275,46 +276,9 @@ impl Shared {
     }
 }
 
-/// What Linux has booked for the watched thread and for this one; all 0 where it does not tell.
-#[derive(Default)]
-#[allow(clippy::struct_field_names)] // `_ns` is the unit
-struct Reading {
-    at_ns: u64,
-    ran_ns: u64,
-    queued_ns: u64,
-    own_queued_ns: u64,
-}
-
-impl Reading {
-    /// The watched thread may have ended: then its account stands still.
-    fn take(accounts: Option<(&Account, &Account)>) -> Self {
-        let Some((watched, own)) = accounts else {
-            return Self::default();
-        };
-        Self {
-            at_ns: now_ns(),
-            ran_ns: watched.ran_ns().unwrap_or_default(),
-            queued_ns: watched.queued_ns().unwrap_or_default(),
-            own_queued_ns: own.queued_ns().unwrap_or_default(),
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic under one of the locks leaves at worst a tally that lacks a knock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The time on the knocks' clock.
-#[pyfunction]
-pub fn monotonic() -> f64 {
-    seconds(now_ns())
-}
-
-/// How long a thread of this process has stood in run queues.
-#[pyfunction]
-pub fn run_queue_delay(thread: i32) -> Option<f64> {
-    Account::of(thread)?.queued_ns().map(seconds)
 }
 
 /// Have `atexit` stop what is left, while the interpreter is whole.

@@ -12,6 +12,7 @@ mod others;
 mod pace;
 mod per_process;
 mod quiet_thread;
+mod reading;
 mod run_queue;
 mod switch_interval;
 mod tally;
@@ -33,7 +34,9 @@ mod _core {
     #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]
-    use crate::knocker::{Knocker, monotonic, run_queue_delay};
+    use crate::knocker::Knocker;
+    #[pymodule_export]
+    use crate::reading::{monotonic, run_queue_delay};
     #[pymodule_export]
     use crate::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]

@@ -121,8 +121,8 @@ INTERRUPTED = """
 import signal, sys, threading, time
 import gilscope
 usual = sys.getswitchinterval()
-threading.Timer(float(sys.argv[1]), signal.raise_signal, [signal.SIGINT]).start()
 try:
+    threading.Timer(float(sys.argv[1]), signal.raise_signal, [signal.SIGINT]).start()
     while True:
         gilscope.check({fn}, time=0.05)
 except KeyboardInterrupt:
