@@ -203,7 +203,7 @@ def test_whoever_takes_the_reader_away_gets_another_with_the_next_await() -> Non
 
     before = descriptors()
     assert asyncio.run(robbed()) == 3
-    assert descriptors() == before
+    assert settles(lambda: descriptors() <= before)
 
 
 def test_the_work_of_a_closed_loop_does_not_keep_others_waiting() -> None:
