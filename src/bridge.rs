@@ -17,6 +17,7 @@ mod courier;
 mod inbox;
 mod mailbox;
 mod pool;
+mod threshold;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,12 +29,12 @@ use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
-use crate::main_interpreter;
 use crate::per_process::PerProcess;
 use courier::Courier;
 use inbox::{Inbox, Promise};
 use mailbox::{Letter, Outcome, Plain};
 use pool::Pool;
+use threshold::Threshold;
 
 /// Count `n` down to 0 on a thread of the bridge; await the returned future for the number of decrements.
 #[pyfunction]
@@ -68,6 +69,7 @@ where
     F: FnOnce(&AtomicBool) -> T + Send + 'static,
 {
     let host = Host::of_this_process()?;
+    let _stay = host.threshold.cross(py);
     let inbox = Inbox::of_running_loop(py, host)?;
     let Promise {
         future,
@@ -76,10 +78,7 @@ where
         mailbox,
     } = inbox.promise(py)?;
     if mailbox.is_cut_off() {
-        // Only a thread that the interpreter is about to stop gets here, but for the one that shuts it down.
-        if !main_interpreter::is_main_thread(py)? {
-            return Ok(future);
-        }
+        // Only the thread that shuts the interpreter down gets here.
         inbox.forget(slot);
         let message = "the bridge starts no more work: the interpreter is shutting down";
         return Err(PyRuntimeError::new_err(message));
@@ -120,6 +119,7 @@ fn outcome_of<T: Plain + 'static>(
 struct Host {
     pool: Pool,
     courier: Courier,
+    threshold: Threshold,
     /// By the address of the loop, which the inbox keeps from being reused.
     inboxes: Mutex<HashMap<usize, Weak<Inbox>>>,
 }
@@ -132,6 +132,7 @@ impl Host {
             Ok(Self {
                 pool: Pool::new(),
                 courier: Courier::default(),
+                threshold: Threshold::default(),
                 inboxes: Mutex::default(),
             })
         })
@@ -153,7 +154,7 @@ impl Host {
     }
 }
 
-/// Have `atexit` end what attaches: the courier. The workers need no farewell; they end with the process.
+/// Have `atexit` end what attaches: the courier, and daemon threads' stays. The workers end with the process.
 pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
     let close = wrap_pyfunction!(close, py)?;
     py.import("atexit")?
@@ -164,6 +165,9 @@ pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn close(py: Python<'_>) {
     if let Some(host) = HOST.get() {
-        py.detach(|| host.courier.dismiss());
+        py.detach(|| {
+            host.threshold.close();
+            host.courier.dismiss();
+        });
     }
 }

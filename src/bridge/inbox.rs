@@ -17,10 +17,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
 use slab::Slab;
 
-use super::Host;
 use super::bell::{Bell, Descriptor};
 use super::courier::Calls;
 use super::mailbox::{Letter, Mailbox, Outcome};
+use super::{HOST, Host};
 
 /// How long one turn of the loop goes on settling futures. Each one settled makes work for the turn after it, about as
 /// much again: a loop that is flooded with results still turns every millisecond or so.
@@ -146,6 +146,7 @@ impl Inbox {
         if std::process::id() != self.pid {
             return Ok(()); // a forked child that ends its parent's loop: the bell is still the parent's
         }
+        let _stay = HOST.get().map(|host| host.threshold.cross(py));
         self.mailbox.empty_into(&mut lock(&self.taken));
         let begun = Instant::now();
         for number in 1.. {
