@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
     from gilscope.verdict import Verdict as Verdict
+    from gilscope.watch import Watch as Watch
 
 _HOME = {
     "Verdict": "gilscope.verdict",
@@ -29,6 +30,7 @@ _HOME = {
     "check": "gilscope.checks",
     "countdown_bridge": "gilscope._core",
     "compare": "gilscope.comparing",
+    "Watch": "gilscope.watch",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",
