@@ -84,6 +84,11 @@ pub struct Gil {
     ids_offset: usize,
 }
 
+/// The calling thread.
+pub fn own_ids() -> ThreadIds {
+    places::own_ids()
+}
+
 /// Tell why the GIL cannot be read here, as a word; `None` when it can.
 #[pyfunction]
 pub fn gil_unreadable(py: Python<'_>) -> PyResult<Option<&'static str>> {

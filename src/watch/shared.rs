@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::gil::{Gil, ThreadIds};
+use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
 use crate::watch::collections::Collections;
 use crate::watch::heart::{Beats, Pulse};
@@ -69,6 +69,11 @@ impl Shared {
             outbox: Mutex::default(),
             posted: Condvar::new(),
         }
+    }
+
+    /// Names the calling thread as one of ours, where `threading` does not know it.
+    pub fn name_own_thread(&self) {
+        guard(&self.names).insert(own_ids(), "gilscope".into());
     }
 
     pub fn close(&self) {

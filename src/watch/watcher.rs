@@ -107,6 +107,7 @@ impl Watcher {
     /// Wait, detached, for the next stall that is over; `None` when the watch is closed and there are no more.
     fn fetch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         self.in_own_process()?;
+        self.shared.name_own_thread();
         let Some(report) = py.detach(|| self.shared.fetch()) else {
             return Ok(None);
         };

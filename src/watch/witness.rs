@@ -162,6 +162,7 @@ impl Desk {
 /// The witness's thread. `current_task` is `asyncio`'s, without a line of Python in it.
 pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
     quiet_thread::settle();
+    shared.name_own_thread();
     let mut pace = Pace::new();
     let mut knock_ns = now_ns() + pace.exponential_ns(shared.settings.knock_ns);
     while !shared.is_closing() || shared.desk.is_awaited() {
@@ -217,7 +218,7 @@ pub fn learn_names(py: Python<'_>, shared: &Shared) {
     let threads = stacks::thread_names(py).unwrap_or_default();
     let mut names = guard(&shared.names);
     if names.len() > KEPT {
-        names.clear();
+        names.retain(|_, name| name == "gilscope");
     }
     for (ident, native, name) in threads {
         names.insert(crate::gil::ThreadIds { ident, native }, name);
