@@ -12,6 +12,7 @@ import io
 import os
 import runpy
 import sys
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from pkgutil import get_importer
@@ -52,6 +53,16 @@ def run_module(name: str, arguments: list[str]) -> None:
     _fresh_main()
     _lead_path(str(Path.cwd()))
     _guarded(lambda: runpy._run_module_as_main(name))  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
+
+
+def interrupted_again() -> None:
+    """Have the interpreter end by SIGINT once more, after what was done at exit has made it forget.
+
+    CPython notes that a ``KeyboardInterrupt`` was not caught, and takes the note back whenever a string is executed, as the
+    import of many a library does (``run_eval_code_obj`` in Python/pythonrun.c).
+    """
+    with suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102 - a string of ours
 
 
 def _fresh_main() -> ModuleType:

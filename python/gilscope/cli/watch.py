@@ -39,7 +39,9 @@ SUFFIXES = (".perfetto.json", ".json")
 )
 @click.option("--sample", type=Seconds(min=0.0001), default=0.001, show_default=True, help="Seconds between samples.")
 @click.option("--knock", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between knocks.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write .json or .perfetto.json too.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write .json or .perfetto.json too."
+)
 @click.option("--live", is_flag=True, help="Print each stall on stderr when it happens.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
@@ -85,31 +87,51 @@ def _must_be_writable(file: Path) -> None:
 
 
 def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    account = Account(watch, named, output)
     # Registered before everything of the program's: called after it, when its threads have been joined.
-    atexit.register(_tell, watch, named, output, created, os.getpid())
+    atexit.register(account.give)
     watch.start()
-    run()
+    try:
+        run()
+    except KeyboardInterrupt:
+        account.interrupted = True
+        raise
 
 
-def _tell(watch: Watch, named: tuple[str, ...], output: Path | None, created: str, pid: int) -> None:
-    """Show, and write, what was seen. A forked child that leaves by way of ``atexit`` has nothing to tell."""
-    if os.getpid() != pid:
-        return
-    watch.stop()
-    # A program that has closed its stderr, or whose reader has gone, still ends with its own exit status.
-    with suppress(OSError, ValueError):
-        report = WatchReport(
+class Account:
+    """What is told of a program at its end."""
+
+    def __init__(self, watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
+        self._watch = watch
+        self._named = named
+        self._output = output
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._pid = os.getpid()
+        self.interrupted = False
+
+    def give(self) -> None:
+        """Show, and write, what was seen. A forked child that leaves by way of ``atexit`` has nothing to tell."""
+        if os.getpid() != self._pid:
+            return
+        self._watch.stop()
+        # A program that has closed its stderr, or whose reader has gone, still ends with its own exit status.
+        with suppress(OSError, ValueError):
+            report = self._report()
+            _show(report)
+            if self._output is not None:
+                _write(report, self._watch, self._output)
+        if self.interrupted:
+            program.interrupted_again()
+
+    def _report(self) -> WatchReport:
+        return WatchReport(
             version=version("gilscope"),
-            created=created,
+            created=self._created,
             machine=results.machine(),
-            command=named,
-            stall=watch.stall,
-            snapshot=watch.snapshot(),
+            command=self._named,
+            stall=self._watch.stall,
+            snapshot=self._watch.snapshot(),
         )
-        _show(report)
-        if output is not None:
-            _write(report, watch, output)
 
 
 def _show(report: WatchReport) -> None:
@@ -127,9 +149,7 @@ def _write(report: WatchReport, watch: Watch, output: Path) -> None:
 
     try:
         if output.name.endswith(".perfetto.json"):
-            output.write_bytes(
-                perfetto.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags())
-            )
+            output.write_bytes(perfetto.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
         else:
             output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     except OSError as error:
