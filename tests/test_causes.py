@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gilscope import causes
 from gilscope.causes import REMEDY, cause, cause_without_gil
 from gilscope.stalls import Cause, Evidence, Rival, Thread
@@ -21,7 +20,7 @@ def evidence(**figures: object) -> Evidence:
 
 def rival(number: int = 1, **figures: float) -> Rival:
     nothing = dict.fromkeys(("held", "held_long", "longest", "queued", "collected"), 0.0)
-    return Rival(thread=Thread(number, f"thread {number}"), stack=(), **{**nothing, **figures})  # type: ignore[arg-type]
+    return Rival(thread=Thread(number, f"thread {number}"), stack=(), **{**nothing, **figures})
 
 
 def told(duration: float = 0.3, **figures: object) -> Cause:

@@ -8,7 +8,6 @@ import time
 from ctypes import CDLL, PyDLL
 
 import pytest
-
 from gilscope import _core
 from gilscope.watch import Watch
 

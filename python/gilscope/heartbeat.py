@@ -13,6 +13,7 @@ import functools
 import logging
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
@@ -40,6 +41,7 @@ class Hearts:
         self._watcher = watcher
         self._period = period
         self._beating: dict[asyncio.AbstractEventLoop, Beat] = {}
+        self._strangers: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self.with_own_clock = 0
         """Loops that were left alone because of it."""
 
@@ -58,7 +60,9 @@ class Hearts:
         if loop in self._beating or self not in _watching:
             return
         if abs(loop.time() - _core.monotonic()) > OWN_CLOCK:
-            self.with_own_clock += 1
+            if loop not in self._strangers:  # a loop is run three times in one asyncio.run
+                self._strangers.add(loop)
+                self.with_own_clock += 1
             return
         beat = self._beating[loop] = Beat(self._watcher.add_heart(), loop, self._period)
         beat.start()
