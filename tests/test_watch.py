@@ -13,13 +13,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import CDLL, PyDLL
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gilscope
 import pytest
 from gilscope import _core
-from gilscope.stalls import Cause, Stall
 from gilscope.watch import Watch
+
+if TYPE_CHECKING:
+    from gilscope.stalls import Cause, Stall
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="what is seen here, Linux tells")
 

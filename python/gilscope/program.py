@@ -32,11 +32,11 @@ def run_script(path: str, arguments: list[str]) -> None:
     sys.argv = [path, *arguments]
     main = _fresh_main()
     if Path(path).is_dir() or type(get_importer(path)).__name__ == "zipimporter":
-        _lead_path(path)
+        _lead_path(os.path.abspath(path))  # noqa: PTH100 - as python does: `..` is taken away, links are not followed
         _guarded(lambda: runpy._run_module_as_main("__main__", alter_argv=False))  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
         return
     _lead_path(str(Path(path).resolve().parent))
-    file = os.path.abspath(path)  # noqa: PTH100 - as python does: `..` is taken away, links are not followed
+    file = os.path.abspath(path)  # noqa: PTH100 - the same
     main.__dict__.update(__file__=file, __cached__=None, __loader__=SourceFileLoader("__main__", file))
 
     def run() -> None:
