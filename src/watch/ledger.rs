@@ -53,7 +53,10 @@ impl Ledger {
     /// Enters a look. The time since the last one goes half to what was seen then and half to what is seen now: without
     /// bias, as the gaps are random, and complete, as nothing is lost when the sampler itself is not run.
     pub fn enter(&mut self, now_ns: u64, look: Look) {
-        let gap = now_ns.saturating_sub(self.last_ns);
+        if now_ns < self.last_ns {
+            return; // somebody else has looked later, and entered it first
+        }
+        let gap = now_ns - self.last_ns;
         let earlier = self.last.and_then(|last| last.holder);
         if self.last.is_some() {
             self.credit(earlier, gap / 2);

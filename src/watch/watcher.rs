@@ -17,6 +17,9 @@ use crate::watch::heart::Heart;
 use crate::watch::shared::{Settings, Shared, guard};
 use crate::watch::witness;
 
+/// A snapshot does not trust a last sample that is older than this many periods.
+const STALE_SAMPLES: u64 = 2;
+
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Watcher {
     shared: Arc<Shared>,
@@ -122,7 +125,15 @@ impl Watcher {
         self.in_own_process()?;
         witness::learn_names(py, &self.shared);
         let (last_ns, samples, held_ns, by_thread) = {
-            let ledger = guard(&self.shared.ledger);
+            let mut ledger = guard(&self.shared.ledger);
+            let now_ns = now_ns();
+            if let Some(gil) = self.shared.gil
+                && now_ns > ledger.last_ns + STALE_SAMPLES * self.shared.settings.sample_ns
+                && !self.shared.is_closing()
+            {
+                // The sampler is not being run: look in its stead.
+                ledger.enter(now_ns, gil.look());
+            }
             let by_thread: Vec<_> = ledger
                 .by_thread
                 .iter()

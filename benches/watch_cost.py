@@ -1,0 +1,334 @@
+"""What a watch costs, how exact its figures are, and whether it leaves anything behind; gilknocker and others beside it.
+
+    python benches/watch_cost.py [--rounds 15] [--only NAME]
+
+Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order; "null" is the same of
+pairs that are both unwatched: what is within it, is noise. Peers that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import importlib
+import random
+import statistics
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from ctypes import CDLL, PyDLL
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gilscope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+Watch = Any
+"""What gives a context in which something watches."""
+
+
+def spin(watch: Watch) -> float:
+    """Pure Python on one thread."""
+    steps = 0
+    with watch():
+        start = time.perf_counter()
+        while steps < 6_000_000:
+            steps += 1
+        return time.perf_counter() - start
+
+
+def eight_threads(watch: Watch) -> float:
+    """Eight busy Python threads."""
+
+    def work() -> None:
+        steps = 0
+        while steps < 600_000:
+            steps += 1
+
+    with watch():
+        return _threads([work] * 8)
+
+
+def released_on_every_core(watch: Watch) -> float:
+    """Two threads of work that has released the GIL."""
+    data = bytes(4_000_000)
+
+    def work() -> None:
+        for _ in range(60):
+            hashlib.sha256(data).digest()
+
+    with watch():
+        return _threads([work] * 2)
+
+
+def _threads(work: list[Callable[[], None]]) -> float:
+    threads = [threading.Thread(target=each) for each in work]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - start
+
+
+def loop_turns(watch: Watch) -> float:
+    """60 000 turns of a loop that has nothing to do but itself."""
+
+    async def main() -> float:
+        async with in_loop(watch):
+            await asyncio.sleep(0.02)
+            start = time.perf_counter()
+            for _ in range(60_000):
+                await asyncio.sleep(0)
+            return time.perf_counter() - start
+
+    return asyncio.run(main())
+
+
+def echo(watch: Watch) -> float:
+    """An asyncio echo server, and 20 clients in the same process that each send 200 messages."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1024):
+            writer.write(data)
+        writer.close()
+
+    async def client(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(200):
+            writer.write(b"x" * 100)
+            await reader.readexactly(100)
+        writer.close()
+
+    async def main() -> float:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with watch():
+            start = time.perf_counter()
+            await asyncio.gather(*(client(port) for _ in range(20)))
+            elapsed = time.perf_counter() - start
+        server.close()
+        return elapsed
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def gilknocker() -> Iterator[None]:
+    knocker = importlib.import_module("gilknocker").KnockKnock()
+    knocker.start()
+    try:
+        yield
+    finally:
+        knocker.stop()
+
+
+@asynccontextmanager
+async def asynclens() -> AsyncIterator[None]:
+    watchdog = importlib.import_module("asynclens").AsyncWatchdog()
+    watchdog.start()
+    try:
+        yield
+    finally:
+        await watchdog.stop()
+
+
+@asynccontextmanager
+async def pyleak() -> AsyncIterator[None]:
+    async with importlib.import_module("pyleak").no_event_loop_blocking():
+        yield
+
+
+@asynccontextmanager
+async def in_loop(watch: Watch) -> AsyncIterator[None]:
+    """Enter a context of either kind."""
+    context = watch()
+    if hasattr(context, "__aenter__"):
+        async with context:
+            yield
+    else:
+        with context:
+            yield
+
+
+def peers(*contexts: Watch) -> dict[str, Watch]:
+    """Return gilscope, and those of ``contexts`` that are installed."""
+    installed = {context.__name__: context for context in contexts if find_spec(context.__name__)}
+    return {"null": nullcontext, "gilscope": gilscope.Watch, **installed}
+
+
+COSTS: dict[str, tuple[Callable[[Watch], float], tuple[Watch, ...]]] = {
+    "a pure-Python spin": (spin, (gilknocker,)),
+    "8 busy Python threads": (eight_threads, (gilknocker,)),
+    "2 threads of released work": (released_on_every_core, (gilknocker,)),
+    "60 000 loop turns": (loop_turns, (gilknocker, asynclens, pyleak)),
+    "an echo server": (echo, (gilknocker,)),
+}
+
+
+def cost(name: str, rounds: int) -> None:
+    work, contexts = COSTS[name]
+    watched = peers(*contexts)
+    ratios: dict[str, list[float]] = {peer: [] for peer in watched}
+    work(nullcontext)
+    for _ in range(rounds):
+        for peer, watch in random.sample(list(watched.items()), len(watched)):
+            if random.random() < 0.5:
+                with_it, without = work(watch), work(nullcontext)
+            else:
+                without, with_it = work(nullcontext), work(watch)
+            ratios[peer].append(with_it / without)
+    for peer, values in ratios.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        print(f"  {name:30}{peer:12}{middle:7.3f}   [{low:.3f} .. {high:.3f}]", flush=True)
+
+
+def shares() -> None:
+    """The share of the GIL on duty cycles with known truth, 2 s each: error of gilscope, and of gilknocker."""
+    for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
+        end = threading.Event()
+
+        def cycle(busy: float = busy, free: float = free, end: threading.Event = end) -> tuple[float, float]:
+            hold, release = PyDLL(None).usleep, CDLL(None).usleep
+            released = 0.0
+            start = time.perf_counter()
+            while not end.is_set():
+                if busy:
+                    hold(int(busy * 1000))
+                before = time.perf_counter()
+                if free:
+                    release(int(free * 1000))
+                released += time.perf_counter() - before
+            elapsed = time.perf_counter() - start
+            return elapsed - released, elapsed
+
+        truth: list[tuple[float, float]] = []
+        peer = importlib.import_module("gilknocker").KnockKnock(1000) if find_spec("gilknocker") else None
+        if peer:
+            peer.start()
+        with gilscope.Watch() as watch:
+            thread = threading.Thread(target=lambda: truth.append(cycle()), name="the cycle")
+            before = watch.snapshot()
+            thread.start()
+            CDLL(None).usleep(2_000_000)
+            after = watch.snapshot()
+            end.set()
+            thread.join()
+        beside = ""
+        if peer:
+            beside = f"gilknocker {peer.contention_metric:.3f}"
+            peer.stop()
+        held, elapsed = truth[0]
+        read = ((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed)
+        print(
+            f"  {busy:5} ms in {busy + free:5} ms: truth {held / elapsed:.3f} gilscope {read:.3f} {beside}", flush=True
+        )
+
+
+def scrapes() -> None:
+    """The workloads of dask/distributed#8557, scraped at several intervals: each should read 1."""
+
+    def hot() -> None:
+        while not end.is_set():
+            pass
+
+    def blocks(seconds: float) -> Callable[[], None]:
+        def hold() -> None:
+            while not end.is_set():
+                PyDLL(None).usleep(int(seconds * 1e6))
+
+        return hold
+
+    for name, work in {"C blocks of 1 s": blocks(1), "C blocks of 4 s": blocks(4), "a hot Python loop": hot}.items():
+        for interval in (0.5, 2.0, 10.0):
+            end = threading.Event()
+            with gilscope.Watch() as watch:
+                thread = threading.Thread(target=work)
+                thread.start()
+                before, loads = watch.snapshot(), []
+                until = time.monotonic() + max(4.0, 2.5 * interval)
+                while time.monotonic() < until:
+                    CDLL(None).usleep(int(interval * 1e6))
+                    after = watch.snapshot()
+                    loads.append(((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed))
+                    before = after
+                end.set()
+                thread.join()
+            print(
+                f"  {name:20} every {interval:4} s: {min(loads):.3f} to {max(loads):.3f} in {len(loads)} scrapes",
+                flush=True,
+            )
+
+
+def holds() -> None:
+    """Single holds, read straight after; and an idle second after each."""
+    for length in (0.05, 0.1, 0.3, 1.0):
+        errors, idles = [], []
+        for _ in range(20 if length < 1 else 5):
+            with gilscope.Watch() as watch:
+                CDLL(None).usleep(20_000)
+                before = watch.snapshot()
+                start = time.perf_counter()
+                PyDLL(None).usleep(int(length * 1e6))
+                took = time.perf_counter() - start
+                after = watch.snapshot()
+                errors.append(((after.held or 0) - (before.held or 0)) / took - 1)
+                CDLL(None).usleep(20_000)
+                before = watch.snapshot()
+                CDLL(None).usleep(1_000_000 if length == 0.3 else 100_000)
+                after = watch.snapshot()
+                idles.append(((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed))
+        print(
+            f"  a hold of {length} s: error {min(errors):+.3f} to {max(errors):+.3f}; idle after it reads up to {max(idles):.3f}"
+        )
+
+
+def leftovers(times: int) -> None:
+    """Start and stop, again and again: what is left, and how long a stop takes."""
+
+    def left() -> tuple[int, int, int]:
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        files = len(list(Path("/proc/self/fd").iterdir()))
+        return int(status["Threads"]), files, int(status["VmRSS"].split()[0])
+
+    def once() -> float:
+        watch = gilscope.Watch()
+        watch.start()
+        start = time.perf_counter()
+        watch.stop()
+        return time.perf_counter() - start
+
+    for _ in range(200):
+        once()
+    before = left()
+    stops = sorted(once() for _ in range(times))
+    after = left()
+    print(
+        f"  {times} starts and stops: threads {before[0]} -> {after[0]}, descriptors {before[1]} -> {after[1]}, "
+        f"resident {before[2]} -> {after[2]} kB; stop p50 {stops[times // 2] * 1000:.1f} ms, "
+        f"p99 {stops[times * 99 // 100] * 1000:.1f} ms, max {stops[-1] * 1000:.1f} ms"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--times", type=int, default=10_000)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    for name in COSTS:
+        if options.only in name:
+            cost(name, options.rounds)
+    for name, run in {"shares": shares, "scrapes": scrapes, "holds": holds}.items():
+        if options.only in name:
+            run()
+    if options.only in "leftovers":
+        leftovers(options.times)
+
+
+if __name__ == "__main__":
+    main()
