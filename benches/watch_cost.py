@@ -2,7 +2,8 @@
 
     python benches/watch_cost.py [--rounds 15] [--only NAME]
 
-Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order; "null" is the same of
+Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order, of the work's wall time
+and of the processor time of the whole process, the watch's own threads included; "null" is the same of
 pairs that are both unwatched: what is within it, is noise. Peers that are not installed are left out.
 """
 
@@ -129,7 +130,7 @@ def gilknocker() -> Iterator[None]:
 
 @asynccontextmanager
 async def asynclens() -> AsyncIterator[None]:
-    watchdog = importlib.import_module("asynclens").AsyncWatchdog()
+    watchdog = importlib.import_module("asynclens").AsyncWatchdog(threshold_ms=10_000)
     watchdog.start()
     try:
         yield
@@ -173,24 +174,33 @@ COSTS: dict[str, tuple[Callable[[Watch], float], tuple[Watch, ...]]] = {
 def cost(name: str, rounds: int) -> None:
     work, contexts = COSTS[name]
     watched = peers(*contexts)
-    ratios: dict[str, list[float]] = {peer: [] for peer in watched}
+    ratios: dict[str, list[tuple[float, float]]] = {peer: [] for peer in watched}
     work(nullcontext)
     for _ in range(rounds):
         for peer, watch in random.sample(list(watched.items()), len(watched)):
             if random.random() < 0.5:
-                with_it, without = work(watch), work(nullcontext)
+                with_it, without = _timed(work, watch), _timed(work, nullcontext)
             else:
-                without, with_it = work(nullcontext), work(watch)
-            ratios[peer].append(with_it / without)
-    for peer, values in ratios.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        print(f"  {name:30}{peer:12}{middle:7.3f}   [{low:.3f} .. {high:.3f}]", flush=True)
+                without, with_it = _timed(work, nullcontext), _timed(work, watch)
+            ratios[peer].append((with_it[0] / without[0], with_it[1] / without[1]))
+    for peer, pairs in ratios.items():
+        for kind, values in (("wall", [wall for wall, _ in pairs]), ("cpu", [cpu for _, cpu in pairs])):
+            low, middle, high = statistics.quantiles(values, n=4)
+            print(f"  {name:30}{peer:12}{kind:6}{middle:7.3f}   [{low:.3f} .. {high:.3f}]", flush=True)
+
+
+def _timed(work: Callable[[Watch], float], watch: Watch) -> tuple[float, float]:
+    """Return the wall time of the work, and the processor time of the whole process, starting and stopping included."""
+    before = time.process_time()
+    wall = work(watch)
+    return wall, time.process_time() - before
 
 
 def shares() -> None:
     """The share of the GIL on duty cycles with known truth, 2 s each: error of gilscope, and of gilknocker."""
     for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
         end = threading.Event()
+        truth: list[tuple[float, float]] = []
 
         def cycle(busy: float = busy, free: float = free, end: threading.Event = end) -> tuple[float, float]:
             hold, release = PyDLL(None).usleep, CDLL(None).usleep
@@ -206,12 +216,11 @@ def shares() -> None:
             elapsed = time.perf_counter() - start
             return elapsed - released, elapsed
 
-        truth: list[tuple[float, float]] = []
         peer = importlib.import_module("gilknocker").KnockKnock(1000) if find_spec("gilknocker") else None
         if peer:
             peer.start()
         with gilscope.Watch() as watch:
-            thread = threading.Thread(target=lambda: truth.append(cycle()), name="the cycle")
+            thread = threading.Thread(target=lambda truth=truth, cycle=cycle: truth.append(cycle()), name="the cycle")
             before = watch.snapshot()
             thread.start()
             CDLL(None).usleep(2_000_000)

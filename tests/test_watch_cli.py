@@ -85,7 +85,8 @@ class TestAsPythonDoes:
 
     def test_a_module_is_run_as_with_dash_m(self) -> None:
         script("import sys; print(sys.argv, sys.path[0], __name__, __spec__.name)", "mod.py")
-        assert watch("-m", "mod", "a").stdout == python("-m", "mod", "a").stdout
+        for arguments in (["-m", "mod", "a"], ["-m", "mod", "--live", "-o", "x", "--help"]):
+            assert watch("--stall", "1", *arguments).stdout == python(*arguments).stdout
 
     def test_a_folder_is_run_by_its_main(self) -> None:
         Path("app").mkdir()
@@ -165,6 +166,7 @@ class TestItsAccount:
             (["-o", "out.html", "program.py"], "a watch has no chart yet"),
             (["-o", "out.txt", "program.py"], "its name must end in .json or .perfetto.json"),
             (["-o", "no/such/out.json", "program.py"], "cannot write no/such/out.json"),
+            (["--bogus", "program.py"], "No such option"),
             (["--stall", "0", "program.py"], "Invalid value for '--stall'"),
         ],
     )

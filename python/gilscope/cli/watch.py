@@ -28,7 +28,24 @@ if TYPE_CHECKING:
 SUFFIXES = (".perfetto.json", ".json")
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+class AsPython(click.Command):
+    """Takes its own options from the head only: what follows SCRIPT, or ``-m MODULE``, is the program's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = 0
+        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+            if args[at].startswith("-m"):
+                end = at + (2 if args[at] == "-m" else 1)
+                return super().parse_args(ctx, [*args[:end], "--", *args[end:]])
+            at += 1 if args[at] in FLAGS or "=" in args[at] else 2
+        return super().parse_args(ctx, args)
+
+
+FLAGS = {"--live", "-h", "--help"}
+"""Our options that have no value."""
+
+
+@click.command(cls=AsPython, context_settings={"allow_interspersed_args": False})
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does, instead of SCRIPT.")
 @click.option(
     "--stall",
