@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -416,6 +417,22 @@ def test_a_forked_child_runs_on_and_is_not_watched() -> None:
         _, ended = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(ended) == 0
     assert watch.snapshot().children == 1
+
+
+def test_children_that_run_another_program_are_counted() -> None:
+    def run_true() -> None:
+        subprocess.run(["true"], check=True)
+
+    def run_true_after_a_fork() -> None:
+        subprocess.run(["true"], check=True, preexec_fn=lambda: None)
+
+    before = subprocess._fork_exec, os.posix_spawn  # type: ignore[attr-defined]
+    with Watch() as outer, Watch() as inner:
+        run_true()
+        run_true_after_a_fork()
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
+    assert (outer.snapshot().children, inner.snapshot().children) == (3, 3)
+    assert (subprocess._fork_exec, os.posix_spawn) == before  # type: ignore[attr-defined]
 
 
 def test_importing_gilscope_loads_no_watch() -> None:

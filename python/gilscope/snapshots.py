@@ -76,7 +76,7 @@ class Snapshot(Record, frozen=True, kw_only=True):
     lost: int
     """Stalls that were counted in ``lags`` only, because nobody fetched them in time."""
     children: int
-    """Processes forked meanwhile; they are not watched."""
+    """Processes started meanwhile; they are not watched."""
     loops_with_own_clock: int
     """Loops that are not watched, because their clock is not the system's."""
     gil_unreadable: str | None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from gilscope import _core
 from gilscope.causes import judge
+from gilscope.children import Children
 from gilscope.heartbeat import Hearts
 from gilscope.sites import Sites
 from gilscope.snapshots import UNREADABLE, Snapshot, distribution, shares
@@ -66,7 +67,7 @@ class Watch:
         self._teller: int | None = None
         self.began = 0.0
         """``time.monotonic()`` when it started."""
-        self.children = 0
+        self._children = Children()
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,6 +97,7 @@ class Watch:
         self._hearts = Hearts(self._watcher, period=beat)
         _active.add(self)
         atexit.register(self.stop)
+        self._children.start()
         self._hearts.start()
 
     def stop(self) -> None:
@@ -105,6 +107,7 @@ class Watch:
         _active.discard(self)
         atexit.unregister(self.stop)
         self._hearts.stop()
+        self._children.stop()
         gc.callbacks.remove(self._listener)
         self._watcher.close()
         if self._teller != threading.get_ident():
@@ -150,7 +153,7 @@ class Watch:
             worst=self._sites.worst(),
             collected=seen["collected"],
             lost=seen["lost"],
-            children=self.children,
+            children=self._children.count,
             loops_with_own_clock=self._hearts.with_own_clock,
             gil_unreadable=unreadable and UNREADABLE[unreadable],
         )
@@ -180,15 +183,11 @@ class Watch:
         """In a forked child: nobody watches here."""
         atexit.unregister(self.stop)
         self._hearts.abandon()
+        self._children.stop()
         gc.callbacks.remove(self._listener)
 
 
 _active: weakref.WeakSet[Watch] = weakref.WeakSet()
-
-
-def _after_fork_in_parent() -> None:
-    for watch in _active:
-        watch.children += 1
 
 
 def _after_fork_in_child() -> None:
@@ -197,7 +196,7 @@ def _after_fork_in_child() -> None:
     _active.clear()
 
 
-os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:
