@@ -28,6 +28,8 @@ import gilscope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from gilscope.stalls import Stall
+
 Watch = Any
 """What gives a context in which something watches."""
 
@@ -296,6 +298,31 @@ def holds() -> None:
         )
 
 
+def told() -> None:
+    """How long after a hog of 1 s has let go of the GIL ``on_stall`` is called, and whether it was noticed before."""
+    delays: list[float] = []
+    noticed = 0
+
+    def on_stall(stall: Stall) -> None:
+        nonlocal noticed
+        if stall.cause == "starved by a hog" and stall.duration > 0.5:
+            delays.append(time.monotonic() - watch.began - stall.end)
+            noticed += stall.noticed is not None and stall.noticed < stall.end and stall.noticed_holder is not None
+
+    async def main() -> None:
+        for _ in range(10):
+            await asyncio.to_thread(PyDLL(None).usleep, 1_000_000)
+            await asyncio.sleep(0.2)
+
+    watch = gilscope.Watch(on_stall=on_stall)
+    with watch:
+        asyncio.run(main())
+    print(
+        f"  10 hogs of 1 s: {len(delays)} told, at latest {max(delays) * 1000:.0f} ms after the GIL was had again; "
+        f"{noticed} noticed, with the holder, while they lasted"
+    )
+
+
 def leftovers(times: int) -> None:
     """Start and stop, again and again: what is left, and how long a stop takes."""
 
@@ -332,7 +359,7 @@ def main() -> None:
     for name in COSTS:
         if options.only in name:
             cost(name, options.rounds)
-    for name, run in {"shares": shares, "scrapes": scrapes, "holds": holds}.items():
+    for name, run in {"told": told, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
         if options.only in name:
             run()
     if options.only in "leftovers":

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import CDLL, PyDLL
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import gilscope
@@ -217,6 +219,38 @@ def test_without_reading_the_gil_the_witness_tells_the_cause_and_no_thread(main:
     assert found
     if cause == "starved by a hog":
         assert {stall.culprit_thread for stall in found} == {None}
+
+
+def test_a_process_that_is_stopped_had_no_cpu() -> None:
+    program = dedent(
+        """
+        import asyncio, sys, threading
+        from gilscope.watch import Watch
+
+        async def main():
+            asked = threading.Event()
+            threading.Thread(target=lambda: (sys.stdin.read(), asked.set())).start()
+            await asyncio.sleep(0.05)
+            print("up", flush=True)
+            while not asked.is_set():
+                await asyncio.sleep(0.005)
+
+        with Watch() as watch:
+            asyncio.run(main())
+        print({stall.cause for stall in watch.snapshot().worst if stall.duration > 0.25})
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        assert process.stdout.read() == "{'no CPU'}\n"
 
 
 def test_the_task_and_its_coroutine_are_named() -> None:

@@ -150,6 +150,11 @@ class TestItsAccount:
         [site] = [site for site in report["snapshot"]["sites"] if site["cause"] == "blocked, waiting"]
         assert site["culprit"] == {"file": str(Path("program.py").resolve()), "line": 5, "function": "nap"}
 
+    def test_the_account_can_be_printed_again_from_its_json(self) -> None:
+        said = watch("-o", "out.json", script(STALLING)).stderr
+        again = python("-m", "gilscope", "report", "out.json")
+        assert (again.returncode, again.stdout) == (0, said)
+
     def test_perfetto_has_holders_stalls_and_lag(self) -> None:
         watch("-o", "out.perfetto.json", script(STALLING))
         events = json.loads(Path("out.perfetto.json").read_bytes())["traceEvents"]

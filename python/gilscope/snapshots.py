@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from gilscope.results import Machine, Record
+from gilscope.results import SCHEMA, Machine, Record
 from gilscope.sites import Site
 from gilscope.stalls import Cause, Stall
 
@@ -86,9 +86,9 @@ class Snapshot(Record, frozen=True, kw_only=True):
 class WatchReport(Record, frozen=True, kw_only=True):
     """A watch of a whole program, as it is written to a file."""
 
-    format: str = "gilscope"
-    schema: int = 1
-    kind: str = "watch"
+    format: Literal["gilscope"] = "gilscope"
+    schema: int = SCHEMA
+    kind: Literal["watch"] = "watch"
     version: str
     created: str
     machine: Machine

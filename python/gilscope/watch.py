@@ -29,6 +29,7 @@ log = logging.getLogger("gilscope")
 
 BEATS_A_STALL = 5
 """A stall of the threshold's length is this many beats long: its length is known to within one."""
+FASTEST_BEAT = 0.001
 SLOWEST_BEAT = 0.01
 TELLING = 1.0
 """How long ``stop`` waits for an ``on_stall`` callback that is being called."""
@@ -80,7 +81,7 @@ class Watch:
         """Begin to watch. ``RuntimeError`` if it has been started before."""
         if self._watcher is not None:
             raise RuntimeError("a watch starts once: make another")
-        beat = min(self.stall / BEATS_A_STALL, SLOWEST_BEAT)
+        beat = max(FASTEST_BEAT, min(self.stall / BEATS_A_STALL, SLOWEST_BEAT))
         self._watcher = _core.Watcher(
             stall=self.stall,
             heartbeat=beat,
@@ -92,7 +93,7 @@ class Watch:
         )
         self.began = self._watcher.began
         self._listener = self._watcher.collection_listener()
-        gc.callbacks.append(self._listener)
+        self._collections(listen=True)
         _thread.start_new_thread(self._tell, (self._watcher,))
         self._hearts = Hearts(self._watcher, period=beat)
         _active.add(self)
@@ -108,7 +109,7 @@ class Watch:
         atexit.unregister(self.stop)
         self._hearts.stop()
         self._children.stop()
-        gc.callbacks.remove(self._listener)
+        self._collections(listen=False)
         self._watcher.close()
         if self._teller != threading.get_ident():
             self._told.wait(TELLING)
@@ -134,6 +135,12 @@ class Watch:
     def lags(self) -> list[tuple[float, float]]:
         """Return the last minutes' beats, if ``trace`` is on: when each came, and how late."""
         return [] if self._watcher is None else [(at - self.began, lag) for at, lag in self._watcher.beats()]
+
+    def _collections(self, *, listen: bool) -> None:
+        if listen:
+            gc.callbacks.append(self._listener)
+        elif self._listener in gc.callbacks:  # the program may have cleared them
+            gc.callbacks.remove(self._listener)
 
     def _take(self, watcher: _core.Watcher) -> Snapshot:
         seen = watcher.snapshot()
@@ -184,7 +191,7 @@ class Watch:
         atexit.unregister(self.stop)
         self._hearts.abandon()
         self._children.stop()
-        gc.callbacks.remove(self._listener)
+        self._collections(listen=False)
 
 
 _active: weakref.WeakSet[Watch] = weakref.WeakSet()

@@ -9,6 +9,7 @@ import click
 from gilscope import results
 from gilscope.cli import BadInput
 from gilscope.cli.show import show
+from gilscope.snapshots import WatchReport
 
 
 @click.command()
@@ -16,7 +17,17 @@ from gilscope.cli.show import show
 def command(file: Path) -> None:
     """Print the table and the findings of FILE, a result that was written with --json."""
     try:
-        result = results.read(file)
+        if results.kind(file) == "watch":
+            _show_watch(results.read_as(WatchReport, file))
+        else:
+            show(results.read(file))
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
-    show(result)
+
+
+def _show_watch(report: WatchReport) -> None:
+    from rich.console import Console
+
+    from gilscope.reports.stalls import Report
+
+    Console(highlight=False).print(Report(report))

@@ -160,15 +160,13 @@ def _show(report: WatchReport) -> None:
 
 
 def _write(report: WatchReport, watch: Watch, output: Path) -> None:
-    import msgspec
-
     from gilscope.reports import perfetto
 
     try:
         if output.name.endswith(".perfetto.json"):
             output.write_bytes(perfetto.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
         else:
-            output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+            results.write(report, output)
     except OSError as error:
         print(f"gilscope: cannot write {output}: {error.strerror}", file=sys.stderr)
 
