@@ -3,7 +3,7 @@
     python benches/watch_cost.py [--rounds 15] [--only NAME]
 
 Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order, of the work's wall time
-and of the processor time of the whole process, the watch's own threads included; "null" is the same of
+and of the processor time of its own threads: on a busy machine, only the latter says anything; "null" is the same of
 pairs that are both unwatched: what is within it, is noise. Peers that are not installed are left out.
 """
 
@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from ctypes import CDLL, PyDLL
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import gilscope
 
@@ -34,17 +34,31 @@ Watch = Any
 """What gives a context in which something watches."""
 
 
-def spin(watch: Watch) -> float:
+Cost = tuple[float, float]
+"""Wall time, and processor time of the threads that did it."""
+
+
+class Clocks:
+    """Times what is done in it, by this thread."""
+
+    def __enter__(self) -> Self:
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cost: Cost = time.perf_counter() - self._wall, time.thread_time() - self._cpu
+
+
+def spin(watch: Watch) -> Cost:
     """Pure Python on one thread."""
     steps = 0
-    with watch():
-        start = time.perf_counter()
+    with watch(), Clocks() as clocks:
         while steps < 6_000_000:
             steps += 1
-        return time.perf_counter() - start
+    return clocks.cost
 
 
-def eight_threads(watch: Watch) -> float:
+def eight_threads(watch: Watch) -> Cost:
     """Eight busy Python threads."""
 
     def work() -> None:
@@ -56,7 +70,7 @@ def eight_threads(watch: Watch) -> float:
         return _threads([work] * 8)
 
 
-def released_on_every_core(watch: Watch) -> float:
+def released_on_every_core(watch: Watch) -> Cost:
     """Two threads of work that has released the GIL."""
     data = bytes(4_000_000)
 
@@ -68,31 +82,38 @@ def released_on_every_core(watch: Watch) -> float:
         return _threads([work] * 2)
 
 
-def _threads(work: list[Callable[[], None]]) -> float:
-    threads = [threading.Thread(target=each) for each in work]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - start
+def _threads(work: list[Callable[[], None]]) -> Cost:
+    costs: list[Cost] = []
+
+    def timed(each: Callable[[], None]) -> None:
+        with Clocks() as clocks:
+            each()
+        costs.append(clocks.cost)
+
+    threads = [threading.Thread(target=timed, args=(each,)) for each in work]
+    with Clocks() as clocks:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return clocks.cost[0], sum(cpu for _, cpu in costs)
 
 
-def loop_turns(watch: Watch) -> float:
+def loop_turns(watch: Watch) -> Cost:
     """60 000 turns of a loop that has nothing to do but itself."""
 
-    async def main() -> float:
+    async def main() -> Cost:
         async with in_loop(watch):
             await asyncio.sleep(0.02)
-            start = time.perf_counter()
-            for _ in range(60_000):
-                await asyncio.sleep(0)
-            return time.perf_counter() - start
+            with Clocks() as clocks:
+                for _ in range(60_000):
+                    await asyncio.sleep(0)
+            return clocks.cost
 
     return asyncio.run(main())
 
 
-def echo(watch: Watch) -> float:
+def echo(watch: Watch) -> Cost:
     """An asyncio echo server, and 20 clients in the same process that each send 200 messages."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,15 +128,13 @@ def echo(watch: Watch) -> float:
             await reader.readexactly(100)
         writer.close()
 
-    async def main() -> float:
+    async def main() -> Cost:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        with watch():
-            start = time.perf_counter()
+        with watch(), Clocks() as clocks:
             await asyncio.gather(*(client(port) for _ in range(20)))
-            elapsed = time.perf_counter() - start
         server.close()
-        return elapsed
+        return clocks.cost
 
     return asyncio.run(main())
 
@@ -164,7 +183,7 @@ def peers(*contexts: Watch) -> dict[str, Watch]:
     return {"null": nullcontext, "gilscope": gilscope.Watch, **installed}
 
 
-COSTS: dict[str, tuple[Callable[[Watch], float], tuple[Watch, ...]]] = {
+COSTS: dict[str, tuple[Callable[[Watch], Cost], tuple[Watch, ...]]] = {
     "a pure-Python spin": (spin, (gilknocker,)),
     "8 busy Python threads": (eight_threads, (gilknocker,)),
     "2 threads of released work": (released_on_every_core, (gilknocker,)),
@@ -181,21 +200,14 @@ def cost(name: str, rounds: int) -> None:
     for _ in range(rounds):
         for peer, watch in random.sample(list(watched.items()), len(watched)):
             if random.random() < 0.5:
-                with_it, without = _timed(work, watch), _timed(work, nullcontext)
+                with_it, without = work(watch), work(nullcontext)
             else:
-                without, with_it = _timed(work, nullcontext), _timed(work, watch)
+                without, with_it = work(nullcontext), work(watch)
             ratios[peer].append((with_it[0] / without[0], with_it[1] / without[1]))
     for peer, pairs in ratios.items():
         for kind, values in (("wall", [wall for wall, _ in pairs]), ("cpu", [cpu for _, cpu in pairs])):
             low, middle, high = statistics.quantiles(values, n=4)
             print(f"  {name:30}{peer:12}{kind:6}{middle:7.3f}   [{low:.3f} .. {high:.3f}]", flush=True)
-
-
-def _timed(work: Callable[[Watch], float], watch: Watch) -> tuple[float, float]:
-    """Return the wall time of the work, and the processor time of the whole process, starting and stopping included."""
-    before = time.process_time()
-    wall = work(watch)
-    return wall, time.process_time() - before
 
 
 def shares() -> None:
