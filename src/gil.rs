@@ -1,13 +1,15 @@
 //! Who holds the GIL, read from outside of it: the one file in which raw memory is read.
 //!
 //! CPython keeps `struct _gil_runtime_state` of the main interpreter in static memory, and in all of 3.11 to 3.15 (64 bit,
-//! builds with a GIL) it begins alike. Where it is, and where a thread state keeps its thread's ids, differs by version: 3.11
-//! and 3.12 by the tables below, 3.13 and later by `_Py_DebugOffsets`, which CPython publishes for debuggers.
+//! builds with a GIL) it begins alike. Where it is, and where a thread state keeps its thread's ids, differs by version:
+//! [`places`] knows.
 //!
 //! None of this is promised by CPython. So [`Gil::locate`] believes nothing: before the first sample, it holds what it
 //! would read against what it knows (the switch interval, which it changes and sees change; this thread, attached and then
 //! detached), and every read before that check has passed goes through the kernel, which answers a bad address with an
 //! error where a load would crash.
+
+mod places;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -27,10 +29,6 @@ mod field {
 /// Why the GIL cannot be read here.
 #[derive(Clone, Copy)]
 pub enum Unreadable {
-    #[cfg_attr(
-        all(target_os = "linux", target_pointer_width = "64"),
-        allow(dead_code)
-    )]
     Platform,
     Version,
     FreeThreaded,
@@ -86,7 +84,7 @@ pub struct Gil {
 
 /// The calling thread.
 pub fn own_ids() -> ThreadIds {
-    places::own_ids()
+    reading::own_ids()
 }
 
 /// Tell why the GIL cannot be read here, as a word; `None` when it can.
@@ -108,7 +106,7 @@ impl Gil {
         if !self.interval_follows(py)? {
             return Ok(Err(Unreadable::Interval));
         }
-        let own = places::own_thread_state(py);
+        let own = reading::own_thread_state(py);
         if self.read_safely(field::LAST_HOLDER) != Some(own as u64)
             || self
                 .read_safely(field::LOCKED)
@@ -116,7 +114,7 @@ impl Gil {
         {
             return Ok(Err(Unreadable::Holder));
         }
-        if places::thread_ids(own + self.ids_offset) != Some(places::own_ids()) {
+        if reading::thread_ids(own + self.ids_offset) != Some(reading::own_ids()) {
             return Ok(Err(Unreadable::Thread));
         }
         // Detached, this thread is not the holder, though it may well be the last one that was.
@@ -161,7 +159,7 @@ impl Gil {
             let state = self.last_holder();
             let ids = usize::try_from(state)
                 .ok()
-                .and_then(|state| places::thread_ids(state + self.ids_offset));
+                .and_then(|state| reading::thread_ids(state + self.ids_offset));
             if self.switches() == switches && self.last_holder() == state {
                 ids.unwrap_or_default()
             } else {
@@ -209,84 +207,14 @@ impl Gil {
     }
 
     fn read_safely(self, offset: usize) -> Option<u64> {
-        places::word(self.address + offset)
+        reading::word(self.address + offset)
     }
 }
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod places {
-    use super::{Gil, ThreadIds, Unreadable};
+mod reading {
+    use super::ThreadIds;
     use pyo3::prelude::*;
-
-    /// `_PyRuntime.ceval.gil` of 3.11, and `thread_id` of its thread states.
-    const V311: (usize, usize) = (360, 152);
-    /// `ceval.gil` in `PyInterpreterState` of 3.12, and `thread_id` of its thread states.
-    const V312: (usize, usize) = (384, 136);
-
-    /// Which words of `_Py_DebugOffsets`, counted behind its cookie, hold `interpreter_state.ceval_gil` and
-    /// `thread_state.thread_id`. `native_thread_id` is the word after the latter.
-    fn words(minor: u8) -> Option<(usize, usize)> {
-        match minor {
-            13 => Some((13, 23)),
-            14 => Some((14, 26)),
-            15 => Some((14, 29)),
-            _ => None,
-        }
-    }
-
-    pub fn find(py: Python<'_>) -> Result<Gil, Unreadable> {
-        let version = py.version_info();
-        let (address, ids_offset) = match (version.major, version.minor) {
-            (3, 11) => (runtime()? + V311.0, V311.1),
-            (3, 12) => (pointer(interpreter(py) + V312.0)?, V312.1),
-            (3, minor) => published(py, minor)?,
-            _ => return Err(Unreadable::Version),
-        };
-        if address % align_of::<u64>() == 0 {
-            Ok(Gil {
-                address,
-                ids_offset,
-            })
-        } else {
-            Err(Unreadable::Memory)
-        }
-    }
-
-    /// The places that `_Py_DebugOffsets`, at the start of `_PyRuntime`, names.
-    fn published(py: Python<'_>, minor: u8) -> Result<(usize, usize), Unreadable> {
-        let (gil, thread_id) = words(minor).ok_or(Unreadable::Version)?;
-        let table = runtime()?;
-        let entry = |index: usize| pointer(table + 8 * (1 + index));
-        if word(table) != Some(u64::from_ne_bytes(*b"xdebugpy")) {
-            return Err(Unreadable::Symbol);
-        }
-        if entry(0)? >> 16 != usize::from(minor) | 0x300 {
-            return Err(Unreadable::Version);
-        }
-        if entry(1)? != 0 {
-            return Err(Unreadable::FreeThreaded);
-        }
-        let ids = entry(thread_id)?;
-        if entry(thread_id + 1)? != ids + 8 {
-            return Err(Unreadable::Thread);
-        }
-        Ok((pointer(interpreter(py) + entry(gil)?)?, ids))
-    }
-
-    fn runtime() -> Result<usize, Unreadable> {
-        // SAFETY: a look-up by a NUL-terminated name among what is loaded. Nothing is read at the answer here.
-        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_PyRuntime".as_ptr()) };
-        if symbol.is_null() {
-            Err(Unreadable::Symbol)
-        } else {
-            Ok(symbol as usize)
-        }
-    }
-
-    fn interpreter(_py: Python<'_>) -> usize {
-        // SAFETY: the function needs an attached thread, which `_py` proves. This module loads in the main interpreter only.
-        unsafe { pyo3::ffi::PyInterpreterState_Get() as usize }
-    }
 
     pub fn own_thread_state(_py: Python<'_>) -> usize {
         // SAFETY: the function needs an attached thread, which `_py` proves.
@@ -311,12 +239,6 @@ mod places {
         read::<1>(address).map(|[word]| word)
     }
 
-    fn pointer(address: usize) -> Result<usize, Unreadable> {
-        word(address)
-            .and_then(|word| usize::try_from(word).ok())
-            .ok_or(Unreadable::Memory)
-    }
-
     /// Reads words of our own memory through the kernel: `None` where nothing is mapped, or where that is not permitted.
     fn read<const N: usize>(address: usize) -> Option<[u64; N]> {
         let mut words = [0u64; N];
@@ -338,13 +260,9 @@ mod places {
 }
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-mod places {
-    use super::{Gil, ThreadIds, Unreadable};
+mod reading {
+    use super::ThreadIds;
     use pyo3::prelude::*;
-
-    pub fn find(_py: Python<'_>) -> Result<Gil, Unreadable> {
-        Err(Unreadable::Platform)
-    }
 
     pub fn own_thread_state(_py: Python<'_>) -> usize {
         0

@@ -63,11 +63,20 @@ def test_the_same_c_function_holds_the_gil_or_does_not() -> None:
 
 @pytest.mark.skipif(not READABLE, reason="no GIL that could be read")
 def test_a_hold_is_its_threads() -> None:
+    held, seen = threading.Event(), threading.Event()
+
+    def hog() -> None:
+        asleep_with_gil(0.2)
+        held.set()
+        seen.wait()  # a thread that has ended before anybody could ask has no name
+
     with Watch() as watch:
-        thread = threading.Thread(target=asleep_with_gil, args=(0.2,), name="the hog")
+        thread = threading.Thread(target=hog, name="the hog")
         thread.start()
+        held.wait()
+        first = watch.snapshot().held_by[0]
+        seen.set()
         thread.join()
-    first = watch.snapshot().held_by[0]
     assert (first.thread, first.native_id) == ("the hog", thread.native_id)
     assert first.held > 0.15
 
