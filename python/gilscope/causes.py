@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST = 0.5
 """The share of a stall that a cause must explain."""
 ALL_BUT = 0.9
-"""The share of a stall without a processor that leaves nothing to be stretched."""
+"""The share of a whole that is as good as all of it."""
 HANDED_OVER = 0.002
 """A witness that waits less than this for the GIL has found it free."""
 LONG = 0.02
@@ -76,8 +76,6 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
 def cause(seen: Evidence, *, duration: float, threshold: float) -> Cause:
     """Return the cause that the sampler's evidence shows."""
     spent = shares(seen)
-    if spent.no_cpu >= ALL_BUT * duration:
-        return "no CPU"
     sole: dict[Cause, float] = {
         "blocked, computing": spent.computing,
         "blocked, waiting": spent.waiting,
