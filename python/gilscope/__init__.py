@@ -33,7 +33,6 @@ _HOME = {
     "check": "gilscope.checks",
     "countdown_bridge": "gilscope._core",
     "compare": "gilscope.comparing",
-    "Watch": "gilscope.watch",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from gilscope.records import SCHEMA, Machine, Record, machine
-from gilscope.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
+from gilscope.verdict import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

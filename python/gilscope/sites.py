@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from gilscope.results import Record
+from gilscope.records import Record
 from gilscope.stalls import Cause, Frame, Stall
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from gilscope.results import SCHEMA, Machine, Record
+from gilscope.records import SCHEMA, Machine, Record
 from gilscope.sites import Site
 from gilscope.stalls import Cause, Stall
 

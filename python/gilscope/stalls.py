@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gilscope.results import Record
+from gilscope.records import Record
 
 if TYPE_CHECKING:
     from gilscope.stall_report import StallReport, ThreadName

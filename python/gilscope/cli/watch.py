@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import program, results
+from gilscope import program, records, results
 from gilscope.cli import BadInput, Seconds
 from gilscope.reports.lines import line
 from gilscope.snapshots import WatchReport
@@ -144,7 +144,7 @@ class Account:
         return WatchReport(
             version=version("gilscope"),
             created=self._created,
-            machine=results.machine(),
+            machine=records.machine(),
             command=self._named,
             stall=self._watch.stall,
             snapshot=self._watch.snapshot(),
