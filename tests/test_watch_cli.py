@@ -18,12 +18,14 @@ STALLING = """
         time.sleep(0.3)
 
     async def main():
-        await asyncio.sleep(0.05)
-        nap()
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            nap()
         await asyncio.sleep(0.05)
 
     asyncio.run(main())
 """
+"""Three stalls: on a machine that is busy enough, nobody gets to see the line of one."""
 SECONDS_TO_LIVE = 120
 
 
@@ -147,8 +149,8 @@ class TestItsAccount:
         watch("-o", "out.json", script(STALLING), "a")
         report = json.loads(Path("out.json").read_bytes())
         assert (report["format"], report["kind"], report["command"]) == ("gilscope", "watch", ["program.py", "a"])
-        [site] = [site for site in report["snapshot"]["sites"] if site["cause"] == "blocked, waiting"]
-        assert site["culprit"] == {"file": str(Path("program.py").resolve()), "line": 5, "function": "nap"}
+        culprits = [site["culprit"] for site in report["snapshot"]["sites"] if site["cause"] == "blocked, waiting"]
+        assert {"file": str(Path("program.py").resolve()), "line": 5, "function": "nap"} in culprits
 
     def test_the_account_can_be_printed_again_from_its_json(self) -> None:
         said = watch("-o", "out.json", script(STALLING)).stderr
