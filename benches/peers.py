@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import click
-from gilscope._core import Knocker, monotonic
+from gilscope._core import Knocker, monotonic, run_queue_delay
 from gilscope.checking import KEEP, MEAN_GAP
 from gilscope.shares import read
 from gilscope.waits import Heard
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 try:
-    from gilknocker import KnockKnock  # type: ignore[import-untyped]
+    from gilknocker import KnockKnock
 except ImportError:
     KnockKnock = None
 
 CYCLES = [(20, 60), (100, 300), (300, 900), (50, 950), (60, 20), (300, 100)]
 """Held and let go, in milliseconds."""
 TOLERANCE = 0.03
+PIECE = 0.005
+"""What Python holds is noted in pieces of so many seconds, so that one that a reading cuts counts as far as it was in it."""
 HOLD = ctypes.PyDLL(None).usleep
 NOISE = bytes(4_000_000)
 
@@ -68,8 +70,8 @@ class Worker:
             self._turn(self.held)
 
     @property
-    def native_id(self) -> int | None:
-        return self._thread.native_id
+    def native_id(self) -> int:
+        return self._thread.native_id or 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,20 +81,21 @@ class Worker:
         self._done.set()
         self._thread.join()
 
-    def share(self, begin: float, end: float) -> float:
-        held = own = 0.0
+    def share(self, begin: float, end: float, queued: float) -> float:
+        own = 0.0
         for hold in self.held:
             overlap = max(0.0, min(end, hold.end) - max(begin, hold.begin))
-            held += overlap
             own += hold.own * overlap / (hold.end - hold.begin)
-        return own / (end - begin - held + own)
+        return own / (end - begin - queued)
 
 
 def cycle(hold: Callable[[float], None], held: float, let_go: float) -> Callable[[list[Hold]], None]:
     def turn(noted: list[Hold]) -> None:
-        begin = monotonic()
-        hold(held)
-        noted.append(Hold(begin, monotonic(), held))
+        pieces = 1 if hold is hold_in_c else max(1, round(held / PIECE))
+        for _ in range(pieces):
+            begin = monotonic()
+            hold(held / pieces)
+            noted.append(Hold(begin, monotonic(), held / pieces))
         if let_go:
             time.sleep(let_go)
 
@@ -106,28 +109,33 @@ def released(call: Callable[[], Any]) -> Callable[[list[Hold]], None]:
     return turn
 
 
-Reading = tuple[float, float, float]
-"""Its begin, its end, and the share that was read."""
+class Reading(NamedTuple):
+    """A share that was read from ``begin`` to ``end``, in which the thread stood in run queues for ``queued``."""
+
+    begin: float
+    end: float
+    queued: float
+    share: float
 
 
-def read_gilknocker(seconds: float) -> Reading:
+def read_gilknocker(watched: int, seconds: float) -> Reading:
     knocker = KnockKnock()
     knocker.start()
-    begin = monotonic()
+    begin, queued = monotonic(), run_queue_delay(watched) or 0.0
     time.sleep(seconds)
-    end, read = monotonic(), float(knocker.contention_metric)
+    end, queued, share = monotonic(), (run_queue_delay(watched) or 0.0) - queued, float(knocker.contention_metric)
     knocker.stop()
-    return begin, end, read
+    return Reading(begin, end, queued, share)
 
 
-def read_ours(watched: int | None, seconds: float) -> Reading:
+def read_ours(watched: int, seconds: float) -> Reading:
     with Knocker(mean_gap=MEAN_GAP, watched=watched, keep=KEEP) as knocker:
-        begin = monotonic()
+        begin, queued = monotonic(), run_queue_delay(watched) or 0.0
         time.sleep(seconds)
-        end = monotonic()
+        end, queued = monotonic(), (run_queue_delay(watched) or 0.0) - queued
     heard = Heard()
     heard.add(knocker.knocks(), begin=begin, end=end)
-    return begin, end, 1 - read(heard, mean_gap=MEAN_GAP).released
+    return Reading(begin, end, queued, 1 - read(heard, mean_gap=MEAN_GAP).released)
 
 
 @click.command()
@@ -146,13 +154,13 @@ def main(seconds: float) -> None:
     click.echo(f"{sys.version.split()[0]}, {seconds:g} s a reading\n{'':22} truth  gilknocker    truth    ours   off")
     for name, turn in rows:
         with Worker(turn) as worker:
-            theirs = read_gilknocker(seconds) if KnockKnock else None
+            theirs = read_gilknocker(worker.native_id, seconds) if KnockKnock else None
             ours = read_ours(worker.native_id, seconds)
-        truth = worker.share(ours[0], ours[1])  # now that the hold at the end is noted too
-        off = ours[2] - truth
+        truth = worker.share(*ours[:3])  # now that the hold at the end is noted too
+        off = ours.share - truth
         worst = max(worst, abs(off))
-        peer = f"{worker.share(theirs[0], theirs[1]):5.3f} {theirs[2]:11.3f}" if theirs else " " * 17
-        click.echo(f"{name:22} {peer} {truth:8.3f} {ours[2]:7.3f} {off:+5.3f}")
+        peer = f"{worker.share(*theirs[:3]):5.3f} {theirs.share:11.3f}" if theirs else " " * 17
+        click.echo(f"{name:22} {peer} {truth:8.3f} {ours.share:7.3f} {off:+5.3f}")
     click.echo(f"ours is at most {worst:.3f} off")
     sys.exit(worst > TOLERANCE)
 

@@ -19,9 +19,10 @@ use pyo3::types::PyTuple;
 
 use crate::clock::now_ns;
 use crate::histogram::{nanoseconds, seconds};
+use crate::others::Others;
 use crate::pace::Pace;
 use crate::quiet_thread;
-use crate::run_queue::{Account, own_sleeps};
+use crate::run_queue::{Account, Doing, own_sleeps, own_tid};
 use crate::tally::{Knock, KnockTally, Tally};
 
 /// A thread that asks for the GIL at random moments.
@@ -211,12 +212,15 @@ impl Shared {
     fn knock_until_stopped(&self) {
         let mut pace = Pace::new();
         let watched = self.watched.and_then(Account::of);
-        let own = watched.as_ref().and_then(|_| Account::own());
+        let own = watched.as_ref().and_then(|_| Account::of(own_tid()));
+        let mut others = Others::but(self.watched.unwrap_or_default(), own_tid());
         let accounts = watched.as_ref().zip(own.as_ref());
         let mut last = Reading::take(accounts);
         while self.sleep(pace.exponential_ns(self.mean_gap_ns)) {
             let before = Reading::take(accounts);
             let doing = accounts.map(|(watched, _)| watched.doing(before.ran_ns, before.at_ns));
+            // Blocked, it may have another thread do its work.
+            let met = (doing == Some(Doing::Blocked)).then(|| others.meet());
             let sleeps = own_sleeps();
             let start_ns = now_ns();
             lock(&self.tally).waiting_since_ns = Some(start_ns);
@@ -228,11 +232,12 @@ impl Shared {
             };
             let slept = own_sleeps().zip(sleeps).map(|(now, then)| now - then);
             let after = Reading::take(accounts);
-            let knock = Knock {
+            let mut knock = Knock {
                 start: seconds(start_ns),
                 wait: seconds(end_ns - start_ns),
                 slept,
                 doing: doing.map(|doing| doing as u8),
+                of_another: false,
                 ran_before: seconds(before.ran_ns - last.ran_ns),
                 ran: seconds(after.ran_ns - before.ran_ns),
                 queued_before: seconds(before.queued_ns - last.queued_ns),
@@ -240,6 +245,19 @@ impl Shared {
                 own_queued_before: seconds(before.own_queued_ns - last.own_queued_ns),
                 own_queued: seconds(after.own_queued_ns - before.own_queued_ns),
             };
+            match met {
+                Some(met) => {
+                    if let Some(other) = others.part(&met) {
+                        knock.doing = Some(other.doing as u8);
+                        knock.of_another = true;
+                        knock.ran_before = seconds(other.ran_before_ns);
+                        knock.ran = seconds(other.ran_ns);
+                        knock.queued_before = seconds(other.queued_before_ns);
+                        knock.queued = seconds(other.queued_ns);
+                    }
+                }
+                None => others.pass(),
+            }
             lock(&self.tally).count(start_ns, end_ns, knock);
             last = after;
         }

@@ -9,6 +9,7 @@ mod gil;
 mod histogram;
 mod knocker;
 mod main_interpreter;
+mod others;
 mod pace;
 mod per_process;
 mod quiet_thread;

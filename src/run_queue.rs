@@ -22,7 +22,7 @@ pub enum Doing {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::{Account, own_sleeps};
+pub use linux::{Account, own_sleeps, own_tid};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -54,9 +54,16 @@ mod linux {
             (account.ran_ns().is_some() && account.queued_ns().is_some()).then_some(account)
         }
 
-        pub fn own() -> Option<Self> {
-            // SAFETY: takes nothing, touches no memory, cannot fail.
-            Self::of(unsafe { libc::gettid() })
+        /// The threads that this process has, if they are not more than `most`.
+        pub fn tids(most: usize) -> Vec<i32> {
+            let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+                return Vec::new();
+            };
+            let tids: Vec<i32> = tasks
+                .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
+                .take(most + 1)
+                .collect();
+            if tids.len() > most { Vec::new() } else { tids }
         }
 
         /// How long the thread has run, up to now.
@@ -95,6 +102,12 @@ mod linux {
         }
     }
 
+    /// The caller's own thread.
+    pub fn own_tid() -> i32 {
+        // SAFETY: takes nothing, touches no memory, cannot fail.
+        unsafe { libc::gettid() }
+    }
+
     /// How often this thread has gone to sleep of its own accord: a wait that did not raise it has met no lock.
     pub fn own_sleeps() -> Option<u64> {
         // SAFETY: `rusage` is plain integers, for which zero is a value.
@@ -116,8 +129,8 @@ impl Account {
         None
     }
 
-    pub fn own() -> Option<Self> {
-        None
+    pub fn tids(_most: usize) -> Vec<i32> {
+        Vec::new()
     }
 
     pub fn ran_ns(&self) -> Option<u64> {
@@ -134,19 +147,24 @@ impl Account {
 }
 
 #[cfg(not(target_os = "linux"))]
+pub fn own_tid() -> i32 {
+    0
+}
+
+#[cfg(not(target_os = "linux"))]
 pub fn own_sleeps() -> Option<u64> {
     None
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::{Account, Doing, own_sleeps};
+    use super::{Account, Doing, own_sleeps, own_tid};
     use crate::clock::now_ns;
     use std::time::Duration;
 
     #[test]
     fn a_thread_that_looks_at_itself_runs() {
-        let own = Account::own().unwrap();
+        let own = Account::of(own_tid()).unwrap();
         let (ran, at) = (own.ran_ns().unwrap(), now_ns());
         while own.ran_ns().unwrap() < ran + 50_000 {}
         assert_ne!(own.doing(ran, at), Doing::Blocked);
@@ -158,8 +176,7 @@ mod tests {
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let sleeper = std::thread::spawn(move || {
             let before = own_sleeps().unwrap();
-            // SAFETY: takes nothing, touches no memory, cannot fail.
-            tid.send(unsafe { libc::gettid() }).unwrap();
+            tid.send(own_tid()).unwrap();
             let _ = ends.recv();
             own_sleeps().unwrap() - before
         });

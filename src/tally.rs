@@ -17,6 +17,7 @@ pub struct Knock {
     pub wait: f64,
     pub slept: Option<u64>,
     pub doing: Option<u8>,
+    pub of_another: bool,
     pub ran_before: f64,
     pub ran: f64,
     pub queued_before: f64,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 from textwrap import dedent
 
 SECONDS_TO_LIVE = 120.0
@@ -21,3 +23,21 @@ def output(script: str, *arguments: str) -> list[str]:
     ended = run(script, *arguments)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.splitlines()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie that nobody reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait for the end of a process that was told to end."""
+    deadline = time.monotonic() + SECONDS_TO_LIVE
+    while time.monotonic() < deadline:
+        if gone(pid):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} is still there after {SECONDS_TO_LIVE:g} s")

@@ -58,3 +58,19 @@ def run_of(finished: Finished) -> Run:
         )
 
     return make
+
+
+@pytest.fixture
+def blocked() -> Callable[[str, float], Trial]:
+    """Make a trial whose loop was blocked for all of its seconds: its first tick came at the end."""
+
+    def make(case: str, seconds: float) -> Trial:
+        tick = 0.01
+        due = round(seconds / tick) - 1
+        worst = [0.0, *(seconds - tick * i for i in range(1, due + 1))]
+        ticks = Bins(width=tick, due=[0] + [1] * due, came=[0, 1] + [0] * (due - 1), worst=worst)
+        lag = Lag(due=due, came=1, p50=seconds / 2, p90=seconds * 0.9, p99=seconds * 0.99, max=seconds - tick)
+        measure = Measure(start_up=0.0, elapsed=seconds, tasks=1, rate=1.0, cpu=seconds, lag=lag, ticks=ticks)
+        return Trial(case=case, count=1, status="finished", measure=measure)
+
+    return make

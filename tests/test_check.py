@@ -292,7 +292,7 @@ class FakeKnock:
     """A knock as the core makes it, of whose figures only those that matter are given."""
 
     def __init__(self, **figures: float | None) -> None:
-        self.start, self.wait, self.slept, self.doing = 0.001, 0.0, 0, 1
+        self.start, self.wait, self.slept, self.doing, self.of_another = 0.001, 0.0, 0, 1, False
         self.ran_before = self.ran = self.queued_before = self.queued = self.own_queued_before = self.own_queued = 0.0
         self.__dict__.update(figures)
 

@@ -1,3 +1,4 @@
+import doctest
 import re
 from pathlib import Path
 
@@ -14,8 +15,14 @@ def blocks(page: Path, language: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_in_the_documentation_runs(page: Path) -> None:
     namespace: dict[str, object] = {"__name__": "documentation"}
-    for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), namespace)  # noqa: S102 - our own page
+    for number, block in enumerate(blocks(page, "python"), 1):
+        name = f"{page.name}, block {number} of Python"
+        if block.startswith(">>>"):
+            runner = doctest.DocTestRunner()
+            runner.run(doctest.DocTestParser().get_doctest(block, namespace, name, None, None))
+            assert runner.summarize().failed == 0
+        else:
+            exec(compile(block, name, "exec"), namespace)  # noqa: S102 - our own page
 
 
 def test_the_readmes_two_commands_are_its_first_two_blocks_of_sh() -> None:

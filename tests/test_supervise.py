@@ -1,10 +1,12 @@
 import os
-import signal
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from child import gone, wait_until_gone
 from gilscope import supervise
 
 
@@ -19,22 +21,6 @@ def write(child: Path, body: str) -> None:
     child.write_text(
         "import sys\nfrom pathlib import Path\nasked, answered = map(Path, sys.argv[1:])\n" + textwrap.dedent(body)
     )
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody reaped has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def wait_until_gone(pid: int) -> None:
-    for _ in range(1000):
-        if gone(pid):
-            return
-        time.sleep(0.01)
-    pytest.fail(f"process {pid} is still there after 10 s")
 
 
 def test_a_child_that_finishes_gives_its_answer_apart_from_what_it_prints(child: Path) -> None:
@@ -124,14 +110,17 @@ def test_a_child_goes_when_its_parent_is_killed(child: Path, tmp_path: Path) -> 
         time.sleep(1000)
         """,
     )
-    parent = os.fork()
-    if parent == 0:  # only what fork allows, and no return into pytest
-        try:
-            supervise.run("the_child", b"", timeout=60)
-        finally:
-            os._exit(0)
-    while not (note.exists() and note.read_text()):
-        time.sleep(0.01)
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
+    script = "from gilscope import supervise; supervise.run('the_child', b'', timeout=60)"
+    with subprocess.Popen([sys.executable, "-c", script]) as parent:
+        while not (note.exists() and note.read_text()):
+            time.sleep(0.01)
+        parent.kill()
     wait_until_gone(int(note.read_text()))
+
+
+def test_a_child_whose_parent_went_before_it_could_notice_ends_itself(child: Path, tmp_path: Path) -> None:
+    write(child, "from gilscope import supervise; supervise.die_with_parent(); answered.write_bytes(b'too late')")
+    another = {**os.environ, supervise.PARENT: "1"}
+    command = [sys.executable, "-m", "the_child", str(tmp_path / "request"), str(tmp_path / "answer")]
+    assert subprocess.run(command, env=another, check=False).returncode == 1
+    assert not (tmp_path / "answer").exists()

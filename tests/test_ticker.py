@@ -123,3 +123,10 @@ def test_a_timeline_merges_neighbours_when_it_is_full() -> None:
     assert timeline.width == 2.0
     assert timeline.due == [2] * (MOST_BINS // 2) + [1]
     assert all(earlier < later for earlier, later in pairwise(timeline.worst))
+
+
+def test_a_tick_on_the_edge_of_a_bin_is_of_the_bin_that_begins_there() -> None:
+    timeline = Timeline(0.01)
+    for number in range(1, 1000):
+        timeline.add(number * 0.01, 0.0, came=True)  # 0.29 / 0.01 is 28.999999999999996
+    assert timeline.due == [0] + [1] * 999

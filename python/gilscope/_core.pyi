@@ -212,7 +212,11 @@ class KnockTally:
 
 @final
 class Knock:
-    """One knock. What is said of the watched thread and of the knocker's own is 0 or ``None`` where it is not known."""
+    """One knock. What is said of the watched thread and of the knocker's own is 0 or ``None`` where it is not known.
+
+    Where the watched thread was blocked and another thread of the process was not, what is said is of that one: the one
+    that stood in run queues for the longest of them, in a process of up to 16 threads.
+    """
 
     @property
     def start(self) -> float:
@@ -229,6 +233,10 @@ class Knock:
     @property
     def doing(self) -> int | None:
         """Return what the watched thread did when the knock came: 1 ran, 2 waited for a processor, 3 was blocked."""
+
+    @property
+    def of_another(self) -> bool:
+        """Return whether that and what follows is said of another thread: the watched one was blocked."""
 
     @property
     def ran_before(self) -> float:

@@ -137,9 +137,11 @@ def baseline(knocks: Sequence[Knock], *, begin: float, end: float) -> Baseline:
     thread was not asleep yet, or no longer, has met that.
     """
     asleep = [
-        knock for knock in knocks if begin <= knock.start and knock.start + knock.wait <= end and knock.doing in ASLEEP
+        knock
+        for knock in knocks
+        if begin <= knock.start and knock.start + knock.wait <= end and (knock.of_another or knock.doing in ASLEEP)
     ]
-    waits = [max(0.0, knock.wait - knock.own_queued) for knock in asleep if was_held(knock)]
+    waits = [max(0.0, knock.wait - knock.queued - knock.own_queued) for knock in asleep if was_held(knock)]
     if not asleep:
         return Baseline(held=0.0, longest=0.0)
     waited = sum(waits)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT = 5.0
 """Seconds within which a scheduler must answer."""
+CONNECT_LIMIT = 15.0
+"""Seconds for a trial to reach a scheduler that has answered before: trials start on a machine that is busy with them."""
 START_LIMIT = 60.0
 """Seconds within which a local cluster must be up."""
 
@@ -46,7 +48,7 @@ def at(address: str, *, upload: str = "") -> Strategy:
         from distributed import Client
 
         loop = asyncio.get_running_loop()
-        with _quiet(), Client(address, timeout=ANSWER_LIMIT) as client:  # type: ignore[no-untyped-call,unused-ignore]
+        with _quiet(), Client(address, timeout=CONNECT_LIMIT) as client:  # type: ignore[no-untyped-call,unused-ignore]
             if upload:
                 client.upload_file(upload)
             chosen = _enough(client.nthreads(), workers)
@@ -69,7 +71,7 @@ def at(address: str, *, upload: str = "") -> Strategy:
 
 def answers(address: str) -> str:
     """Return why the scheduler at ``address`` cannot be used, or an empty string. Asked in a process of its own."""
-    limit = ANSWER_LIMIT + START_LIMIT / 4  # the import of distributed is not the scheduler's
+    limit = ANSWER_LIMIT + START_LIMIT  # the import of distributed is not the scheduler's
     outcome = supervise.run("gilscope.cluster", address.encode(), timeout=limit)
     return "" if outcome.status == "finished" else f"no dask scheduler answers at {address} within {ANSWER_LIMIT:g} s"
 
@@ -128,7 +130,7 @@ def _quiet() -> Iterator[None]:
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set({"distributed.comm.timeouts.connect": ANSWER_LIMIT, "distributed.comm.retry.count": 0}):
+    with dask.config.set({"distributed.comm.timeouts.connect": CONNECT_LIMIT, "distributed.comm.retry.count": 0}):
         yield
 
 

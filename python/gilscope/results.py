@@ -92,6 +92,25 @@ class Times(Record, frozen=True, kw_only=True):
     max: float
 
 
+class Lane(Record, frozen=True, kw_only=True):
+    """The tasks that one thread ran: span ``i`` is from ``begin[i]`` to ``end[i]`` after the start.
+
+    A span is one task, or some that followed each other where there were too many to keep each.
+    """
+
+    process: int
+    thread: int | None
+    """The system's number; ``None`` where only the loop saw the task: from asking for it to hearing that it is done."""
+    loop: bool
+    """Whether it is the loop's own thread."""
+    begin: list[float]
+    end: list[float]
+    tasks: list[int]
+    """Tasks in each span."""
+    busy: list[float]
+    """How long they ran, together."""
+
+
 class Measure(Record, frozen=True, kw_only=True):
     """What one trial measured."""
 
@@ -110,6 +129,12 @@ class Measure(Record, frozen=True, kw_only=True):
     """From asking for a task to having its result; ``None`` for an idle loop."""
     lag: Lag
     ticks: Bins
+    lanes: list[Lane] = msgspec.field(default_factory=list)
+    """Where and when the tasks ran."""
+    others: float | None = None
+    """Share of the processors' time that other programs took in ``elapsed``; ``None`` where the system does not tell."""
+    spare: float | None = None
+    """Share of it that nobody took."""
 
 
 class Trial(Record, frozen=True, kw_only=True):

@@ -129,6 +129,9 @@ STRATEGIES: dict[str, Strategy] = {
     "bridge": bridge,
 }
 
+IN_OUR_WORKERS: tuple[Strategy, ...] = (inline, thread, process, interpreter)
+"""Those that run the call where gilscope can be imported, so that it can be stamped where it runs."""
+
 OF_COMPARISON = ("inline", "thread", "process", "interpreter")
 """Those that take any callable."""
 

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PARENT = "GILSCOPE_PARENT"
+"""The variable that tells a child who started it, so that it can see that it came too late."""
 POLL = 0.02
 """Seconds between two looks at the child."""
 
@@ -57,6 +59,7 @@ def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
+                env={**os.environ, PARENT: str(os.getpid())},
             )
         try:
             in_time = _wait(child, began + timeout, waiting, began)
@@ -78,6 +81,9 @@ def die_with_parent() -> None:
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        parent = os.environ.pop(PARENT, None)
+        if parent is not None and os.getppid() != int(parent):  # it went before that was in force
+            os._exit(1)
 
 
 def _wait(

@@ -37,6 +37,7 @@ class Timeline:
 
     def add(self, at: float, lag: float, *, came: bool) -> None:
         """Count a tick that was due ``at`` seconds after the start and ``lag`` seconds late."""
+        at += self.width / 1000  # a tick due on a bin's edge is of the bin that begins there, whatever its last digits
         while (place := int(at / self.width)) >= MOST_BINS:
             self._halve()
         missing = place + 1 - len(self.due)

@@ -6,6 +6,7 @@ Its top imports little: a spawned pool's workers import the main module again.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope._core import Histogram
+    from gilscope.lanes import Lanes
     from gilscope.results import Lag, Measure, Plan, Times
     from gilscope.strategies import Run, Strategy
     from gilscope.ticker import Ticker
@@ -36,13 +38,17 @@ async def trial(
 ) -> Measure:
     """Call ``function(*args)`` over and over for ``plan.seconds``, ``plan.concurrency`` at once, beside a ticker.
 
-    A call does ``steps`` steps of work. Where ``considerate``, the loop gets a turn after every call, as in a service that does one call a request; otherwise
-    only a call that waits gives it one, as in the article's worker.
+    A call does ``steps`` steps of work. Where ``considerate``, the loop gets a turn after every call, as in a service
+    that does one call a request; otherwise only a call that waits gives it one, as in the article's worker.
     """
+    from gilscope.lanes import Stamped
+    from gilscope.strategies import IN_OUR_WORKERS
+
+    work = Stamped(function) if strategy in IN_OUR_WORKERS else function
     began = time.perf_counter()
-    async with strategy(function, plan.concurrency) as run:
+    async with strategy(work, plan.concurrency) as run:
         start_up = time.perf_counter() - began
-        calls = _Calls(run, function, args, considerate=considerate)
+        calls = _Calls(run, work, args, considerate=considerate)
         return await _beside_a_ticker(plan, calls, start_up=start_up, steps=steps)
 
 
@@ -57,22 +63,28 @@ class _Calls:
         self._considerate = considerate
         self.times = Histogram()
 
-    async def until(self, deadline: float, began: float) -> tuple[int, float]:
-        """Make one call after another until ``deadline``; return how many, and when the last was done after ``began``.
+    async def until(self, deadline: float, lanes: Lanes, slot: int) -> tuple[int, float]:
+        """Make one call after another until ``deadline``; return how many, and when the last was done after the start.
 
         A call that runs at the deadline is finished and counted, with its time: nothing is cut on either side.
         """
+        from gilscope.lanes import Stamp
+
         calls = 0
         while (asked := time.perf_counter()) < deadline:
-            await self._run(*self._call)
+            done = await self._run(*self._call)
+            answered = time.perf_counter()
             calls += 1
-            self.times.record(time.perf_counter() - asked)
+            self.times.record(answered - asked)
+            lanes.add(done if isinstance(done, Stamp) else Stamp(done, asked, answered, os.getpid(), None), slot)
             if self._considerate:
                 await asyncio.sleep(0)
-        return calls, time.perf_counter() - began
+        return calls, time.perf_counter() - lanes.began
 
 
 async def _beside_a_ticker(plan: Plan, calls: _Calls | None, *, start_up: float, steps: int = 1) -> Measure:
+    from gilscope import crowd
+    from gilscope.lanes import Lanes
     from gilscope.processors import Family
     from gilscope.results import Bins, Measure
     from gilscope.ticker import Ticker
@@ -80,13 +92,15 @@ async def _beside_a_ticker(plan: Plan, calls: _Calls | None, *, start_up: float,
     family = Family()
     ticker = Ticker(plan.tick)
     ticker.start()
-    began, before = time.perf_counter(), family.read()
+    began, before, used = time.perf_counter(), family.read(), crowd.used()
+    lanes, end = Lanes(began), began + plan.seconds
     done: list[tuple[int, float]] = []
     if calls is None:
         await asyncio.sleep(plan.seconds)
     else:
-        done = await asyncio.gather(*(calls.until(began + plan.seconds, began) for _ in range(plan.concurrency)))
+        done = await asyncio.gather(*(calls.until(end, lanes, slot) for slot in range(plan.concurrency)))
     elapsed, spent = time.perf_counter() - began, family.read() - before
+    others, spare = crowd.shares(used, crowd.used(), spent.used)
     await ticker.stop()
     return Measure(
         start_up=start_up,
@@ -103,6 +117,9 @@ async def _beside_a_ticker(plan: Plan, calls: _Calls | None, *, start_up: float,
             came=ticker.timeline.came,
             worst=ticker.timeline.worst,
         ),
+        lanes=lanes.record(),
+        others=others,
+        spare=spare,
     )
 
 

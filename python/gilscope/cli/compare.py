@@ -13,8 +13,9 @@ import click
 from gilscope import snippet
 from gilscope.ask import StatementError, ask
 from gilscope.cli import INTERRUPTED, BadInput, Seconds
+from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
-from gilscope.cli.show import must_be_writable, show
+from gilscope.cli.show import show
 from gilscope.comparing import BUDGET, KNOWN, SECONDS, options
 from gilscope.comparison import Comparison, Subject
 from gilscope.results import Plan
@@ -47,6 +48,7 @@ CHECK = 0.5
 @click.option("--seconds", type=POSITIVE, default=SECONDS, show_default=True, help="How long each trial runs.")
 @click.option("--timeout", type=POSITIVE, default=60.0, show_default=True, help="Seconds after which a trial is ended.")
 @click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+@output
 def command(
     statement: str,
     setups: tuple[str, ...],
@@ -56,6 +58,7 @@ def command(
     seconds: float,
     timeout: float,
     file: str | None,
+    outputs: tuple[Path, ...],
 ) -> int:
     """Run STATEMENT under every strategy beside a ticking event loop, and say where it should run.
 
@@ -84,6 +87,7 @@ def command(
         interrupted = _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
     show(result, file)
+    save(result, outputs)
     if interrupted:
         return INTERRUPTED
     return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))

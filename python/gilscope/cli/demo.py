@@ -12,8 +12,9 @@ import click
 
 from gilscope import cases, experiment, results
 from gilscope.cli import INTERRUPTED, BadInput, Seconds
+from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
-from gilscope.cli.show import must_be_writable, show
+from gilscope.cli.show import show
 from gilscope.results import Plan
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ SLACK = 60.0
 )
 @click.option("--timeout", type=POSITIVE, help="Seconds after which a case is ended.  [default: --seconds and 60 more]")
 @click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+@output
 def command(
     globs: tuple[str, ...],
     listing: bool,
@@ -55,6 +57,7 @@ def command(
     count: int | None,
     timeout: float | None,
     file: str | None,
+    outputs: tuple[Path, ...],
 ) -> int:
     """Run a CPU-bound countdown in every way beside a ticking event loop, and show what happens to the loop.
 
@@ -71,6 +74,7 @@ def command(
     plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
     result = _run(chosen, plan)
     show(result, file)
+    save(result, outputs)
     if result.interrupted:
         return INTERRUPTED
     return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))

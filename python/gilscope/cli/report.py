@@ -1,33 +1,67 @@
-"""``gilscope report``: a result again, from its JSON."""
+"""``gilscope report``: a result again, from its JSON; or two, one against the other."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gilscope import results
 from gilscope.cli import BadInput
-from gilscope.cli.show import show
-from gilscope.snapshots import WatchReport
+from gilscope.cli.output import output, save
+from gilscope.cli.show import compare, show
+
+if TYPE_CHECKING:
+    from gilscope.results import Result
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def command(file: Path) -> None:
-    """Print the table and the findings of FILE, a result that was written with --json."""
+@click.argument("other", required=False, type=click.Path(path_type=Path))
+@output
+def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
+    """Print the table and the findings of FILE, a result that was written as JSON.
+
+    With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
+    runs' own spread.
+    """
+    if _kind(file) == "watch":
+        if other is not None or outputs:
+            raise BadInput(f"{file} is a watch: it can only be printed, alone")
+        _show_watch(file)
+    elif other is None:
+        result = _read(file)
+        show(result)
+        save(result, outputs)
+    elif outputs:
+        raise BadInput("-o takes one result: give FILE alone")
+    else:
+        compare(_read(file), _read(other))
+
+
+def _kind(file: Path) -> str:
     try:
-        if results.kind(file) == "watch":
-            _show_watch(results.read_as(WatchReport, file))
-        else:
-            show(results.read(file))
+        return results.kind(file)
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
 
 
-def _show_watch(report: WatchReport) -> None:
+def _show_watch(file: Path) -> None:
     from rich.console import Console
 
-    from gilscope.reports.stalls import Report
+    from gilscope.reports.watch import Report
+    from gilscope.snapshots import WatchReport
 
+    try:
+        report = results.read_as(WatchReport, file)
+    except results.UnreadableError as error:
+        raise BadInput(str(error)) from None
     Console(highlight=False).print(Report(report))
+
+
+def _read(file: Path) -> Result:
+    try:
+        return results.read(file)
+    except results.UnreadableError as error:
+        raise BadInput(str(error)) from None

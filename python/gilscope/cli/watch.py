@@ -154,17 +154,17 @@ class Account:
 def _show(report: WatchReport) -> None:
     from rich.console import Console
 
-    from gilscope.reports.stalls import Report
+    from gilscope.reports.watch import Report
 
     Console(stderr=True, highlight=False).print(Report(report))
 
 
 def _write(report: WatchReport, watch: Watch, output: Path) -> None:
-    from gilscope.reports import perfetto
+    from gilscope.reports import watch_trace
 
     try:
         if output.name.endswith(".perfetto.json"):
-            output.write_bytes(perfetto.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
+            output.write_bytes(watch_trace.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
         else:
             results.write(report, output)
     except OSError as error:

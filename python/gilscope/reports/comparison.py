@@ -26,6 +26,8 @@ LEGEND = (
     "that it had when the loop was next served. call: p50, in ms. cores: kept busy. in time: | every tick came, : most, "
     ". few, blank none."
 )
+COLUMNS = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
+COST_COLUMNS = ("there and back", "empty", "carrying", "caller", "arguments", "result", "answer")
 COSTS_LEGEND = (
     "empty: a call that does nothing. carrying: an empty call with these arguments and this result. caller: of that, what "
     "pickling the arguments and unpickling the result keeps the loop waiting."
@@ -35,7 +37,7 @@ COSTS_LEGEND = (
 def parts(result: Result, width: int) -> Iterator[RenderableType]:
     """Yield what a comparison shows, what to do first."""
     run = Compared(result)
-    yield Text(_title(run), style="bold")
+    yield Text(title(run), style="bold")
     yield Text(where(result), style="dim")
     yield ""
     yield str(run.verdict)
@@ -46,12 +48,12 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield Text(LEGEND, style="dim")
     yield ""
     yield _costs(run)
-    yield from (Text(line, style="yellow") for line in _notes(run))
+    yield from (Text(line, style="yellow") for line in notes(run))
     yield Text(COSTS_LEGEND, style="dim")
     yield from numbered(recommend(result).findings)
 
 
-def _title(run: Compared) -> str:
+def title(run: Compared) -> str:
     budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
     return f"gilscope compare: {run.comparison.subject}, {seconds} a trial; the loop may wait {budget}"
 
@@ -66,10 +68,9 @@ def _advice(result: Result) -> Iterator[RenderableType]:
 
 def _trials(run: Compared, width: int) -> Table:
     trials = [run.result.idle, *run.result.trials]
-    rows = [_cells(trial) for trial in trials]
-    names = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
-    table = _table(names)
-    room = width - sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(names))
+    rows = [cells(trial) for trial in trials]
+    table = _table(COLUMNS)
+    room = width - sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(COLUMNS))
     if room < len("in time"):
         for row in rows:
             table.add_row(*row)
@@ -80,7 +81,8 @@ def _trials(run: Compared, width: int) -> Table:
     return table
 
 
-def _cells(trial: Trial) -> tuple[str, ...]:
+def cells(trial: Trial) -> tuple[str, ...]:
+    """Return what stands under each of :data:`COLUMNS` for a trial."""
     name = trial.case if trial.supervised else f"{trial.case} *"
     measure = trial.measure
     if measure is None:
@@ -95,11 +97,15 @@ def _cells(trial: Trial) -> tuple[str, ...]:
 
 
 def _costs(run: Compared) -> Table:
-    table = _table(("there and back", "empty", "carrying", "caller", "arguments", "result", "answer"))
-    for passage in run.comparison.passages:
-        if passage.travels:
-            table.add_row(*_cost(passage))
+    table = _table(COST_COLUMNS)
+    for row in costs(run):
+        table.add_row(*row)
     return table
+
+
+def costs(run: Compared) -> list[tuple[str, ...]]:
+    """Return what stands under each of :data:`COST_COLUMNS` for each strategy that the call travels to."""
+    return [_cost(passage) for passage in run.comparison.passages if passage.travels]
 
 
 def _cost(passage: Passage) -> tuple[str, ...]:
@@ -115,7 +121,8 @@ def _cost(passage: Passage) -> tuple[str, ...]:
     )
 
 
-def _notes(run: Compared) -> Iterator[str]:
+def notes(run: Compared) -> Iterator[str]:
+    """Yield what is to be said of single strategies: why one is left out, or its answer another."""
     for passage in run.comparison.passages:
         if not passage.travels:
             yield f"{passage.strategy} left out: {passage.reason}"

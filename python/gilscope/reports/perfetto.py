@@ -1,73 +1,82 @@
-"""A watch as a trace that https://ui.perfetto.dev draws: who held the GIL, a track a thread; stalls; the loop's lag.
+"""A result as a trace in Chrome's event format, for ui.perfetto.dev or chrome://tracing.
 
-The format is Chrome's trace events in JSON: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+Each case is a process of the trace, and all begin at 0: they ran one after another, and are shown one below the other. Its
+threads are the ticks (instants), the lags (slices) and the threads that ran its tasks (slices). Times are in microseconds.
+Format: "Trace Event Format" of the Chromium project.
 """
 
 from __future__ import annotations
 
-import os
+import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from gilscope.figures import milliseconds
+from gilscope.reports.stalls import coarser, stalls
+from gilscope.reports.table import title, where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from gilscope.stalls import Stall
+    from gilscope.reports.stalls import Tick
+    from gilscope.results import Lane, Measure, Result
 
-LOOPS = 1_000_000_000
-"""Tracks of loops are numbered from here, above all thread ids."""
-
-
-def trace(
-    *,
-    holds: Sequence[tuple[int, str | None, float, float]],
-    stalls: Sequence[Stall],
-    lags: Sequence[tuple[float, float]],
-) -> bytes:
-    """Return the trace. Moments are seconds since the watch began."""
-    events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
-    return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"})
+Event = dict[str, Any]
+TICKS, LAGS, FIRST_LANE = 1, 2, 3
+"""The numbers of a case's tracks."""
 
 
-def _holds(holds: Sequence[tuple[int, str | None, float, float]]) -> Iterator[dict[str, Any]]:
-    names = {native_id: name or f"thread {native_id}" for native_id, name, _, _ in holds}
-    for native_id, name in names.items():
-        yield _track(native_id, f"GIL: {name}" if native_id else "GIL: unknown thread")
-    for native_id, _, start, end in holds:
-        yield _slice(native_id, "holds the GIL", start, end, {})
+def trace(result: Result) -> str:
+    """Return the trace as JSON."""
+    events: list[Event] = []
+    for number, trial in enumerate((result.idle, *result.trials), 1):
+        name = trial.case if trial.measure else f"{trial.case} ({trial.status}: {trial.reason})"
+        events += [_meta(number, "process_name", name=name), _meta(number, "process_sort_index", sort_index=number)]
+        if trial.measure is not None:
+            events += (event | {"pid": number} for event in _case(trial.measure))
+    about = {"what": title(result), "where": where(result), "gilscope": result.version}
+    return (
+        json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}, separators=(",", ":")) + "\n"
+    )
 
 
-def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
-    for loop in sorted({stall.loop for stall in stalls}):
-        yield _track(LOOPS + loop, f"stalls of loop {loop}")
-    for stall in stalls:
-        details = {
-            "culprit": str(stall.culprit),
-            "thread": str(stall.culprit_thread),
-            "callback": str(stall.callback),
-            "task": stall.task,
-            "stack": [str(frame) for frame in stall.stack],
-        }
-        yield _slice(LOOPS + stall.loop, stall.cause, stall.start, stall.end, details)
+def _case(measure: Measure) -> Iterator[Event]:
+    ticks = coarser(measure.ticks, len(measure.ticks.due) or 1)[1]
+    yield from _named(TICKS, "ticks")
+    yield from map(_tick, (tick for tick in ticks if tick.came))
+    yield from _named(LAGS, "lag")
+    for stall in stalls(ticks):
+        args = {"worst lag, ms": stall.worst * 1000, "ticks due": stall.due, "never came": stall.missed}
+        yield _slice(LAGS, f"{milliseconds(stall.worst)} ms late", stall.begin, stall.end, args)
+    for number, lane in enumerate(measure.lanes, FIRST_LANE):
+        yield from _named(number, _thread(lane, number - FIRST_LANE + 1))
+        yield from _tasks(lane, number)
 
 
-def _lags(lags: Sequence[tuple[float, float]]) -> Iterator[dict[str, Any]]:
-    for at, lag in lags:
-        yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "pid": os.getpid(), "args": {"lag": lag * 1000}}
+def _tick(tick: Tick) -> Event:
+    args = {"due at, s": tick.at, "lag, ms": tick.lag * 1000, "ticks due": tick.due, "came": tick.came}
+    return {"ph": "i", "s": "t", "tid": TICKS, "name": "tick", "ts": tick.served * 1e6, "args": args}
 
 
-def _track(number: int, name: str) -> dict[str, Any]:
-    return {"name": "thread_name", "ph": "M", "pid": os.getpid(), "tid": number, "args": {"name": name}}
+def _tasks(lane: Lane, number: int) -> Iterator[Event]:
+    for begin, end, tasks, busy in zip(lane.begin, lane.end, lane.tasks, lane.busy, strict=True):
+        name = "task" if tasks == 1 else f"{tasks} tasks"
+        yield _slice(number, name, begin, end, {"tasks": tasks, "ran, ms": busy * 1000})
 
 
-def _slice(track: int, name: str, start: float, end: float, details: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "ph": "X",
-        "ts": start * 1e6,
-        "dur": (end - start) * 1e6,
-        "pid": os.getpid(),
-        "tid": track,
-        "args": details,
-    }
+def _thread(lane: Lane, number: int) -> str:
+    if lane.thread is None:
+        return f"task {number}, as the loop saw it"
+    return f"{'the loop itself' if lane.loop else 'worker'} (process {lane.process}, thread {lane.thread})"
+
+
+def _slice(thread: int, name: str, begin: float, end: float, args: Event) -> Event:
+    return {"ph": "X", "tid": thread, "name": name, "ts": begin * 1e6, "dur": (end - begin) * 1e6, "args": args}
+
+
+def _named(thread: int, name: str) -> Iterator[Event]:
+    yield {"ph": "M", "tid": thread, "name": "thread_name", "args": {"name": name}}
+    yield {"ph": "M", "tid": thread, "name": "thread_sort_index", "args": {"sort_index": thread}}
+
+
+def _meta(process: int, kind: str, **args: object) -> Event:
+    return {"ph": "M", "pid": process, "tid": 0, "name": kind, "args": args}

@@ -1,103 +1,68 @@
-"""A watch in words, for a terminal; readable in 80 columns and without colour."""
+"""The ticks of a trial as a picture needs them: fewer bins, and the stretches in which the loop was late."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.padding import Padding
-from rich.text import Text
-
-from gilscope.causes import REMEDY
-from gilscope.reports.lines import milliseconds, short
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from gilscope.sites import Site
-    from gilscope.snapshots import Distribution, Snapshot, WatchReport
-
-SITES = 10
-THREADS = 5
+    from gilscope.results import Bins
 
 
-class Report:
-    """A watch, as a terminal of any width shows it."""
+class Stall(NamedTuple):
+    """A stretch in which ticks were late: from when its first tick was due until the last of them was served.
 
-    def __init__(self, report: WatchReport) -> None:
-        self._report = report
+    ``missed`` of the ``due`` ticks never came; ``worst`` is the worst lag.
+    """
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from _parts(self._report)
-
-
-def _parts(report: WatchReport) -> Iterator[RenderableType]:
-    seen = report.snapshot
-    yield Text(f"gilscope watch: {seen.elapsed:.1f} s of {' '.join(report.command)}", style="bold")
-    yield Text(_lag(seen))
-    yield from (Text(line) for line in _gil(seen))
-    yield from (Text(line, style="yellow") for line in _unseen(seen))
-    yield from _stalls(seen, report.stall)
+    begin: float
+    end: float
+    due: int
+    missed: int
+    worst: float
 
 
-def _lag(seen: Snapshot) -> str:
-    if not seen.lags.count:
-        return "loop: no event loop ran for long enough to be seen"
-    return f"loop lag: {_quantiles(seen.lags)}"
+class Tick(NamedTuple):
+    """The ticks of a bin, one or more, that were ``due`` from ``at`` on, and of which ``came`` at about ``served``."""
+
+    at: float
+    served: float
+    lag: float
+    due: int
+    came: int
 
 
-def _quantiles(of: Distribution) -> str:
-    return f"p50 {milliseconds(of.p50)}, p99 {milliseconds(of.p99)}, max {milliseconds(of.max)}"
+def coarser(bins: Bins, most: int) -> tuple[float, list[Tick]]:
+    """Return the width and the ticks of ``bins`` in at most ``most`` bins; a wider one keeps the worst lag of its parts.
+
+    Bins in which no tick was due are left out.
+    """
+    step = max(1, -(-len(bins.due) // most))
+    width = bins.width * step
+    ticks = []
+    for first in range(0, len(bins.due), step):
+        part = slice(first, first + step)
+        due, worst = sum(bins.due[part]), max(bins.worst[part])
+        if due:
+            at = (first + bins.worst[part].index(worst)) * bins.width  # when the worst of them was due
+            ticks.append(Tick(at, at + worst, worst, due, sum(bins.came[part])))
+    return width, ticks
 
 
-def _gil(seen: Snapshot) -> Iterator[str]:
-    if seen.held is None:
-        yield f"GIL: its holder cannot be seen, as {seen.gil_unreadable}: causes are told by waits, and hogs have no name"
-    elif seen.elapsed:
-        threads = ", ".join(f"{it.thread} {it.held / seen.elapsed:.0%}" for it in seen.held_by[:THREADS])
-        yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} knocks)"
-    if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
-        yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
-
-
-def _unseen(seen: Snapshot) -> Iterator[str]:
-    """What these figures are not about."""
-    if seen.children:
-        yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, and not watched"
-    if seen.loops_with_own_clock:
-        yield f"{seen.loops_with_own_clock} event loops have a clock of their own, and were not watched"
-    if seen.lost:
-        yield f"{seen.lost} stalls came too fast to be told apart; they count in the lag only"
-
-
-def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
-    count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
-    if not count:
-        yield Text(f"no stall over {milliseconds(threshold)}", style="green")
-        return
-    yield Text(f"{count} stall{'s' if count > 1 else ''} over {milliseconds(threshold)}, {total:.2f} s in all:")
-    for number, site in enumerate(seen.sites[:SITES], 1):
-        yield ""
-        yield Text(f"{number}. {_what(site)}", style="bold")
-        yield from (Padding(Text(where), (0, 0, 0, 3)) for where in _where(site))
-        yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
-    if len(seen.sites) > SITES:
-        rest = seen.sites[SITES:]
-        yield Text(f"and {sum(site.stalls for site in rest)} stalls at {len(rest)} other places")
-
-
-def _what(site: Site) -> str:
-    times = "once" if site.stalls == 1 else f"{site.stalls} times"
-    longest = "" if site.stalls == 1 else f", longest {milliseconds(site.longest)}"
-    return f"{site.cause}: {site.stalled:.2f} s, {times}{longest}"
-
-
-def _where(site: Site) -> Iterator[str]:
-    if site.culprit:
-        yield f"at {short(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
-    elif site.thread:
-        yield f"in thread {site.thread}; nobody saw the line"
-    if site.callback and site.callback != site.culprit:
-        yield f"the loop was in {short(site.callback)}"
+def stalls(ticks: list[Tick], over: float = 0.0) -> list[Stall]:
+    """Return the stretches in which a tick was more than ``over`` seconds late. Those that overlap are one."""
+    found: list[Stall] = []
+    for tick in ticks:
+        if tick.lag <= over:
+            continue
+        stall = Stall(tick.at, tick.served, tick.due, tick.due - tick.came, tick.lag)
+        if found and stall.begin < found[-1].end:
+            last = found.pop()
+            stall = Stall(
+                last.begin,
+                max(last.end, stall.end),
+                last.due + stall.due,
+                last.missed + stall.missed,
+                max(last.worst, stall.worst),
+            )
+        found.append(stall)
+    return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gilscope.advice import Finding
     from gilscope.results import Bins, Result, Trial
 
+COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
 WIDEST_STRIP = 60
 LEGEND = (
     "ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness that it had when the "
@@ -53,14 +54,14 @@ def _parts(result: Result, width: int) -> Iterator[RenderableType]:
 
         yield from parts(result, width)
         return
-    yield Text(_title(result), style="bold")
+    yield Text(title(result), style="bold")
     yield Text(where(result), style="dim")
     yield ""
     yield _table(result, width)
     yield from (Text(line, style="yellow") for line in (*missing(result), *warnings(result)))
     yield Text(LEGEND, style="dim")
-    if starts := _starts(result):
-        yield Text(starts, style="dim")
+    if started := starts(result):
+        yield Text(started, style="dim")
     yield from numbered(findings(result))
 
 
@@ -72,7 +73,12 @@ def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
         yield Padding(Group(finding.evidence, Text(f"-> {finding.remedy}", style="green")), (0, 0, 0, 3))
 
 
-def _title(result: Result) -> str:
+def title(result: Result) -> str:
+    if result.comparison is not None:
+        from gilscope.compared import Compared
+        from gilscope.reports import comparison
+
+        return comparison.title(Compared(result))
     plan = result.plan
     length = f"of {plan.count} steps" if plan.count is not None else f"of {plan.duration:g} s each"
     tasks = "1 task at a time" if plan.concurrency == 1 else f"{plan.concurrency} tasks at once"
@@ -90,12 +96,10 @@ def where(result: Result) -> str:
 
 def _table(result: Result, width: int) -> Table:
     trials = [result.idle, *result.trials]
-    figures = Figures(result)
-    rows = [_cells(trial, figures) for trial in trials]
-    names = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
-    used = sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(names))
+    rows = [cells(result, trial) for trial in trials]
+    used = sum(max(len(name), *(len(row[i]) for row in rows)) + 1 for i, name in enumerate(COLUMNS))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in names:
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=True)
     table.add_column("in time", no_wrap=True)
     for trial, row in zip(trials, rows, strict=True):
@@ -104,11 +108,13 @@ def _table(result: Result, width: int) -> Table:
     return table
 
 
-def _cells(trial: Trial, figures: Figures) -> tuple[str, ...]:
+def cells(result: Result, trial: Trial) -> tuple[str, ...]:
+    """Return what stands under each of :data:`COLUMNS` for one of ``result``'s trials."""
     if trial.measure is None:
         return (trial.case, trial.status, *[""] * 5)
     lag = trial.measure.lag
     lags = ("-" if value is None else milliseconds(value) for value in (lag.p50, lag.p99, lag.max))
+    figures = Figures(result)
     work, cores = figures.work(trial.case), figures.cores(trial.case)
     return (
         trial.case,
@@ -143,7 +149,7 @@ def missing(result: Result) -> Iterator[str]:
         yield "Interrupted: the cases after the last one shown did not run."
 
 
-def _starts(result: Result) -> str:
+def starts(result: Result) -> str:
     """Tell what starting each kind of worker took, which is in no other figure."""
     slowest: dict[str, float] = {}
     for trial in result.trials:

@@ -1,0 +1,68 @@
+"""``-o FILE``: checked before anything is measured, written when it is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gilscope.cli import BadInput
+from gilscope.reports.files import format_of, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gilscope.results import Result
+
+
+def _checked(context: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> tuple[Path, ...]:  # noqa: ARG001
+    for file in files:
+        try:
+            format_of(file)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        must_be_writable(file)
+    return files
+
+
+def output(command: Any) -> Any:
+    """Give ``command`` the option ``-o``, whose files can be written, as far as that can be known before."""
+    return click.option(
+        "-o",
+        "outputs",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        callback=_checked,
+        help="Write FILE as well; its suffix chooses: .html .svg .png .pdf .json .perfetto.json. Repeatable.",
+    )(command)
+
+
+def must_be_writable(file: Path) -> None:
+    """Raise :class:`BadInput` where ``file`` cannot be written. It is opened, since only that is sure, and not changed."""
+    try:
+        if file.exists() and not file.is_file():
+            if file.is_dir() or not os.access(file, os.W_OK):
+                raise BadInput(f"cannot write {file}: it is no file")
+            return
+        made = not file.exists()
+        file.open("ab").close()
+        if made:
+            file.unlink()
+    except OSError as error:
+        said = f"cannot write {file}: {error.strerror}; give a file in a folder that exists and can be written"
+        raise BadInput(said) from None
+
+
+def save(result: Result, files: Iterable[Path]) -> None:
+    """Write ``result`` to each of ``files``; one that fails does not keep the others from being written."""
+    failed = []
+    for file in files:
+        try:
+            write(result, file)
+        except OSError as error:
+            failed.append(f"cannot write {file}: {error.strerror}")
+    if failed:
+        raise click.ClickException("; ".join(failed))

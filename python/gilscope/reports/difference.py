@@ -1,0 +1,133 @@
+"""Two results side by side, for a terminal: what changed, and whether that is beyond the runs' own spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from gilscope.figures import milliseconds
+from gilscope.reports.table import title, where
+from gilscope.spread import STRETCHES, changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from gilscope.results import Result
+    from gilscope.spread import Change, Spread
+
+LEGEND = (
+    f"Each run is cut into {STRETCHES} stretches; a figure is their median (and from the second lowest to the second "
+    "highest). came: share of the due ticks. lag: in ms, worst lag: the worst in a stretch. steps/s: in millions. "
+    "ratio: after/before. "
+    "* beyond the runs' own spread; ? the same, but not to be trusted; without a mark, the two may well be alike."
+)
+
+
+class Difference:
+    """Two results, ``before`` and ``after`` a change, as a terminal shows them."""
+
+    def __init__(self, before: Result, after: Result) -> None:
+        self._before = before
+        self._after = after
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from _parts(self._before, self._after)
+
+
+def _parts(before: Result, after: Result) -> Iterator[RenderableType]:
+    for name, result in (("before", before), ("after", after)):
+        yield Text(f"{name}: {title(result)}", style="bold")
+        yield Text(f"        {where(result)}", style="dim")
+    for line in cautions(before, after):
+        yield Text(f"Caution: {line}", style="yellow")
+    yield ""
+    found = changes(before, after)
+    yield _table(found)
+    yield Text(LEGEND, style="dim")
+    yield from (Text(f"Not judged: {line}", style="yellow") for line in _doubts(found))
+    yield ""
+    yield Text(_summary(found), style="bold")
+
+
+def cautions(before: Result, after: Result) -> Iterator[str]:
+    """Tell what else than the code differs between the two runs, and which cases cannot be compared."""
+    for what in ("kind", "plan", "machine"):
+        one, other = getattr(before, what), getattr(after, what)
+        if one != other:
+            fields = getattr(one, "__struct_fields__", ())
+            named = [
+                f"{field} {getattr(one, field)} -> {getattr(other, field)}"
+                for field in fields
+                if getattr(one, field) != getattr(other, field)
+            ]
+            yield f"the two runs differ in their {what}: {', '.join(named) or f'{one} -> {other}'}"
+    first, second = ({trial.case for trial in result.trials if trial.measure} for result in (before, after))
+    if lonely := sorted(first ^ second):
+        yield f"measured in one of the two only: {', '.join(lonely)}"
+
+
+def _table(found: list[Change]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("case", no_wrap=True)
+    table.add_column("figure", no_wrap=True)
+    for name in ("before", "after", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    shown = ""
+    for change in found:
+        name = change.case if change.case != shown else ""
+        shown = change.case
+        table.add_row(
+            name,
+            change.figure,
+            _figure(change.figure, change.before),
+            _figure(change.figure, change.after),
+            "-" if change.ratio is None else _ratio(change.ratio),
+            _mark(change),
+            style="bold" if _mark(change) == "*" else "",
+        )
+    return table
+
+
+def _figure(name: str, spread: Spread) -> str:
+    write = milliseconds if name.endswith("lag") else _millions if name.startswith("steps") else "{:.2f}".format
+    return f"{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
+
+
+def _millions(value: float) -> str:
+    value /= 1e6
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _mark(change: Change) -> str:
+    return "" if not change.beyond else "?" if change.doubt else "*"
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def _doubts(found: list[Change]) -> Iterator[str]:
+    """Tell of which cases a difference is not judged, and why."""
+    doubts: dict[str, list[str]] = {}
+    for change in found:
+        if change.doubt and change.beyond and change.case not in doubts.setdefault(change.doubt, []):
+            doubts[change.doubt].append(change.case)
+    yield from (f"{', '.join(cases)}: {doubt}." for doubt, cases in doubts.items())
+
+
+def _summary(found: list[Change]) -> str:
+    if not found:
+        return "No case was measured in both runs."
+    unsure = sum(change.beyond and bool(change.doubt) for change in found)
+    rest = f" {unsure} more differ and are not judged." if unsure else ""
+    beyond = [change for change in found if _mark(change) == "*"]
+    if not beyond:
+        return f"No difference beyond the runs' own spread, in {len(found)} figures.{rest}"
+    cases = {change.case: [c.figure for c in beyond if c.case == change.case] for change in beyond}
+    says = "; ".join(f"{case}: {', '.join(figures)}" for case, figures in cases.items())
+    return f"Beyond the runs' own spread, {len(beyond)} of {len(found)} figures: {says}.{rest}"
