@@ -20,6 +20,7 @@ use crate::watch::thread::{Probe, Turns};
 /// A stall's report is held back for the witness's testimony until this long after the stall: what a stack shows later is
 /// another matter.
 const TESTIMONY_KEEPS_NS: u64 = 100_000_000;
+const LONGEST_NAP_NS: u64 = 5_000_000;
 /// How long a watch that closes waits for a testimony under way.
 const CLOSING_NS: u64 = 5_000_000;
 
@@ -30,7 +31,13 @@ pub fn run(shared: &Shared) {
     let mut pace = Pace::new();
     while !shared.is_closing() {
         sampler.sample(now_ns());
-        sleep(pace.jittered_ns(shared.settings.sample_ns));
+        // In naps, so that a watch that samples seldom closes as soon as any other.
+        let mut left_ns = pace.jittered_ns(shared.settings.sample_ns);
+        while left_ns > 0 && !shared.is_closing() {
+            let nap_ns = left_ns.min(LONGEST_NAP_NS);
+            sleep(nap_ns);
+            left_ns -= nap_ns;
+        }
     }
     sampler.close();
     shared.close_outbox();

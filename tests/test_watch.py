@@ -157,6 +157,14 @@ def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
     assert watch.snapshot() == watch.snapshot()
 
 
+def test_a_watch_that_samples_seldom_stops_as_soon_as_any_other() -> None:
+    watch = Watch(sample=60, knock=60)
+    watch.start()
+    began = time.monotonic()
+    watch.stop()
+    assert time.monotonic() - began < 30
+
+
 def test_the_hooks_are_gone_when_nobody_watches() -> None:
     before = asyncio.BaseEventLoop.run_forever, list(sys.meta_path), list(gc.callbacks)
     with Watch(), Watch():
