@@ -5,6 +5,7 @@ mod bridge;
 mod clock;
 mod collections;
 mod countdown;
+mod gil;
 mod histogram;
 mod knocker;
 mod main_interpreter;
@@ -14,9 +15,11 @@ mod per_process;
 mod quiet_thread;
 mod reading;
 mod run_queue;
+mod sampler;
 mod switch_interval;
 mod tally;
 mod tokio_bridge;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -32,6 +35,8 @@ mod _core {
     #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]
+    use crate::gil::gil_unreadable;
+    #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]
     use crate::knocker::Knocker;
@@ -43,6 +48,12 @@ mod _core {
     use crate::tally::{Knock, KnockTally};
     #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
+    #[pymodule_export]
+    use crate::watch::collections::CollectionListener;
+    #[pymodule_export]
+    use crate::watch::heart::Heart;
+    #[pymodule_export]
+    use crate::watch::watcher::Watcher;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -37,7 +37,6 @@ impl Pace {
     }
 
     /// A period between half and one and a half of `period_ns`: unbiased, and never long without a look.
-    #[allow(dead_code)] // the sampler's pace
     pub fn jittered_ns(&mut self, period_ns: u64) -> u64 {
         scaled(period_ns, 0.5 + self.unit())
     }

@@ -1,11 +1,11 @@
-"""Records that tests are about, and the assertions of ``child`` made to say what a child printed."""
+"""Records that tests are about, and the assertions of ``child`` and ``stalling`` made to say what a child printed."""
 
 from collections.abc import Callable
 
 import pytest
 from gilscope.results import Bins, Lag, Machine, Measure, Plan, Result, Trial
 
-pytest.register_assert_rewrite("child")
+pytest.register_assert_rewrite("child", "stalling")
 
 Finished = Callable[..., Trial]
 Run = Callable[..., Result]

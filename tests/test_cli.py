@@ -33,7 +33,7 @@ def test_the_two_ways_to_call_it_are_one_command() -> None:
     assert by_module.stdout.startswith("gilscope, version ")
 
 
-@pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report"])
+@pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report", "watch"])
 def test_the_help_is_what_was_reviewed(command: str) -> None:
     expected = HELP / f"{command or 'gilscope'}.txt"
     assert gilscope(*command.split(), "--help").stdout == expected.read_text()

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from gilscope.comparing import compare as compare
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
+    from gilscope.responsive import assert_loop_responsive as assert_loop_responsive
     from gilscope.verdict import Verdict as Verdict
+    from gilscope.watch import Watch as Watch
 
 _HOME = {
     "Verdict": "gilscope.verdict",
+    "Watch": "gilscope.watch",
+    "assert_loop_responsive": "gilscope.responsive",
     "assert_releases": "gilscope.assertions",
     "assert_yields": "gilscope.assertions",
     "check": "gilscope.checks",

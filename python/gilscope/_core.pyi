@@ -7,22 +7,29 @@ started nothing.
 Importing this module anywhere but in the main interpreter raises ``ImportError``.
 """
 
-from asyncio import Future
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable
 from typing import NoReturn, SupportsIndex, final
 
+from gilscope.stall_report import NativeSnapshot, StallReport
+
 __all__ = [
+    "CollectionListener",
     "Collections",
+    "Heart",
     "Histogram",
     "Knock",
     "KnockTally",
     "Knocker",
     "LoweredSwitchInterval",
+    "Watcher",
     "add_chain",
     "bridge_workers",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
+    "gil_unreadable",
     "monotonic",
     "panic_bridge",
     "run_queue_delay",
@@ -102,6 +109,15 @@ class Histogram:
 
     def quantile(self, q: float) -> float | None:
         """Return the smallest duration that a share ``q`` (0 to 1) of them do not exceed; None if there are none."""
+
+    def counts_up_to(self, bounds: list[float]) -> list[int]:
+        """Return how many of those counted are at most as long as each of ``bounds``."""
+
+    def total(self) -> float:
+        """Return the sum of the durations counted, to within 0.1 %."""
+
+    def copy(self) -> Histogram:
+        """Return a histogram of its own with the same counts."""
 
     def __len__(self) -> int:
         """Return how many durations are counted."""
@@ -268,3 +284,87 @@ def monotonic() -> float:
 
 def run_queue_delay(thread: int) -> float | None:
     """Return how long a thread of this process (by its native id) has stood in run queues; ``None`` if it is not known."""
+
+def gil_unreadable() -> str | None:
+    """Tell, by a self-check, why the GIL's state cannot be read from outside of it here; ``None`` when it can.
+
+    One of the words that ``gilscope.snapshots.UNREADABLE`` explains. Changes the switch interval for some microseconds,
+    and gives the GIL up and takes it back once.
+    """
+
+@final
+class Watcher:
+    """The native half of a watch. It starts two threads when it is made, and ends them in :meth:`close`.
+
+    One looks at the GIL and at the hearts every ``sample`` seconds on average and never attaches; the other attaches at
+    random moments, ``knock`` seconds apart on average, and when a loop is half of ``stall`` late. ``current_task`` is called with
+    a loop and must run no Python code. ``ValueError`` for a time that is not above 0. In a forked child, whose threads are
+    gone, every method but ``close``, which does nothing, raises ``RuntimeError``.
+    """
+
+    def __new__(
+        cls,
+        *,
+        stall: float,
+        heartbeat: float,
+        sample: float,
+        knock: float,
+        trace: bool,
+        read_gil: bool,
+        current_task: Callable[[AbstractEventLoop], object],
+    ) -> Watcher: ...
+    @property
+    def began(self) -> float:
+        """Return when it was made, on the clock of ``time.monotonic``, as all moments here are."""
+
+    @property
+    def gil_unreadable(self) -> str | None:
+        """Return why the holder of the GIL cannot be seen, as :func:`gil_unreadable` does; ``"declined"`` if not asked to."""
+
+    def collection_listener(self) -> CollectionListener:
+        """Return the callback for ``gc.callbacks``."""
+
+    def add_heart(self) -> Heart:
+        """Return a heart for one more loop."""
+
+    def remove_heart(self, heart: Heart) -> None:
+        """Look after ``heart`` no more. A stall that it has not reported yet still is."""
+
+    def fetch(self) -> StallReport | None:
+        """Wait, with the GIL released, for the next stall that is over. ``None`` once it is closed and none is left."""
+
+    def snapshot(self) -> NativeSnapshot:
+        """Return what has been seen so far. The GIL is kept."""
+
+    def holds(self) -> list[tuple[int, str | None, float, float]]:
+        """Return the last 200 000 holds of the GIL, if it traces: native id, name, from, to."""
+
+    def beats(self) -> list[tuple[float, float]]:
+        """Return the last 100 000 beats, if it traces: when each came, and how late it was."""
+
+    def close(self) -> None:
+        """End the threads, and wait for them with the GIL released: some milliseconds."""
+
+@final
+class Heart:
+    """One loop's heartbeat. To be called in the loop's thread; the GIL is kept."""
+
+    @property
+    def number(self) -> int:
+        """Return the loop's number, from 1."""
+
+    def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int) -> None:
+        """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids."""
+
+    def beat(self) -> None:
+        """Count the beat that was expected as come now, and expect the next one in ``heartbeat`` seconds."""
+
+    def stop(self) -> None:
+        """Count the beat that was expected as come now, and expect no more."""
+
+@final
+class CollectionListener:
+    """Notes when the garbage collector runs, and in which thread."""
+
+    def __call__(self, phase: str, info: object, /) -> None:
+        """Note a ``phase``, "start" or "stop": the protocol of ``gc.callbacks``."""

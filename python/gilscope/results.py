@@ -5,12 +5,12 @@ Durations are float seconds, shares are 0 to 1. A reader takes every schema up t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
 from gilscope.records import SCHEMA, Machine, Record, machine
-from gilscope.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
+from gilscope.verdict import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,20 +242,42 @@ class Header(msgspec.Struct):
 
     format: str
     schema: int
+    kind: str = "demo"
 
 
-def write(result: Result, file: Path) -> None:
+AnyResult = TypeVar("AnyResult", bound=Record)
+
+
+def write(result: Record, file: Path) -> None:
     """Write ``result`` to ``file`` as JSON."""
     file.write_bytes(encode(result))
 
 
-def encode(result: Result) -> bytes:
+def encode(result: Record) -> bytes:
     """Return ``result`` as indented JSON, with a newline at its end."""
     return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
 
 
+def kind(file: Path) -> str:
+    """Return what ``file`` is a result of, as ``"demo"`` or ``"watch"``. Raises what :func:`read` does."""
+    return _checked(file)[0].kind
+
+
 def read(file: Path) -> Result:
     """Read a result. Raises :class:`UnreadableError` for what is none, is truncated, or has a newer schema."""
+    return read_as(Result, file)
+
+
+def read_as(record: type[AnyResult], file: Path) -> AnyResult:
+    """Read a result of any kind. Raises what :func:`read` does."""
+    _, data = _checked(file)
+    try:
+        return msgspec.json.decode(data, type=record)
+    except msgspec.ValidationError as error:
+        raise UnreadableError(f"{file} is a gilscope result with a fault in it: {error}") from None
+
+
+def _checked(file: Path) -> tuple[Header, bytes]:
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -275,7 +297,4 @@ def read(file: Path) -> Result:
             f"{file} has schema {header.schema}, and this gilscope reads up to {SCHEMA}: it was written by a newer one; "
             "upgrade gilscope to read it"
         )
-    try:
-        return msgspec.json.decode(data, type=Result)
-    except msgspec.ValidationError as error:
-        raise UnreadableError(f"{file} is a gilscope result with a fault in it: {error}") from None
+    return header, data

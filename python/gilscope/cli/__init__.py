@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-COMMANDS = ("demo", "check", "compare", "report")
+COMMANDS = ("demo", "check", "compare", "watch", "report")
 """Each is a module of this package with a ``command`` in it."""
 
 INTERRUPTED = 130
@@ -57,7 +57,7 @@ def gilscope() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
-    signal.signal(signal.SIGTERM, _terminated)
+    usual = signal.signal(signal.SIGTERM, _terminated)
     try:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
     except click.ClickException as error:
@@ -69,6 +69,10 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read the output has seen enough (`gilscope report FILE | head`); the flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if callable(status):
+        # A program of the user's, to be run where nothing is caught and no signal is handled but by itself.
+        signal.signal(signal.SIGTERM, usual)
+        status()
     return status if isinstance(status, int) else 0
 
 

@@ -26,7 +26,11 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.
     """
-    if other is None:
+    if _kind(file) == "watch":
+        if other is not None or outputs:
+            raise BadInput(f"{file} is a watch: it can only be printed, alone")
+        _show_watch(file)
+    elif other is None:
         result = _read(file)
         show(result)
         save(result, outputs)
@@ -34,6 +38,26 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
         raise BadInput("-o takes one result: give FILE alone")
     else:
         compare(_read(file), _read(other))
+
+
+def _kind(file: Path) -> str:
+    try:
+        return results.kind(file)
+    except results.UnreadableError as error:
+        raise BadInput(str(error)) from None
+
+
+def _show_watch(file: Path) -> None:
+    from rich.console import Console
+
+    from gilscope.reports.watch import Report
+    from gilscope.snapshots import WatchReport
+
+    try:
+        report = results.read_as(WatchReport, file)
+    except results.UnreadableError as error:
+        raise BadInput(str(error)) from None
+    Console(highlight=False).print(Report(report))
 
 
 def _read(file: Path) -> Result:

@@ -1,0 +1,221 @@
+"""What a watch costs; gilknocker and others beside it.
+
+    python benches/watch_cost.py [--rounds 15] [--only NAME]
+
+Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order, of the work's wall time
+and of the processor time of its own threads: on a busy machine, only the latter says anything; "null" is the same of
+pairs that are both unwatched: what is within it, is noise. Peers that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import importlib
+import random
+import statistics
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+import gilscope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+
+Watch = Any
+"""What gives a context in which something watches."""
+
+
+Cost = tuple[float, float]
+"""Wall time, and processor time of the threads that did it."""
+
+
+class Clocks:
+    """Times what is done in it, by this thread."""
+
+    def __enter__(self) -> Self:
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cost: Cost = time.perf_counter() - self._wall, time.thread_time() - self._cpu
+
+
+def spin(watch: Watch) -> Cost:
+    """Pure Python on one thread."""
+    steps = 0
+    with watch(), Clocks() as clocks:
+        while steps < 6_000_000:
+            steps += 1
+    return clocks.cost
+
+
+def eight_threads(watch: Watch) -> Cost:
+    """Eight busy Python threads."""
+
+    def work() -> None:
+        steps = 0
+        while steps < 600_000:
+            steps += 1
+
+    with watch():
+        return _threads([work] * 8)
+
+
+def released_on_every_core(watch: Watch) -> Cost:
+    """Two threads of work that has released the GIL."""
+    data = bytes(4_000_000)
+
+    def work() -> None:
+        for _ in range(60):
+            hashlib.sha256(data).digest()
+
+    with watch():
+        return _threads([work] * 2)
+
+
+def _threads(work: list[Callable[[], None]]) -> Cost:
+    costs: list[Cost] = []
+
+    def timed(each: Callable[[], None]) -> None:
+        with Clocks() as clocks:
+            each()
+        costs.append(clocks.cost)
+
+    threads = [threading.Thread(target=timed, args=(each,)) for each in work]
+    with Clocks() as clocks:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return clocks.cost[0], sum(cpu for _, cpu in costs)
+
+
+def loop_turns(watch: Watch) -> Cost:
+    """60 000 turns of a loop that has nothing to do but itself."""
+
+    async def main() -> Cost:
+        async with in_loop(watch):
+            await asyncio.sleep(0.02)
+            with Clocks() as clocks:
+                for _ in range(60_000):
+                    await asyncio.sleep(0)
+            return clocks.cost
+
+    return asyncio.run(main())
+
+
+def echo(watch: Watch) -> Cost:
+    """An asyncio echo server, and 20 clients in the same process that each send 200 messages."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1024):
+            writer.write(data)
+        writer.close()
+
+    async def client(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(200):
+            writer.write(b"x" * 100)
+            await reader.readexactly(100)
+        writer.close()
+
+    async def main() -> Cost:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with watch(), Clocks() as clocks:
+            await asyncio.gather(*(client(port) for _ in range(20)))
+        server.close()
+        return clocks.cost
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def gilknocker() -> Iterator[None]:
+    knocker = importlib.import_module("gilknocker").KnockKnock()
+    knocker.start()
+    try:
+        yield
+    finally:
+        knocker.stop()
+
+
+@asynccontextmanager
+async def asynclens() -> AsyncIterator[None]:
+    watchdog = importlib.import_module("asynclens").AsyncWatchdog(threshold_ms=10_000)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        await watchdog.stop()
+
+
+@asynccontextmanager
+async def pyleak() -> AsyncIterator[None]:
+    async with importlib.import_module("pyleak").no_event_loop_blocking():
+        yield
+
+
+@asynccontextmanager
+async def in_loop(watch: Watch) -> AsyncIterator[None]:
+    """Enter a context of either kind."""
+    context = watch()
+    if hasattr(context, "__aenter__"):
+        async with context:
+            yield
+    else:
+        with context:
+            yield
+
+
+def peers(*contexts: Watch) -> dict[str, Watch]:
+    """Return gilscope, and those of ``contexts`` that are installed."""
+    installed = {context.__name__: context for context in contexts if find_spec(context.__name__)}
+    return {"null": nullcontext, "gilscope": gilscope.Watch, **installed}
+
+
+COSTS: dict[str, tuple[Callable[[Watch], Cost], tuple[Watch, ...]]] = {
+    "a pure-Python spin": (spin, (gilknocker,)),
+    "8 busy Python threads": (eight_threads, (gilknocker,)),
+    "2 threads of released work": (released_on_every_core, (gilknocker,)),
+    "60 000 loop turns": (loop_turns, (gilknocker, asynclens, pyleak)),
+    "an echo server": (echo, (gilknocker,)),
+}
+
+
+def cost(name: str, rounds: int) -> None:
+    work, contexts = COSTS[name]
+    watched = peers(*contexts)
+    ratios: dict[str, list[tuple[float, float]]] = {peer: [] for peer in watched}
+    work(nullcontext)
+    for _ in range(rounds):
+        for peer, watch in random.sample(list(watched.items()), len(watched)):
+            if random.random() < 0.5:
+                with_it, without = work(watch), work(nullcontext)
+            else:
+                without, with_it = work(nullcontext), work(watch)
+            ratios[peer].append((with_it[0] / without[0], with_it[1] / without[1]))
+    for peer, pairs in ratios.items():
+        for kind, values in (("wall", [wall for wall, _ in pairs]), ("cpu", [cpu for _, cpu in pairs])):
+            low, middle, high = statistics.quantiles(values, n=4)
+            print(f"  {name:30}{peer:12}{kind:6}{middle:7.3f}   [{low:.3f} .. {high:.3f}]", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    for name in COSTS:
+        if options.only in name:
+            cost(name, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

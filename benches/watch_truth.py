@@ -1,0 +1,191 @@
+"""How exact a watch's figures are, when it tells, and whether it leaves anything behind; gilknocker beside it.
+
+python benches/watch_truth.py [--only NAME] [--times 10000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import threading
+import time
+from ctypes import CDLL, PyDLL
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gilscope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilscope.stalls import Stall
+
+
+def shares() -> None:
+    """The share of the GIL on duty cycles with known truth, 2 s each: error of gilscope, and of gilknocker."""
+    for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
+        end = threading.Event()
+        truth: list[tuple[float, float]] = []
+
+        def cycle(busy: float = busy, free: float = free, end: threading.Event = end) -> tuple[float, float]:
+            hold, release = PyDLL(None).usleep, CDLL(None).usleep
+            released = 0.0
+            start = time.perf_counter()
+            while not end.is_set():
+                if busy:
+                    hold(int(busy * 1000))
+                before = time.perf_counter()
+                if free:
+                    release(int(free * 1000))
+                released += time.perf_counter() - before
+            elapsed = time.perf_counter() - start
+            return elapsed - released, elapsed
+
+        peer = importlib.import_module("gilknocker").KnockKnock(1000) if find_spec("gilknocker") else None
+        if peer:
+            peer.start()
+        with gilscope.Watch() as watch:
+            thread = threading.Thread(target=lambda truth=truth, cycle=cycle: truth.append(cycle()), name="the cycle")
+            before = watch.snapshot()
+            thread.start()
+            CDLL(None).usleep(2_000_000)
+            after = watch.snapshot()
+            end.set()
+            thread.join()
+        beside = ""
+        if peer:
+            beside = f"gilknocker {peer.contention_metric:.3f}"
+            peer.stop()
+        held, elapsed = truth[0]
+        read = ((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed)
+        print(
+            f"  {busy:5} ms in {busy + free:5} ms: truth {held / elapsed:.3f} gilscope {read:.3f} {beside}", flush=True
+        )
+
+
+def scrapes() -> None:
+    """The workloads of dask/distributed#8557, scraped at several intervals: each should read 1."""
+
+    def hot() -> None:
+        while not end.is_set():
+            pass
+
+    def blocks(seconds: float) -> Callable[[], None]:
+        def hold() -> None:
+            while not end.is_set():
+                PyDLL(None).usleep(int(seconds * 1e6))
+
+        return hold
+
+    for name, work in {"C blocks of 1 s": blocks(1), "C blocks of 4 s": blocks(4), "a hot Python loop": hot}.items():
+        for interval in (0.5, 2.0, 10.0):
+            end = threading.Event()
+            with gilscope.Watch() as watch:
+                thread = threading.Thread(target=work)
+                thread.start()
+                before, loads = watch.snapshot(), []
+                until = time.monotonic() + max(4.0, 2.5 * interval)
+                while time.monotonic() < until:
+                    CDLL(None).usleep(int(interval * 1e6))
+                    after = watch.snapshot()
+                    loads.append(((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed))
+                    before = after
+                end.set()
+                thread.join()
+            print(
+                f"  {name:20} every {interval:4} s: {min(loads):.3f} to {max(loads):.3f} in {len(loads)} scrapes",
+                flush=True,
+            )
+
+
+def holds() -> None:
+    """Single holds, read straight after; and an idle second after each."""
+    for length in (0.05, 0.1, 0.3, 1.0):
+        errors, idles = [], []
+        for _ in range(20 if length < 1 else 5):
+            with gilscope.Watch() as watch:
+                CDLL(None).usleep(20_000)
+                before = watch.snapshot()
+                start = time.perf_counter()
+                PyDLL(None).usleep(int(length * 1e6))
+                took = time.perf_counter() - start
+                after = watch.snapshot()
+                errors.append(((after.held or 0) - (before.held or 0)) / took - 1)
+                CDLL(None).usleep(20_000)
+                before = watch.snapshot()
+                CDLL(None).usleep(1_000_000 if length == 0.3 else 100_000)
+                after = watch.snapshot()
+                idles.append(((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed))
+        print(
+            f"  a hold of {length} s: error {min(errors):+.3f} to {max(errors):+.3f}; idle after it reads up to {max(idles):.3f}"
+        )
+
+
+def told() -> None:
+    """How long after a hog of 1 s has let go of the GIL ``on_stall`` is called, and whether it was noticed before."""
+    delays: list[float] = []
+    noticed = 0
+
+    def on_stall(stall: Stall) -> None:
+        nonlocal noticed
+        if stall.cause == "starved by a hog" and stall.duration > 0.5:
+            delays.append(time.monotonic() - watch.began - stall.end)
+            noticed += stall.noticed is not None and stall.noticed < stall.end and stall.noticed_holder is not None
+
+    async def main() -> None:
+        for _ in range(10):
+            await asyncio.to_thread(PyDLL(None).usleep, 1_000_000)
+            await asyncio.sleep(0.2)
+
+    watch = gilscope.Watch(on_stall=on_stall)
+    with watch:
+        asyncio.run(main())
+    print(
+        f"  10 hogs of 1 s: {len(delays)} told, at latest {max(delays) * 1000:.0f} ms after the GIL was had again; "
+        f"{noticed} noticed, with the holder, while they lasted"
+    )
+
+
+def leftovers(times: int) -> None:
+    """Start and stop, again and again: what is left, and how long a stop takes."""
+
+    def left() -> tuple[int, int, int]:
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        files = len(list(Path("/proc/self/fd").iterdir()))
+        return int(status["Threads"]), files, int(status["VmRSS"].split()[0])
+
+    def once() -> float:
+        watch = gilscope.Watch()
+        watch.start()
+        start = time.perf_counter()
+        watch.stop()
+        return time.perf_counter() - start
+
+    for _ in range(200):
+        once()
+    before = left()
+    stops = sorted(once() for _ in range(times))
+    after = left()
+    print(
+        f"  {times} starts and stops: threads {before[0]} -> {after[0]}, descriptors {before[1]} -> {after[1]}, "
+        f"resident {before[2]} -> {after[2]} kB; stop p50 {stops[times // 2] * 1000:.1f} ms, "
+        f"p99 {stops[times * 99 // 100] * 1000:.1f} ms, max {stops[-1] * 1000:.1f} ms"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=10_000, help="starts and stops")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    for name, run in {"told": told, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
+        if options.only in name:
+            run()
+    if options.only in "leftovers":
+        leftovers(options.times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""``gilscope watch``: a program, run as python would, with an account of its event loops' stalls at its end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gilscope import program, records, results
+from gilscope.cli import BadInput, Seconds
+from gilscope.reports.lines import line
+from gilscope.snapshots import WatchReport
+from gilscope.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilscope.stalls import Stall
+
+SUFFIXES = (".perfetto.json", ".json")
+
+
+class AsPython(click.Command):
+    """Takes its own options from the head only: what follows SCRIPT, or ``-m MODULE``, is the program's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = 0
+        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+            if args[at].startswith("-m"):
+                end = at + (2 if args[at] == "-m" else 1)
+                return super().parse_args(ctx, [*args[:end], "--", *args[end:]])
+            at += 1 if args[at] in FLAGS or "=" in args[at] else 2
+        return super().parse_args(ctx, args)
+
+
+FLAGS = {"--live", "-h", "--help"}
+"""Our options that have no value."""
+
+
+@click.command(cls=AsPython, context_settings={"allow_interspersed_args": False})
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does, instead of SCRIPT.")
+@click.option(
+    "--stall",
+    type=Seconds(min=0.001),
+    default=0.05,
+    show_default=True,
+    help="Seconds of lag above which the loop is stalled.",
+)
+@click.option("--sample", type=Seconds(min=0.0001), default=0.001, show_default=True, help="Seconds between samples.")
+@click.option("--knock", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between knocks.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write .json or .perfetto.json too."
+)
+@click.option("--live", is_flag=True, help="Print each stall on stderr when it happens.")
+@click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
+def command(
+    module: str | None,
+    stall: float,
+    sample: float,
+    knock: float,
+    output: Path | None,
+    live: bool,
+    command_line: tuple[str, ...],
+) -> Callable[[], None]:
+    """Run SCRIPT as python would, and tell at its end why its event loops stalled, and which lines did it.
+
+    The account goes to stderr; the exit status is the program's own.
+    """
+    run = _chosen(module, command_line)
+    if output is not None:
+        _must_be_writable(output)
+    named = (f"-m {module}" if module else None, *command_line)
+    watch = Watch(stall=stall, sample=sample, knock=knock, on_stall=_say if live else None, trace=output is not None)
+    return partial(_watched, run, watch, tuple(filter(None, named)), output)
+
+
+def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
+    if module:
+        return partial(program.run_module, module, list(command_line))
+    if not command_line:
+        raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
+    script, *arguments = command_line
+    if not Path(script).exists():
+        raise BadInput(f"cannot open {script}: there is no such file")
+    return partial(program.run_script, script, arguments)
+
+
+def _must_be_writable(file: Path) -> None:
+    if file.name.endswith(".html"):
+        raise BadInput(f"cannot write {file}: a watch has no chart yet; give a .json or a .perfetto.json")
+    if not file.name.endswith(SUFFIXES):
+        raise BadInput(f"cannot write {file}: its name must end in .json or .perfetto.json")
+    target = file if file.exists() else file.parent
+    if file.is_dir() or not target.exists() or not os.access(target, os.W_OK):
+        raise BadInput(f"cannot write {file}: give a file in a folder that exists and can be written")
+
+
+def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
+    account = Account(watch, named, output)
+    # Registered before everything of the program's: called after it, when its threads have been joined.
+    atexit.register(account.give)
+    watch.start()
+    try:
+        run()
+    except KeyboardInterrupt:
+        account.interrupted = True
+        raise
+
+
+class Account:
+    """What is told of a program at its end."""
+
+    def __init__(self, watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
+        self._watch = watch
+        self._named = named
+        self._output = output
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._pid = os.getpid()
+        self.interrupted = False
+
+    def give(self) -> None:
+        """Show, and write, what was seen. A forked child that leaves by way of ``atexit`` has nothing to tell."""
+        if os.getpid() != self._pid:
+            return
+        self._watch.stop()
+        # A program that has closed its stderr, or whose reader has gone, still ends with its own exit status.
+        with suppress(OSError, ValueError):
+            report = self._report()
+            _show(report)
+            if self._output is not None:
+                _write(report, self._watch, self._output)
+        if self.interrupted:
+            program.interrupted_again()
+
+    def _report(self) -> WatchReport:
+        return WatchReport(
+            version=version("gilscope"),
+            created=self._created,
+            machine=records.machine(),
+            command=self._named,
+            stall=self._watch.stall,
+            snapshot=self._watch.snapshot(),
+        )
+
+
+def _show(report: WatchReport) -> None:
+    from rich.console import Console
+
+    from gilscope.reports.watch import Report
+
+    Console(stderr=True, highlight=False).print(Report(report))
+
+
+def _write(report: WatchReport, watch: Watch, output: Path) -> None:
+    from gilscope.reports import watch_trace
+
+    try:
+        if output.name.endswith(".perfetto.json"):
+            output.write_bytes(watch_trace.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
+        else:
+            results.write(report, output)
+    except OSError as error:
+        print(f"gilscope: cannot write {output}: {error.strerror}", file=sys.stderr)
+
+
+def _say(stall: Stall) -> None:
+    print(line(stall), file=sys.stderr, flush=True)

@@ -1,0 +1,103 @@
+"""A watch in words, for a terminal; readable in 80 columns and without colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from gilscope.causes import REMEDY
+from gilscope.reports.lines import milliseconds, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from gilscope.sites import Site
+    from gilscope.snapshots import Distribution, Snapshot, WatchReport
+
+SITES = 10
+THREADS = 5
+
+
+class Report:
+    """A watch, as a terminal of any width shows it."""
+
+    def __init__(self, report: WatchReport) -> None:
+        self._report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from _parts(self._report)
+
+
+def _parts(report: WatchReport) -> Iterator[RenderableType]:
+    seen = report.snapshot
+    yield Text(f"gilscope watch: {seen.elapsed:.1f} s of {' '.join(report.command)}", style="bold")
+    yield Text(_lag(seen))
+    yield from (Text(line) for line in _gil(seen))
+    yield from (Text(line, style="yellow") for line in _unseen(seen))
+    yield from _stalls(seen, report.stall)
+
+
+def _lag(seen: Snapshot) -> str:
+    if not seen.lags.count:
+        return "loop: no event loop ran for long enough to be seen"
+    return f"loop lag: {_quantiles(seen.lags)}"
+
+
+def _quantiles(of: Distribution) -> str:
+    return f"p50 {milliseconds(of.p50)}, p99 {milliseconds(of.p99)}, max {milliseconds(of.max)}"
+
+
+def _gil(seen: Snapshot) -> Iterator[str]:
+    if seen.held is None:
+        yield f"GIL: its holder cannot be seen, as {seen.gil_unreadable}: causes are told by waits, and hogs have no name"
+    elif seen.elapsed:
+        threads = ", ".join(f"{it.thread} {it.held / seen.elapsed:.0%}" for it in seen.held_by[:THREADS])
+        yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
+    yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} knocks)"
+    if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
+        yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
+
+
+def _unseen(seen: Snapshot) -> Iterator[str]:
+    """What these figures are not about."""
+    if seen.children:
+        yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, and not watched"
+    if seen.loops_with_own_clock:
+        yield f"{seen.loops_with_own_clock} event loops have a clock of their own, and were not watched"
+    if seen.lost:
+        yield f"{seen.lost} stalls came too fast to be told apart; they count in the lag only"
+
+
+def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
+    count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
+    if not count:
+        yield Text(f"no stall over {milliseconds(threshold)}", style="green")
+        return
+    yield Text(f"{count} stall{'s' if count > 1 else ''} over {milliseconds(threshold)}, {total:.2f} s in all:")
+    for number, site in enumerate(seen.sites[:SITES], 1):
+        yield ""
+        yield Text(f"{number}. {_what(site)}", style="bold")
+        yield from (Padding(Text(where), (0, 0, 0, 3)) for where in _where(site))
+        yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
+    if len(seen.sites) > SITES:
+        rest = seen.sites[SITES:]
+        yield Text(f"and {sum(site.stalls for site in rest)} stalls at {len(rest)} other places")
+
+
+def _what(site: Site) -> str:
+    times = "once" if site.stalls == 1 else f"{site.stalls} times"
+    longest = "" if site.stalls == 1 else f", longest {milliseconds(site.longest)}"
+    return f"{site.cause}: {site.stalled:.2f} s, {times}{longest}"
+
+
+def _where(site: Site) -> Iterator[str]:
+    if site.culprit:
+        yield f"at {short(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
+    elif site.thread:
+        yield f"in thread {site.thread}; nobody saw the line"
+    if site.callback and site.callback != site.culprit:
+        yield f"the loop was in {short(site.callback)}"

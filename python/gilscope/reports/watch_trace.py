@@ -1,0 +1,73 @@
+"""A watch as a trace that https://ui.perfetto.dev draws: who held the GIL, a track a thread; stalls; the loop's lag.
+
+The format is Chrome's trace events in JSON: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gilscope.stalls import Stall
+
+LOOPS = 1_000_000_000
+"""Tracks of loops are numbered from here, above all thread ids."""
+
+
+def trace(
+    *,
+    holds: Sequence[tuple[int, str | None, float, float]],
+    stalls: Sequence[Stall],
+    lags: Sequence[tuple[float, float]],
+) -> bytes:
+    """Return the trace. Moments are seconds since the watch began."""
+    events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
+    return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"})
+
+
+def _holds(holds: Sequence[tuple[int, str | None, float, float]]) -> Iterator[dict[str, Any]]:
+    names = {native_id: name or f"thread {native_id}" for native_id, name, _, _ in holds}
+    for native_id, name in names.items():
+        yield _track(native_id, f"GIL: {name}" if native_id else "GIL: unknown thread")
+    for native_id, _, start, end in holds:
+        yield _slice(native_id, "holds the GIL", start, end, {})
+
+
+def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
+    for loop in sorted({stall.loop for stall in stalls}):
+        yield _track(LOOPS + loop, f"stalls of loop {loop}")
+    for stall in stalls:
+        details = {
+            "culprit": str(stall.culprit),
+            "thread": str(stall.culprit_thread),
+            "callback": str(stall.callback),
+            "task": stall.task,
+            "stack": [str(frame) for frame in stall.stack],
+        }
+        yield _slice(LOOPS + stall.loop, stall.cause, stall.start, stall.end, details)
+
+
+def _lags(lags: Sequence[tuple[float, float]]) -> Iterator[dict[str, Any]]:
+    for at, lag in lags:
+        yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "pid": os.getpid(), "args": {"lag": lag * 1000}}
+
+
+def _track(number: int, name: str) -> dict[str, Any]:
+    return {"name": "thread_name", "ph": "M", "pid": os.getpid(), "tid": number, "args": {"name": name}}
+
+
+def _slice(track: int, name: str, start: float, end: float, details: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "ph": "X",
+        "ts": start * 1e6,
+        "dur": (end - start) * 1e6,
+        "pid": os.getpid(),
+        "tid": track,
+        "args": details,
+    }

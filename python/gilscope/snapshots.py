@@ -1,0 +1,122 @@
+"""What a watch has seen up to a moment: a frozen record. Its sums only grow, and are those of its own ``elapsed``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gilscope.records import SCHEMA, Machine, Record
+from gilscope.sites import Site
+from gilscope.stalls import Cause, Stall
+
+if TYPE_CHECKING:
+    from gilscope import _core
+
+BOUNDS = (1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds: up to each of these, a distribution is counted."""
+
+UNREADABLE = {
+    "declined": "it was asked not to",
+    "platform": "the GIL's state is known for 64-bit Linux only",
+    "version": "the GIL's place is known for CPython 3.11 to 3.15 only",
+    "free-threaded": "this build of Python has no GIL",
+    "symbol": "this Python does not export _PyRuntime",
+    "memory": "the system does not permit reading the process's memory with process_vm_readv",
+    "interval": "the self-check did not find the switch interval where it should be",
+    "holder": "the self-check did not find this thread as the GIL's holder",
+    "thread": "the self-check did not find this thread's ids where they should be",
+}
+"""Why the holder of the GIL cannot be seen, by the native core's word for it."""
+
+
+class Distribution(Record, frozen=True, kw_only=True):
+    """Durations, counted."""
+
+    count: int
+    total: float
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
+    up_to: tuple[tuple[float, int], ...]
+    """Pairs of a bound in seconds and how many were at most as long."""
+
+
+class Share(Record, frozen=True):
+    """A thread, and how long it has held the GIL."""
+
+    native_id: int
+    thread: str
+    held: float
+
+
+class Snapshot(Record, frozen=True, kw_only=True):
+    """A watch up to a moment. Durations are seconds since it began; rates come of the differences of two snapshots."""
+
+    elapsed: float
+    """Up to the last sample: what every other sum is to be compared with."""
+    samples: int
+    held: float | None
+    """How long the GIL was held; ``None`` where that cannot be seen."""
+    held_by: tuple[Share, ...]
+    """The same by thread, the longest holder first."""
+    waited: float
+    """How long all knocks together waited for the GIL; with ``waits.count``, the mean wait of one."""
+    waits: Distribution
+    """Waits of a thread that asks for the GIL at a random moment."""
+    lags: Distribution
+    """How late the watched loops were: beats that were due and did not come count with the lag they would have had."""
+    stalled: dict[Cause, float]
+    """How long the loops were stalled, by cause."""
+    stalls: dict[Cause, int]
+    """How often, by cause."""
+    sites: tuple[Site, ...]
+    worst: tuple[Stall, ...]
+    collected: float
+    """Time in the garbage collector."""
+    lost: int
+    """Stalls that were counted in ``lags`` only, because nobody fetched them in time."""
+    children: int
+    """Processes started meanwhile; they are not watched."""
+    loops_with_own_clock: int
+    """Loops that are not watched, because their clock is not the system's."""
+    gil_unreadable: str | None
+    """Why the holder of the GIL cannot be seen; causes are then told by the waits, and without a thread's name."""
+
+
+class WatchReport(Record, frozen=True, kw_only=True):
+    """A watch of a whole program, as it is written to a file."""
+
+    format: Literal["gilscope"] = "gilscope"
+    schema: int = SCHEMA
+    kind: Literal["watch"] = "watch"
+    version: str
+    created: str
+    machine: Machine
+    command: tuple[str, ...]
+    stall: float
+    """The threshold."""
+    snapshot: Snapshot
+
+
+def distribution(histogram: _core.Histogram) -> Distribution:
+    p50, p90, p99, longest = (histogram.quantile(q) for q in (0.5, 0.9, 0.99, 1.0))
+    return Distribution(
+        count=len(histogram),
+        total=histogram.total(),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        max=longest,
+        up_to=tuple(zip(BOUNDS, histogram.counts_up_to(list(BOUNDS)), strict=True)),
+    )
+
+
+def shares(held_by: list[tuple[int, str | None, float]]) -> tuple[Share, ...]:
+    named = (Share(native_id, _name(native_id, name), held) for native_id, name, held in held_by)
+    return tuple(sorted(named, key=lambda share: -share.held))
+
+
+def _name(native_id: int, name: str | None) -> str:
+    if native_id == 0:
+        return "other threads"
+    return name or f"thread {native_id}"

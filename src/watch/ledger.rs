@@ -1,0 +1,187 @@
+//! How long the GIL was held, and by whom: sums that only grow.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::gil::{Look, ThreadIds};
+
+/// Threads kept by name. When there are more, those that held it for the shortest time become one.
+const THREADS: usize = 256;
+/// Holds kept for a chart: those of the last minutes.
+const TRACED: usize = 200_000;
+
+/// One uninterrupted hold, as far as the samples saw it.
+#[derive(Clone, Copy)]
+pub struct Hold {
+    pub by: ThreadIds,
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
+impl Hold {
+    pub fn length_ns(self) -> u64 {
+        self.to_ns - self.from_ns
+    }
+}
+
+/// The sums, and the hold that is under way.
+pub struct Ledger {
+    pub last_ns: u64,
+    pub samples: u64,
+    pub held_ns: u64,
+    pub by_thread: HashMap<ThreadIds, u64>,
+    pub traced: Option<VecDeque<Hold>>,
+    last: Option<Look>,
+    hold: Option<Hold>,
+    /// Whether there is a thread in `by_thread` whose name nobody has asked for.
+    has_strangers: bool,
+}
+
+impl Ledger {
+    pub fn new(now_ns: u64, trace: bool) -> Self {
+        Self {
+            last_ns: now_ns,
+            samples: 0,
+            held_ns: 0,
+            by_thread: HashMap::new(),
+            traced: trace.then(VecDeque::new),
+            last: None,
+            hold: None,
+            has_strangers: false,
+        }
+    }
+
+    /// Enters a look. The time since the last one goes half to what was seen then and half to what is seen now: without
+    /// bias, as the gaps are random, and complete, as nothing is lost when the sampler itself is not run.
+    pub fn enter(&mut self, now_ns: u64, look: Look) {
+        if now_ns < self.last_ns {
+            return; // somebody else has looked later, and entered it first
+        }
+        let gap = now_ns - self.last_ns;
+        let earlier = self.last.and_then(|last| last.holder);
+        if self.last.is_some() {
+            self.credit(earlier, gap / 2);
+        }
+        self.credit(look.holder, gap - gap / 2);
+        self.follow_hold(now_ns, look);
+        self.samples += 1;
+        self.last = Some(look);
+        self.last_ns = now_ns;
+    }
+
+    /// The hold under way, and how long the samples have seen it.
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// Whether a thread has turned up whose name nobody has asked for since the last call.
+    pub fn take_strangers(&mut self) -> bool {
+        std::mem::take(&mut self.has_strangers)
+    }
+
+    fn credit(&mut self, holder: Option<ThreadIds>, span_ns: u64) {
+        let Some(thread) = holder else { return };
+        self.held_ns += span_ns;
+        if let Some(sum) = self.by_thread.get_mut(&thread) {
+            *sum += span_ns;
+            return;
+        }
+        if self.by_thread.len() >= THREADS {
+            self.fold();
+        }
+        self.has_strangers = true;
+        self.by_thread.insert(thread, span_ns);
+    }
+
+    /// Makes one entry, without ids, of the half that held the GIL for the shortest time.
+    fn fold(&mut self) {
+        let mut sums: Vec<_> = self.by_thread.drain().collect();
+        sums.sort_unstable_by_key(|&(_, sum)| std::cmp::Reverse(sum));
+        let small = sums.split_off(THREADS / 2);
+        self.by_thread.extend(sums);
+        *self.by_thread.entry(ThreadIds::default()).or_default() +=
+            small.iter().map(|&(_, sum)| sum).sum::<u64>();
+    }
+
+    fn follow_hold(&mut self, now_ns: u64, look: Look) {
+        let same = self.last.is_some_and(|last| last == look);
+        match (&mut self.hold, look.holder) {
+            (Some(hold), Some(_)) if same => hold.to_ns = now_ns,
+            _ => {
+                let ended = self.hold.take();
+                if let (Some(ended), Some(traced)) = (ended, &mut self.traced) {
+                    if traced.len() == TRACED {
+                        traced.pop_front();
+                    }
+                    traced.push_back(ended);
+                }
+                self.hold = look.holder.map(|by| Hold {
+                    by,
+                    from_ns: now_ns,
+                    to_ns: now_ns,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ledger, THREADS};
+    use crate::gil::{Look, ThreadIds};
+
+    fn held(native: u64, switches: u64) -> Look {
+        let ids = ThreadIds {
+            ident: native,
+            native,
+        };
+        Look {
+            holder: Some(ids),
+            switches,
+        }
+    }
+
+    const FREE: Look = Look {
+        holder: None,
+        switches: 0,
+    };
+
+    #[test]
+    fn a_gap_is_shared_between_the_two_looks_at_its_ends() {
+        let mut ledger = Ledger::new(0, false);
+        ledger.enter(0, FREE);
+        ledger.enter(1000, held(7, 1));
+        ledger.enter(2000, held(7, 1));
+        ledger.enter(3000, FREE);
+        assert_eq!(ledger.held_ns, 2000);
+        ledger.enter(1_000_000, FREE);
+        assert_eq!(ledger.held_ns, 2000);
+    }
+
+    #[test]
+    fn a_hold_goes_on_until_the_gil_changes_hands() {
+        let mut ledger = Ledger::new(0, true);
+        ledger.enter(0, held(7, 1));
+        ledger.enter(1000, held(7, 1));
+        assert!(
+            ledger
+                .hold()
+                .is_some_and(|hold| hold.to_ns - hold.from_ns == 1000)
+        );
+        ledger.enter(2000, held(7, 3));
+        assert!(ledger.hold().is_some_and(|hold| hold.from_ns == 2000));
+        assert_eq!(
+            ledger.traced.as_ref().map(std::collections::VecDeque::len),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn many_threads_take_constant_memory_and_lose_no_time() {
+        let mut ledger = Ledger::new(0, false);
+        for thread in 0..10_000 {
+            ledger.enter(thread * 1000, held(thread + 1, thread));
+        }
+        assert!(ledger.by_thread.len() <= THREADS);
+        assert_eq!(ledger.by_thread.values().sum::<u64>(), 9_999_000);
+    }
+}
