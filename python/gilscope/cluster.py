@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,12 @@ def _ask(asked: str, answered: str) -> None:
 
     supervise.die_with_parent()
     address = Path(asked).read_text()
+    # A client's own limit does not hold where somebody accepts the connection and says nothing.
+    limit = threading.Timer(ANSWER_LIMIT, os._exit, (1,))
+    limit.daemon = True
+    limit.start()
     with _quiet(), Client(address, timeout=ANSWER_LIMIT):  # type: ignore[no-untyped-call,unused-ignore]
+        limit.cancel()
         Path(answered).touch()
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import BadInput
+from gilscope.cli import BadInput, Seconds
 
 if TYPE_CHECKING:
     from gilscope.verdict import Kind, Verdict
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Seconds(min=0, min_open=True)
 
 
 @click.command()
@@ -76,7 +76,7 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
 
         from gilscope.reports.verdicts import table
 
-        Console(highlight=False).print(table(verdicts))
+        Console(highlight=False, markup=False).print(table(verdicts))
 
 
 def _compare(verdicts: list[Verdict], expect: Kind) -> int:

@@ -57,7 +57,7 @@ def _show_watch(file: Path) -> None:
         report = results.read_as(WatchReport, file)
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
-    Console(highlight=False).print(Report(report))
+    Console(highlight=False, markup=False).print(Report(report))
 
 
 def _read(file: Path) -> Result:

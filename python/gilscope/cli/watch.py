@@ -156,7 +156,7 @@ def _show(report: WatchReport) -> None:
 
     from gilscope.reports.watch import Report
 
-    Console(stderr=True, highlight=False).print(Report(report))
+    Console(stderr=True, highlight=False, markup=False).print(Report(report))
 
 
 def _write(report: WatchReport, watch: Watch, output: Path) -> None:
