@@ -11,12 +11,17 @@ the native kernels count further: as far as takes them as long as Python takes o
 import argparse
 import asyncio
 import math
+import os
 import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import datetime
 from multiprocessing import get_context
 from time import monotonic, thread_time
 from timeit import repeat
+
+if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]  # gilscope's source, which lies beside this script: the installed one is wanted
 
 from gilscope import countdown_cooperative, countdown_held, countdown_python, countdown_released, countdown_tokio
 
