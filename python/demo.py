@@ -119,7 +119,7 @@ def main():
     if asked.kernel and asked.kernel not in kernels:
         parser.error(f"the {asked.worker} worker can run {', '.join(kernels)}, not {asked.kernel}")
     if not 0 < asked.seconds < math.inf:
-        parser.error("--seconds must be more than 0")
+        parser.error("--seconds must be a finite number of seconds, more than 0")
     try:
         if asked.worker:
             run(asked.worker, asked.kernel or kernels[0], asked.seconds)

@@ -58,6 +58,7 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--seconds", "5", "--timeout", "5"], "a case runs for 5 s and would be ended after 5 s: raise --timeout"),
         (["--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
         (["--json", "."], "cannot write ."),
+        (["--tick", "2"], "no tick is due in 2 s when they are 2 s apart: lower --tick or raise --seconds"),
         (["--jsn", "x"], "No such option"),
     ],
 )
@@ -75,6 +76,18 @@ def test_a_report_is_the_demos_table_again(tmp_path: Path) -> None:
     assert demo.returncode == 0
     assert demo.stdout.startswith("gilscope demo: 2 tasks at once")
     assert gilscope("report", str(file)).stdout == demo.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_file_that_cannot_be_written_in_the_end_costs_no_figure() -> None:
+    demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2", "--json", "/dev/full")
+    assert (demo.returncode, "thread/released" in demo.stdout) == (1, True)
+    assert demo.stderr.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
+
+
+def test_output_to_a_pipe_has_no_blanks_at_its_lines_ends() -> None:
+    demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2")
+    assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []
 
 
 def test_json_on_stdout_comes_alone() -> None:

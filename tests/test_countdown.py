@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import child
 import pytest
@@ -136,6 +137,12 @@ def test_it_takes_its_time(kernel: Kernel) -> None:
     start = time.perf_counter()
     kernel(10_000_000)
     assert time.perf_counter() - start > 0.001
+
+
+@pytest.mark.parametrize("every", [1.5, float("nan"), None, "10"])
+def test_cooperative_refuses_what_is_no_number_of_steps(every: Any) -> None:
+    with pytest.raises(TypeError, match="every must be an integer from 1 on, not"):
+        asyncio.run(countdown_cooperative(10, every=every))
 
 
 @pytest.mark.parametrize(("n", "every", "turns"), [(0, 1, 0), (5, 1, 5), (10, 3, 4), (2500, 1000, 3)])

@@ -93,8 +93,8 @@ def test_the_script_as_it_stands_ticks_each_second() -> None:
         ("thread --kernel rust", "invalid choice: 'rust'"),
         ("threads", "invalid choice: 'threads'"),
         ("--kernel held", "--kernel needs a worker"),
-        ("thread --seconds 0", "--seconds must be more than 0"),
-        ("thread --seconds nan", "--seconds must be more than 0"),
+        ("thread --seconds 0", "--seconds must be a finite number of seconds, more than 0"),
+        ("thread --seconds nan", "--seconds must be a finite number of seconds, more than 0"),
         ("thread --seconds soon", "invalid float value: 'soon'"),
     ],
 )

@@ -24,19 +24,22 @@ def countdown_python(n: SupportsIndex) -> int:
     return started - counter
 
 
-async def countdown_cooperative(n: SupportsIndex, every: int = 1000) -> int:
+async def countdown_cooperative(n: SupportsIndex, every: SupportsIndex = 1000) -> int:
     """Count ``n`` down to 0 in Python, and hand control to the event loop after each ``every`` steps.
 
     The article's closing hint. Returns and raises what :func:`countdown_python` does; ``every`` must be at least 1.
     """
     import asyncio
 
-    if every < 1:
+    if not hasattr(type(every), "__index__"):
+        raise TypeError(f"every must be an integer from 1 on, not {type(every).__name__}")
+    steps = index(every)
+    if steps < 1:
         raise ValueError("every must be at least 1 step")
     counter = started = _count(n)
     while counter > 0:
         counter -= 1
-        if counter % every == 0:
+        if counter % steps == 0:
             await asyncio.sleep(0)
     return started - counter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -69,6 +70,12 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read the output has seen enough (`gilscope report FILE | head`); the flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"Error: the output could not be written: {error.strerror}", err=True)
+        return 1
     if callable(status):
         # A program of the user's, to be run where nothing is caught and no signal is handled but by itself.
         signal.signal(signal.SIGTERM, usual)

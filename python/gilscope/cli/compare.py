@@ -87,7 +87,7 @@ def command(
         interrupted = _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
     show(result, file)
-    save(result, outputs)
+    save(result, outputs, file)
     if interrupted:
         return INTERRUPTED
     return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))

@@ -67,6 +67,10 @@ def command(
     chosen = _chosen(globs)
     if listing:
         return _list(chosen)
+    if tick >= seconds:
+        raise BadInput(
+            f"no tick is due in {seconds:g} s when they are {tick:g} s apart: lower --tick or raise --seconds"
+        )
     if timeout is not None and timeout <= seconds:
         raise BadInput(f"a case runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
     if file is not None and file != "-":
@@ -74,7 +78,7 @@ def command(
     plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
     result = _run(chosen, plan)
     show(result, file)
-    save(result, outputs)
+    save(result, outputs, file)
     if result.interrupted:
         return INTERRUPTED
     return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gilscope import results
 from gilscope.cli import BadInput
 from gilscope.reports.files import format_of, write
 
@@ -56,12 +57,15 @@ def must_be_writable(file: Path) -> None:
         raise BadInput(said) from None
 
 
-def save(result: Result, files: Iterable[Path]) -> None:
-    """Write ``result`` to each of ``files``; one that fails does not keep the others from being written."""
+def save(result: Result, files: Iterable[Path], json: str | None = None) -> None:
+    """Write ``result`` to each of ``files``, and as JSON to ``json``; one that fails does not keep the others away."""
     failed = []
-    for file in files:
+    writes = [(file, write) for file in files]
+    if json is not None and json != "-":
+        writes.append((Path(json), results.write))
+    for file, into in writes:
         try:
-            write(result, file)
+            into(result, file)
         except OSError as error:
             failed.append(f"cannot write {file}: {error.strerror}")
     if failed:

@@ -26,6 +26,8 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.
     """
+    if other is not None and outputs:
+        raise BadInput("-o takes one result: give FILE alone")
     if _kind(file) == "watch":
         if other is not None or outputs:
             raise BadInput(f"{file} is a watch: it can only be printed, alone")
@@ -34,8 +36,6 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
         result = _read(file)
         show(result)
         save(result, outputs)
-    elif outputs:
-        raise BadInput("-o takes one result: give FILE alone")
     else:
         compare(_read(file), _read(other))
 
@@ -48,8 +48,7 @@ def _kind(file: Path) -> str:
 
 
 def _show_watch(file: Path) -> None:
-    from rich.console import Console
-
+    from gilscope.cli.show import put
     from gilscope.reports.watch import Report
     from gilscope.snapshots import WatchReport
 
@@ -57,7 +56,7 @@ def _show_watch(file: Path) -> None:
         report = results.read_as(WatchReport, file)
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
-    Console(highlight=False, markup=False).print(Report(report))
+    put(Report(report))
 
 
 def _read(file: Path) -> Result:

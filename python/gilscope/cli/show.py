@@ -1,9 +1,8 @@
-"""Where results go: to the terminal as a table, to a file or to stdout as JSON."""
+"""Where results go: to the terminal as a table, or to stdout as JSON."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,22 +11,34 @@ from gilscope import results
 from gilscope.reports.table import Report
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from gilscope.results import Result
 
 
 def show(result: Result, file: str | None = None) -> None:
-    """Print ``result``; write it to ``file`` as well, or to stdout in place of the table where that is ``-``."""
+    """Print ``result``: as a table, or as JSON where ``file`` is ``-``."""
     if file == "-":
         sys.stdout.buffer.write(results.encode(result))
         sys.stdout.flush()
-        return
-    if file is not None:
-        results.write(result, Path(file))
-    Console(highlight=False, markup=False).print(Report(result))
+    else:
+        put(Report(result))
 
 
 def compare(before: Result, after: Result) -> None:
     """Print what differs between two results."""
     from gilscope.reports.difference import Difference
 
-    Console(highlight=False, markup=False).print(Difference(before, after))
+    put(Difference(before, after))
+
+
+def put(report: RenderableType, *, stderr: bool = False) -> None:
+    """Print ``report``; in a file or a pipe without the blanks that fill a terminal's lines."""
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    if console.is_terminal:
+        console.print(report)
+        return
+    with console.capture() as captured:
+        console.print(report)
+    console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    console.file.flush()

@@ -152,11 +152,10 @@ class Account:
 
 
 def _show(report: WatchReport) -> None:
-    from rich.console import Console
-
+    from gilscope.cli.show import put
     from gilscope.reports.watch import Report
 
-    Console(stderr=True, highlight=False, markup=False).print(Report(report))
+    put(Report(report), stderr=True)
 
 
 def _write(report: WatchReport, watch: Watch, output: Path) -> None:
