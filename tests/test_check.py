@@ -82,6 +82,12 @@ def test_a_time_that_is_none_is_refused_before_anything_is_called(seconds: float
     assert called == []
 
 
+@pytest.mark.parametrize("seconds", ["1", None])
+def test_a_time_that_is_no_number_is_named(seconds: object) -> None:
+    with pytest.raises(TypeError, match=f"^time must be a finite number of seconds from 0 on, not {seconds!r}$"):
+        gilscope.check(len, [], time=seconds)  # type: ignore[arg-type]
+
+
 def test_a_coroutine_that_is_returned_is_told() -> None:
     with pytest.raises(TypeError, match="returned a coroutine"):
         gilscope.check(lambda: coroutine(), time=0.0)  # noqa: PLW0108 - not a coroutine function

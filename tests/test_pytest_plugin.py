@@ -100,6 +100,27 @@ def test_failing():
 
 @needs_gil
 @pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
+def test_of_several_markers_the_least_limit_counts_and_fixtures_are_not_watched(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+pytestmark = pytest.mark.limit_gil_hold("20ms")
+@pytest.fixture
+def held():
+    hold(300_000)
+@pytest.mark.limit_gil_hold("2s")
+def test_long():
+    hold(300_000)
+def test_fixture(held):
+    pass
+""",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*the limit is 20.0 ms*"])
+
+
+@needs_gil
+@pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
 def test_the_marker_names_a_garbage_collection(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

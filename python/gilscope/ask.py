@@ -33,6 +33,25 @@ class _NoWord(Exception):  # noqa: N818 - it is no error: it ends the child
         self.waited = waited
 
 
+class _Look:
+    """What is looked for while the child runs: whether its time is over and it will not speak."""
+
+    def __init__(self, waiting: Path, timeout: float) -> None:
+        self.waiting = waiting
+        self.timeout = timeout
+        self.told_first: float | None = None
+
+    def __call__(self, elapsed: float) -> None:
+        waited = _waited(self.waiting)
+        if waited is not None and self.told_first is None:
+            self.told_first = elapsed
+        if elapsed < self.timeout:
+            return
+        # A wait that is not most of the time is one for a call that ends, as those before it did: the child will speak.
+        if waited is None or waited >= max(SPEECHLESS, (elapsed - (self.told_first or 0.0)) / 2):
+            raise _NoWord(waited)
+
+
 def ask(
     statement: str, *, setup: str, time: float, timeout: float, say: Callable[[str], object] | None = None
 ) -> Verdict:
@@ -47,13 +66,12 @@ def ask(
             setup=setup, statement=statement, time=time, deadline=monotonic() + timeout, waiting=str(waiting)
         )
 
-        def look(elapsed: float) -> None:
-            if elapsed >= timeout and ((waited := _waited(waiting)) is None or waited >= SPEECHLESS):
-                raise _NoWord(waited)
-
         try:
             outcome = supervise.run(
-                "gilscope.statement", msgspec.json.encode(request), timeout=timeout + GRACE, waiting=look
+                "gilscope.statement",
+                msgspec.json.encode(request),
+                timeout=timeout + GRACE,
+                waiting=_Look(waiting, timeout),
             )
         except _NoWord as no_word:
             if no_word.waited is None:

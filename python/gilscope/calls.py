@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
 
     from gilscope._core import Knock
 
+OUTLASTS = 10
+"""A call under way that has taken so many times as long as all before it together is one that does not end."""
 BATCH = 0.001
 """Calls are made in batches that take so long (seconds), or one by one: the clock must not take part of their time."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Calls:
     """The calls that were made up to now, all of them on one thread."""
 
     call: Callable[[], Any]
-    made: int = 0
+    over: tuple[int, float] = (0, 0.0)
+    """How many calls are over, and when the last was; one tuple, since another thread may ask for both at any time."""
     spans: list[tuple[float, float]] = field(default_factory=list)
     began: float | None = None
     """When the calls began that are not over."""
@@ -34,6 +38,12 @@ class Calls:
     queued: float = 0.0
     corrected: bool = False
     """Whether the system tells how long the thread stood in run queues."""
+    copied: bool = False
+    """Whether this is a copy, in a process that a call has forked."""
+
+    @property
+    def made(self) -> int:
+        return self.over[0]
 
     @property
     def elapsed(self) -> float:
@@ -56,24 +66,43 @@ class Calls:
         """Make calls for ``seconds``, at least one."""
         thread = threading.get_native_id()
         queued, computed = run_queue_delay(thread), thread_time()
-        self.began = monotonic()
-        made, end = _call_until(self.call, self.began, self.began + seconds)
-        self.spans.append((self.began, end))
+        _under_way.append(self)
+        try:
+            began = self.began = monotonic()
+            self._call_until(began, began + seconds)
+        finally:
+            if self.copied:  # a call has raised in a process that it forked: that must not come out here as well
+                os._exit(0)
+            _under_way.remove(self)
+        self.spans.append((began, self.over[1]))
         self.began = None
-        self.made += made
         self.computed += thread_time() - computed
         queued_now = run_queue_delay(thread)
         if queued is not None and queued_now is not None:
             self.queued += queued_now - queued
             self.corrected = True
 
-    def end_here(self, now: float, knocks: Sequence[Knock]) -> None:
-        """Take the call that does not end as one up to ``now``. For another thread; the knocks tell what it took."""
-        if self.began is not None:
-            self.spans.append((self.began, now))
-            self.computed = sum(knock.ran_before + knock.ran for knock in knocks)
-            self.queued = sum(knock.queued_before + knock.queued for knock in knocks)
-            self.corrected = any(knock.doing is not None for knock in knocks)
+    def so_far(self, now: float, knocks: Sequence[Knock]) -> Calls:
+        """Return the calls that are over by ``now``, or, as none, the one that does not end. For another thread.
+
+        The thread's own clock cannot be read from there: the knocks tell what the calls took.
+        """
+        (made, end), began, spans = self.over, self.began, list(self.spans)
+        if began is not None:
+            if end > began and (began, end) not in spans:
+                spans.append((began, end))
+            begun = max(began, end)
+            if now - begun > OUTLASTS * sum(until - begin for begin, until in spans):
+                made, spans = 0, [(begun, now)]
+        met = [knock for knock in knocks if any(begin <= knock.start <= until for begin, until in spans)]
+        return Calls(
+            self.call,
+            over=(made, end),
+            spans=spans,
+            computed=sum(knock.ran_before + knock.ran for knock in met),
+            queued=sum(knock.queued_before + knock.queued for knock in met),
+            corrected=any(knock.doing is not None for knock in met),
+        )
 
     def hear(self, knocks: Sequence[Knock]) -> Heard:
         """Return what ``knocks`` tell of the calls."""
@@ -82,22 +111,36 @@ class Calls:
             heard.add(knocks, begin=begin, end=end)
         return heard
 
+    def _call_until(self, begin: float, deadline: float) -> None:
+        """Make calls up to the deadline, at least one, and keep account of those that are over."""
+        batch, now, first = 1, begin, True
+        call = self.call
+        while first or now < deadline:
+            first, began = False, now
+            for _ in repeat(None, batch):
+                result = call()
+                if self.copied:
+                    os._exit(0)  # one copy more with each call, and each would go on with the check
+            now = monotonic()
+            self.over = (self.over[0] + batch, now)
+            if now - began < BATCH / 2:
+                batch *= 2
+            elif now - began > 2 * BATCH and batch > 1:
+                batch //= 2
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError(
+                    "what is checked returned a coroutine, which nothing ran: check lambda: asyncio.run(...)"
+                )
+            del result
 
-def _call_until(call: Callable[[], Any], begin: float, deadline: float) -> tuple[int, float]:
-    """Return how many calls were made, and when the last was over."""
-    batch, made, now = 1, 0, begin
-    while not made or now < deadline:
-        began = now
-        for _ in repeat(None, batch):
-            result = call()
-        made += batch
-        now = monotonic()
-        if now - began < BATCH / 2:
-            batch *= 2
-        elif now - began > 2 * BATCH and batch > 1:
-            batch //= 2
-        if inspect.iscoroutine(result):
-            result.close()
-            raise TypeError("what is checked returned a coroutine, which nothing ran: check lambda: asyncio.run(...)")
-        del result
-    return made, now
+
+_under_way: list[Calls] = []
+
+
+def _copied() -> None:
+    for calls in _under_way:
+        calls.copied = True
+
+
+os.register_at_fork(after_in_child=_copied)

@@ -65,14 +65,14 @@ class Checking:
                 more := min(self.calls.elapsed, time * LONGEST - self.calls.elapsed)
             ) > 0 and not self._shares().sure:
                 self.calls.make(more)
-        return self._verdict(self.knocker.knocks())
+        return self._verdict(self.knocker.knocks(), self.calls)
 
     def verdict_so_far(self) -> Verdict:
-        """Return the verdict on a call that does not end."""
+        """Return the verdict on the calls that are over, or on the one that does not end."""
         now = monotonic()  # before this thread keeps the GIL for a while
         knocks = self.knocker.knocks()
-        self.calls.end_here(now, knocks)
-        return self._verdict(knocks, endless=True)
+        calls = self.calls.so_far(now, knocks)
+        return self._verdict(knocks, calls, endless=not calls.made)
 
     def _listen(self) -> Baseline:
         begin = monotonic()
@@ -83,8 +83,8 @@ class Checking:
     def _shares(self) -> Shares:
         return read(self.calls.hear(self.knocker.knocks()), mean_gap=MEAN_GAP)
 
-    def _verdict(self, knocks: Sequence[Knock], *, endless: bool = False) -> Verdict:
-        heard, calls = self.calls.hear(knocks), self.calls
+    def _verdict(self, knocks: Sequence[Knock], calls: Calls, *, endless: bool = False) -> Verdict:
+        heard = calls.hear(knocks)
         shares = read(heard, mean_gap=MEAN_GAP)
         longest = shares.hogging[0] if shares.hogging else None
         kind, settle = rule(shares, calls.duration, self.baseline, corrected=calls.corrected)

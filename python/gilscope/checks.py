@@ -31,11 +31,16 @@ def check(fn: Callable[..., Any], /, *args: Any, time: float = TIME, **kwargs: A
     What it raises comes out as it is. The switch interval is lowered meanwhile, and put back whatever happens.
 
     Raises ``TypeError`` for what cannot be checked by calling it (a coroutine function, a generator function, what is not
-    callable) and ``ValueError`` for a ``time`` that is negative or not finite; then nothing has been called.
+    callable) or a ``time`` that is no number, and ``ValueError`` for a ``time`` that is negative or not finite; then nothing has been called.
     """
     _must_run_when_called(fn)
-    if not isfinite(time) or time < 0:
-        raise ValueError(f"time must be a finite number of seconds from 0 on, not {time!r}")
+    wrong = f"time must be a finite number of seconds from 0 on, not {time!r}"
+    try:
+        finite = isfinite(time)
+    except TypeError:
+        raise TypeError(wrong) from None
+    if not finite or time < 0:
+        raise ValueError(wrong)
     # Native code between the calls, so that only ``fn`` is measured.
     call = partial(fn, *args, **kwargs) if args or kwargs else fn
     return Checking(call, name_of(fn)).run(time)

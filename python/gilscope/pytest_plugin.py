@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from gilscope.verdict import Verdict
 
-MARKER = 'limit_gil_hold(limit): fail the test if the GIL is kept in one stretch for longer than limit, as "5ms"'
+MARKER = (
+    'limit_gil_hold(limit): fail the test if the GIL is kept in one stretch for longer than limit, as "5ms", while the test '
+    "itself runs (not its fixtures); of several markers the least limit counts"
+)
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 LEAST = 0.001
 """A limit under this (seconds) would be met by code that yields: it is asked every 0.1 ms, and not at once there."""
@@ -55,10 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    marker = item.get_closest_marker("limit_gil_hold")
-    if marker is None or not getattr(sys, "_is_gil_enabled", lambda: True)():
+    markers = list(item.iter_markers("limit_gil_hold"))
+    if not markers or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return (yield)
-    limit = _limit(marker)
+    limit = min(map(_limit, markers))
     from gilscope.holds import holds
 
     with holds() as found:

@@ -6,10 +6,12 @@ the parent, which reads what a native thread, which never attaches, writes of th
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import sys
 import threading
+import tokenize  # noqa: F401 - linecache asks for it late, and the working directory may have one
 import traceback
 from functools import partial
 from pathlib import Path
@@ -18,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gilscope.checking import Checking
 from gilscope.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from types import CodeType
-
-    from gilscope.checking import Checking
 
 SETUP, STATEMENT = "<setup>", "<statement>"
 TELL = 0.02
@@ -51,12 +52,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(request: Request, answered: Path) -> Answer:
     """Check the statement. One that is still running at the time limit is answered for in a file, and ended."""
-    from gilscope.checking import Checking
-
+    started = os.getpid()
     namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     try:
         setup, statement = _compiled(request.setup, SETUP), _compiled(request.statement, STATEMENT)
         exec(setup, namespace)  # noqa: S102 - what the user asked for
+        _end_copy(started)
         checking = Checking(partial(exec, statement, namespace), request.statement.strip())
         checking.knocker.tell(os.open(request.waiting, os.O_WRONLY), TELL)
         left = max(0.0, request.deadline - monotonic())
@@ -69,6 +70,7 @@ def answer(request: Request, answered: Path) -> Answer:
             watchdog.cancel()
             checking.knocker.stop()
     except BaseException as error:  # noqa: BLE001 - SystemExit too is the user's
+        _end_copy(started)
         return Answer(traceback=_of_the_user(error))
 
 
@@ -77,6 +79,12 @@ def _give_up(checking: Checking, answered: Path) -> None:
     _write(Answer(verdict=checking.verdict_so_far()), answered)
     sys.stdout.flush()
     os._exit(0)
+
+
+def _end_copy(started: int) -> None:
+    """End a copy that the user's code has forked: there is one answer to give, and the copy is not who gives it."""
+    if os.getpid() != started:
+        os._exit(0)
 
 
 def _compiled(source: str, name: str) -> CodeType:
@@ -105,6 +113,10 @@ def main(asked: str, answered: str) -> None:
 
     die_with_parent()
     request = msgspec.json.decode(Path(asked).read_bytes(), type=Request)
+    # The user's modules are found as python -m timeit finds them. Not before what is imported here has been found: with a
+    # queue.py of theirs at the head of the path, the standard library's would not be.
+    with contextlib.suppress(OSError):  # the directory may be gone
+        sys.path.insert(0, str(Path.cwd()))
     _write(answer(request, Path(answered)), Path(answered))
 
 

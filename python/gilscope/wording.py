@@ -31,6 +31,12 @@ def sentences(verdict: Verdict) -> list[str]:
     return said
 
 
+def shortened(name: str) -> str:
+    """Return a name that fits into a sentence: of several lines the first."""
+    first, *others = name.splitlines() or [""]
+    return f"{first} ..." if others else first
+
+
 def _claim(verdict: Verdict) -> str:
     ran = f"while {verdict.name} ran ({_lasted(verdict)})"
     wait = duration(verdict.longest_hold or 0.0)

@@ -37,6 +37,27 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Source(click.types.StringParamType):
+    """Python source. What no source file can have in it is found before anything starts."""
+
+    name = "source"
+
+    def __init__(self, *, empty: bool = False) -> None:
+        self.empty = empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        source = str(value)
+        if "\0" in source:
+            self.fail("Python source has no NUL character in it, and this has one.", param, ctx)
+        try:
+            source.encode()
+        except UnicodeEncodeError as error:
+            self.fail(f"this is not UTF-8 text: {source[: error.start]!r} is followed by what is none.", param, ctx)
+        if not self.empty and not source.strip():
+            self.fail("there is nothing in it to run.", param, ctx)
+        return source
+
+
 class Subcommands(click.Group):
     """The subcommands of :data:`COMMANDS`."""
 

@@ -8,17 +8,32 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import BadInput, Seconds
+from gilscope.cli import BadInput, Seconds, Source
 
 if TYPE_CHECKING:
     from gilscope.verdict import Kind, Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
+WORDS = {
+    "hogs": "it hogs",
+    "yields": "it yields",
+    "releases": "it releases",
+    "no GIL": "there is no GIL",
+    "too short": "it cannot be judged",
+}
 
 
 @click.command()
-@click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True)
-@click.option("-s", "--setup", "setups", multiple=True, metavar="SETUP", help="Run this first, unmeasured. Repeatable.")
+@click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True, type=Source())
+@click.option(
+    "-s",
+    "--setup",
+    "setups",
+    multiple=True,
+    type=Source(empty=True),
+    metavar="SETUP",
+    help="Run this first, unmeasured. Repeatable.",
+)
 @click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for ... seconds.")
 @click.option(
     "--timeout", type=POSITIVE, default=60.0, show_default=True, help="End a statement after ... seconds, and judge it."
@@ -45,6 +60,8 @@ def command(
 
     Exit status 1 when the verdict is not the expected one, 2 when a statement cannot be run.
     """
+    if timeout <= time:
+        raise BadInput(f"a statement runs for {time:g} s and would be ended after {timeout:g} s: raise --timeout")
     verdicts = [_verdict(statement, "\n".join(setups), time, timeout) for statement in statements]
     _show(verdicts, as_json=as_json)
     return _compare(verdicts, expect) if expect else 0
@@ -81,8 +98,9 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
 
 def _compare(verdicts: list[Verdict], expect: Kind) -> int:
     from gilscope.assertions import meets
+    from gilscope.wording import shortened
 
     others = [verdict for verdict in verdicts if not meets(verdict, expect)]
     for verdict in others:
-        click.echo(f"expected that it {expect}, but: {verdict}\n({verdict.evidence})", err=True)
+        click.echo(f"expected that {shortened(verdict.name)} {expect}, but {WORDS[verdict.kind]}", err=True)
     return 1 if others else 0
