@@ -162,9 +162,7 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
 
 
 def test_a_module_in_the_working_directory_is_found_in_every_kind_of_worker(tmp_path: Path) -> None:
-    """And one that has a name of the standard library's is in nobody's way before the setup runs."""
     (tmp_path / "mine.py").write_text("def f():\n    return 3\n")
-    (tmp_path / "tempfile.py").write_text("raise ImportError('the wrong one')")
     command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", "import mine", "mine.f()", "--seconds", "0.2"]
     ran = subprocess.run(
         [*command, "--json", "-"], capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path
