@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import json
 import re
@@ -76,6 +77,29 @@ def test_an_executor_that_only_this_process_knows_runs_here() -> None:
     assert result.trials[0].supervised
 
 
+def test_a_factory_that_returns_no_executor_is_left_out_and_told() -> None:
+    result = gilscope.compare(len, "", strategies={"mine": lambda workers: workers}, **SHORT)
+    assert result.comparison is not None
+    assert (
+        "TypeError: the factory of this strategy returned no executor, but int" in result.comparison.passages[-1].reason
+    )
+    assert "mine" not in strategies_of(result)
+
+
+def test_an_exit_that_the_call_raises_ends_its_trial_and_not_the_comparison() -> None:
+    def exits_beside_a_ticker() -> None:
+        try:
+            tasks = len(asyncio.all_tasks())
+        except RuntimeError:  # no loop in this thread
+            tasks = 0
+        if tasks > 1:
+            raise SystemExit(4)
+
+    result = gilscope.compare(exits_beside_a_ticker, strategies=["inline", "thread"], **SHORT)
+    told = {(trial.strategy, trial.status, trial.reason) for trial in result.trials}
+    assert told == {("inline", "died", "SystemExit: 4"), ("thread", "finished", "")}
+
+
 def test_what_the_call_raises_comes_out_as_it_is() -> None:
     with pytest.raises(json.JSONDecodeError):
         gilscope.compare(json.loads, "{")
@@ -90,9 +114,15 @@ async def a_coroutine() -> None:
     [
         ((3,), {}, TypeError, "callable"),
         ((a_coroutine,), {}, TypeError, "coroutine"),
-        ((len, ""), {"budget": float("nan")}, ValueError, "budget must be a positive number of seconds"),
+        ((len, ""), {"budget": float("nan")}, ValueError, "budget must be a finite, positive number of seconds"),
+        ((len, ""), {"budget": float("inf")}, ValueError, "budget must be a finite, positive number"),
+        ((len, ""), {"seconds": "1"}, TypeError, "seconds must be a number of seconds, not str"),
+        ((len, ""), {"strategies": []}, ValueError, "give at least one strategy"),
+        ((len, ""), {"strategies": "thread"}, TypeError, r"several names, such as \['thread'\], .*, not 'thread'"),
+        ((len, ""), {"strategies": None}, TypeError, "several names, .*, not None"),
+        ((len, ""), {"strategies": 5}, TypeError, "several names, .*, not 5"),
         ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, "raise timeout"),
-        ((len, ""), {"seconds": 0}, ValueError, "seconds must be a positive number of seconds"),
+        ((len, ""), {"seconds": 0}, ValueError, "seconds must be a finite, positive number of seconds"),
         ((len, ""), {"strategies": ["thred"]}, ValueError, "no strategy is called 'thred'; there are: inline, thread"),
         ((len, ""), {"strategies": {"thread": list}}, ValueError, "'thread' is a strategy already"),
         ((len, ""), {"strategies": {"mine": 3}}, TypeError, "makes an executor"),
@@ -131,6 +161,18 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
     assert shown.index(" ".join(str(comparison.verdict).split())) < shown.index("where ticks")
 
 
+def test_a_module_in_the_working_directory_is_found_in_every_kind_of_worker(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def f():\n    return 3\n")
+    command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", "import mine", "mine.f()", "--seconds", "0.2"]
+    ran = subprocess.run(
+        [*command, "--json", "-"], capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    passages = {p["strategy"]: p for p in json.loads(ran.stdout)["comparison"]["passages"]}
+    wanted = {"inline", "thread", "process"} | ({"interpreter"} if sys.version_info >= (3, 14) else set())
+    assert {name for name, passage in passages.items() if passage["travels"]} == wanted
+
+
 def test_what_the_setup_defines_is_found_in_every_kind_of_worker() -> None:
     setup = "import math\ndef root(n):\n    return math.sqrt(n)"
     ran = cli("compare", "-s", setup, "-s", "n = 4", "root(n)", "--seconds", "0.2", "--json", "-")
@@ -148,6 +190,11 @@ def test_what_the_setup_defines_is_found_in_every_kind_of_worker() -> None:
         (["1", "--strategy", "thred"], "no strategy is called 'thred'"),
         (["1", "--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
         (["1", "--seconds", "5", "--timeout", "5"], "raise --timeout"),
+        (["1", "--seconds", "0.1", "--timeout", "0.5"], "the verdict takes 0.5 s"),
+        ([""], "STATEMENT is empty"),
+        (["1\0"], "STATEMENT: .*null byte"),
+        (["'\udcff'"], "STATEMENT: .*surrogates not allowed"),
+        (["1", "-s", "'\udcff'"], "SETUP: .*surrogates not allowed"),
         (["1", "--budget", "nan"], "nan is not a finite number of seconds"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from constructed import compared, measure, no_way, trials, verdict, way
 from gilscope.compared import Compared
 from gilscope.observations import RULES, observations
+from gilscope.probe import CAME_BACK
 
 if TYPE_CHECKING:
     from gilscope.results import Result
@@ -105,6 +106,29 @@ def test_arguments_that_are_too_large_are_told_from_a_result_that_is() -> None:
 def test_what_does_not_travel_is_told_with_the_reason() -> None:
     run = compared(verdict("yields", 0.07), no_way("process", "it cannot be pickled: a lock"))
     assert evidence(run, "does_not_travel") == "process: it cannot be pickled: a lock."
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("it cannot be pickled: Can't pickle local object <function f>", "Define the function at the top of a module"),
+        ("it does not reach the worker: AttributeError: Can't get attribute 'f'", "Define the function at the top"),
+        ("it cannot be pickled: cannot pickle '_thread.lock' object", "Pass plain data."),
+        (f"{CAME_BACK}: TypeError: cannot pickle 'generator' object", "Return plain data."),
+        (f"{CAME_BACK}: OSError: no display", "See to what the call raises there."),
+        ("RuntimeError: put the call under `if __name__ == '__main__':`", "Put the call under `if __name__"),
+    ],
+)
+def test_the_remedy_is_one_for_the_reason(reason: str, remedy: str) -> None:
+    findings = observations(Compared(compared(verdict("yields", 0.07), no_way("process", reason))))
+    told = next(finding.remedy for finding in findings if finding.name == "does_not_travel")
+    assert told.startswith(remedy)
+
+
+def test_each_strategy_has_its_own_reason_and_its_own_remedy() -> None:
+    lost, back = "it cannot be pickled: Can't pickle local object", f"{CAME_BACK}: TypeError: cannot pickle a lock"
+    run = compared(verdict("yields", 0.07), no_way("process", lost), no_way("interpreter", back))
+    assert evidence(run, "does_not_travel") == f"process: {lost}; interpreter: {back}."
 
 
 def test_a_strategy_that_this_python_lacks_is_not_the_callables_fault() -> None:

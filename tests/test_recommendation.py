@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from constructed import compared, no_way, trials, verdict, way
 from gilscope.recommendation import recommend
@@ -23,6 +24,30 @@ def test_the_budget_decides_what_is_short() -> None:
     five_ms = verdict("hogs", 0.005)
     assert recommend(compared(five_ms, way("process"), budget=0.01)).where == "inline"
     assert recommend(compared(five_ms, way("process"), budget=0.001)).where == "process"
+
+
+@pytest.mark.parametrize(
+    ("call", "late", "queued", "where"),
+    [
+        (0.0045, 0.0145, 0.0, "process"),
+        (0.0045, 0.0090, 0.0, "inline"),
+        (0.0030, 0.0145, 0.0, "inline"),  # three of them fit: something else was late
+        (0.0045, 0.0145, 0.5, "inline"),  # on a busy machine the lag is not this call's
+    ],
+)
+def test_a_call_that_was_measured_to_delay_the_loop_beyond_the_budget_is_not_short(
+    call: float, late: float, queued: float, where: str
+) -> None:
+    run = compared(verdict("hogs", call), way("process"))
+    others = [trial for trial in run.trials if trial.strategy != "inline"]
+    measured = [
+        msgspec.structs.replace(trial, measure=msgspec.structs.replace(trial.measure, queued=queued))
+        for trial in trials("inline", 1 / call, 1 / call, late=late)
+        if trial.measure is not None
+    ]
+    advice = recommend(_with_trials(run, measured + others))
+    assert advice.where == where
+    assert ("too_short_to_matter" in [finding.name for finding in advice.findings]) == (where == "inline")
 
 
 def test_what_releases_the_gil_belongs_in_threads_even_where_processes_do_as_well() -> None:
@@ -146,6 +171,4 @@ def test_somebodys_threads_are_no_way_out_for_what_needs_the_gil() -> None:
 
 
 def _with_trials(run: Result, left: list[Trial]) -> Result:
-    import msgspec
-
     return msgspec.structs.replace(run, trials=left)

@@ -153,6 +153,14 @@ def test_a_script_without_a_guard_is_compared_in_its_own_process(tmp_path: Path)
     assert "put the call under `if __name__ == '__main__':`" in ran[2]
 
 
+def test_an_interpreter_runs_the_trials_of_a_scripts_function_that_it_takes_only_as_it_is(tmp_path: Path) -> None:
+    if reason := unavailable("interpreter"):
+        pytest.skip(reason)
+    source = FUNCTION.replace('"thread", "process"', '"interpreter"').replace("t.supervised", "t.status")
+    ran = _script(tmp_path, source + "main()\n")
+    assert ran[0] == "[('inline', 'finished'), ('interpreter', 'finished')]"
+
+
 def _script(folder: Path, source: str) -> list[str]:
     file = folder / "script.py"
     file.write_text(source)

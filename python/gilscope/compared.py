@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 NOISE = 0.15
 """Speeds that differ by less are the same, however steady the calls look: a machine's clock alone varies as much."""
+TURNS = 3
+"""Turns of the loop that a sleep of its own may take to be noticed, to be done and to have its task resumed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,27 @@ class Compared:
     def workers(self) -> int:
         """How many workers leave a core to the loop."""
         return max(1, int(self.result.machine.cores) - 1)
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs had the processors for a good part of what one call after another wanted."""
+        alone = self.measure("inline", 1) or self.measure("thread", 1)
+        return alone is not None and bool(alone.queued and alone.cpu is not None and alone.queued >= alone.cpu / 4)
+
+    @property
+    def short(self) -> bool:
+        """Whether a call on the loop keeps it waiting within the budget: by its length, and as far as that was measured.
+
+        A timer's task gets its turn after up to :data:`TURNS` turns of the loop, each of which may hold a call; a call so
+        short that those fit is not put off by what else made the loop late.
+        """
+        call, budget = self.verdict.duration, self.comparison.budget
+        if call > budget:
+            return False
+        inline = self.measure("inline", 1)
+        if inline is None or inline.lag.p99 is None or self.busy:
+            return True
+        return inline.lag.p99 <= budget or TURNS * call <= budget
 
     def passage(self, strategy: str) -> Passage | None:
         """Return the passage to ``strategy`` if the call makes it there and back."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from gilscope import cluster, work
@@ -17,7 +18,7 @@ from gilscope.results import Plan
 from gilscope.strategies import OF_COMPARISON, from_executor, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
     from gilscope.results import Result
@@ -55,10 +56,17 @@ def compare(
             "compare takes a function that computes, not a coroutine function: it would run on the loop itself"
         )
     for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a positive number of seconds")
+            raise ValueError(f"{name} must be a finite, positive number of seconds")
     if timeout <= seconds:
         raise ValueError(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise timeout")
+    if isinstance(strategies, str) or not isinstance(strategies, Iterable):
+        raise TypeError(
+            "strategies must be several names, such as ['thread'], or a mapping of names to factories of executors, not "
+            f"{strategies!r}"
+        )
     with _options(strategies, dask) as options:
         comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
         comparison.run(Silence())
@@ -84,6 +92,8 @@ def options(names: Iterable[str], address: str = "", *, upload: str = "") -> Ite
     scheduler answers.
     """
     names = list(dict.fromkeys(names))
+    if not names:
+        raise ValueError("give at least one strategy")
     for name in names:
         if name not in KNOWN:
             raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(KNOWN)}")

@@ -139,7 +139,10 @@ class Comparison:
             return stays(option.name, self._stays)
         if (where := self._child(option)) is not None:
             return self._probe_in_child(*where, waiting)
-        passage = here.run(partial(probe, option.name, option.strategy, *self._call), waiting)
+        try:
+            passage = here.run(partial(probe, option.name, option.strategy, *self._call), waiting)
+        except here.Ended as ended:
+            passage = stays(option.name, f"a call raised {ended}")
         return msgspec.structs.replace(passage, supervised=False)
 
     def _probe_in_child(self, place: Place, work: Work, waiting: Waiting) -> Passage:
@@ -175,7 +178,7 @@ def _unsupervised(name: str, count: int, work: Callable[[], Coroutine[Any, Any, 
     try:
         measure = here.run(work, waiting)
     except Exception as error:  # noqa: BLE001 - anybody's code
-        return Trial(case=name, count=count, status="died", reason=repr(error), supervised=False)
+        return Trial(case=name, count=count, status="died", reason=here.told(error), supervised=False)
     return Trial(case=name, count=count, status="finished", measure=measure, supervised=False)
 
 

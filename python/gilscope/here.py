@@ -19,8 +19,14 @@ POLL = 0.1
 """Seconds between two reports of the time that has passed: each takes the GIL for a moment."""
 
 
+class Ended(Exception):  # noqa: N818 - it is how the work ended, which is no error of ours
+    """The work raised what ends a program or a task (``SystemExit``, say): it is no request to whoever waits."""
+
+
 def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], None] | None = None) -> T:
-    """Return what the coroutine that ``work()`` makes returns; what it raises comes out here.
+    """Return what the coroutine that ``work()`` makes returns; an exception that it raises comes out here.
+
+    What it raises that is no ``Exception`` comes out as :class:`Ended`, so that it is told from what the waiting raises.
 
     An exception in the calling thread (Ctrl-C, say) cancels the coroutine before it comes out.
     """
@@ -54,6 +60,15 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], N
         for loop, task in started:
             loop.call_soon_threadsafe(task.cancel)
         raise
+    if failure and not isinstance(failure[0], Exception):
+        raise Ended(told(failure[0])) from failure[0]
     if failure:
         raise failure[0]
     return answer[0]
+
+
+def told(error: BaseException) -> str:
+    """Return the type and the text of what was raised, as the last line of a traceback has them."""
+    if isinstance(error, Ended):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")

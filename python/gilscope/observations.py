@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilscope.advice import Finding
 from gilscope.compared import cost
 from gilscope.figures import counted, duration, size
+from gilscope.probe import CAME_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,20 @@ WAITS = 0.5
 """Below this share of a call spent computing, a call waits rather than computes."""
 STARTLING = 0.05
 """From this share of a call's time on, its long holds are worth a word beside a verdict that is not ``hogs``."""
+NOT_FOUND = (
+    "local object",
+    "attribute lookup",
+    "Can't get attribute",
+    "has no attribute",
+    "not the same object",
+    "No module",
+)
+"""Words of pickle's and of the import system's where what a pickle names is not found by that name."""
 
 
 def too_short_to_matter(run: Compared) -> Finding | None:
     budget, call = run.comparison.budget, run.verdict.duration
-    if call > budget:
+    if not run.short:
         return None
     thread = run.passage("thread")
     dearer = f"; to hand it to a thread takes {duration(thread.hand_over)}" if thread and thread.hand_over else ""
@@ -57,7 +67,7 @@ def threads_are_right(run: Compared) -> Finding | None:
 
 
 def it_waits(run: Compared) -> Finding | None:
-    if run.verdict.kind != "releases" or run.verdict.cpu >= WAITS or run.verdict.duration <= run.comparison.budget:
+    if run.verdict.kind != "releases" or run.verdict.cpu >= WAITS or run.short:
         return None
     return Finding(
         "It waits rather than computes.",
@@ -164,8 +174,8 @@ def does_not_travel(run: Compared) -> Finding | None:
         return None
     return Finding(
         f"It does not travel to {_names([p.strategy for p in staying])}.",
-        f"{staying[0].strategy}: {staying[0].reason}.",
-        "Define the function at the top of a module that can be imported, and pass and return plain data.",
+        f"{_reasons(staying)}.",
+        " ".join(dict.fromkeys(_remedy(p.reason) for p in staying)),
     )
 
 
@@ -190,7 +200,7 @@ def interpreters_instead_of_processes(run: Compared) -> Finding | None:
         return None
     if speeds[0] < speeds[1] and not run.alike("interpreter", "process"):
         return None
-    if run.verdict.kind in ("releases", "no GIL") or run.verdict.duration <= run.comparison.budget:
+    if run.verdict.kind in ("releases", "no GIL") or run.short:
         return None
     return Finding(
         "A pool of interpreters does as well as a pool of processes.",
@@ -203,7 +213,7 @@ def interpreters_instead_of_processes(run: Compared) -> Finding | None:
 
 def too_few_cores(run: Compared) -> Finding | None:
     cores = run.result.machine.cores
-    if cores >= 2 or run.verdict.duration <= run.comparison.budget or run.verdict.cpu < WAITS:
+    if cores >= 2 or run.short or run.verdict.cpu < WAITS:
         return None
     return Finding(
         "There are too few cores to leave one to the loop.",
@@ -214,7 +224,7 @@ def too_few_cores(run: Compared) -> Finding | None:
 
 def the_machine_was_busy(run: Compared) -> Finding | None:
     alone = run.measure("inline", 1) or run.measure("thread", 1)
-    if alone is None or alone.queued is None or alone.cpu is None or alone.queued < alone.cpu / 4:
+    if not run.busy or alone is None or alone.queued is None or alone.cpu is None:
         return None
     return Finding(
         "Other programs were using this machine.",
@@ -251,6 +261,25 @@ def observations(run: Compared) -> list[Finding]:
         for name, finding in found
         if finding
     ]
+
+
+def _reasons(staying: list[Passage]) -> str:
+    """Tell each strategy's reason, and one that several share once."""
+    sharing: dict[str, list[str]] = {}
+    for passage in staying:
+        sharing.setdefault(passage.reason, []).append(passage.strategy)
+    return "; ".join(f"{_names(strategies)}: {reason}" for reason, strategies in sharing.items())
+
+
+def _remedy(reason: str) -> str:
+    """Return what helps against ``reason``: it is Python's own text, which only its words tell apart."""
+    if "under `if __name__" in reason:
+        return "Put the call under `if __name__ == '__main__':`, or the function into a module of its own."
+    if reason.startswith(CAME_BACK):
+        return "Return plain data." if "pickle" in reason else "See to what the call raises there."
+    if any(words in reason for words in NOT_FOUND):
+        return "Define the function at the top of a module that can be imported."
+    return "Pass plain data." if "pickle" in reason else "See to what is raised there."
 
 
 def _stall(passage: Passage) -> float:

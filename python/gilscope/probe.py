@@ -27,6 +27,8 @@ TIMED = 0.2
 """Seconds that a cost is measured for,"""
 FEWEST, MOST = 3, 200
 """with at least and at most so many calls."""
+CAME_BACK = "a call in the worker raised, or its result does not come back"
+"""What a reason begins with when the callable and its arguments did reach the worker."""
 SHARED = ("inline", "thread")
 """Strategies whose workers take the caller's own objects."""
 
@@ -80,7 +82,7 @@ def _reason(step: str, error: BaseException) -> str:
         case "reached there":
             return f"it does not reach the worker: {cause}"
         case "called there":
-            return f"a call in the worker raised, or its result does not come back: {cause}"
+            return f"{CAME_BACK}: {cause}"
     return f"the worker did not last: {cause}"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gilscope.compared import Compared, cost
 from gilscope.figures import counted, duration
 from gilscope.observations import STARTLING, WAITS, observations
+from gilscope.probe import CAME_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def recommend(result: Result) -> Recommendation:
 
 def on_the_loop(run: Compared) -> Recommendation | None:
     call, budget = run.verdict.duration, run.comparison.budget
-    if call > budget:
+    if not run.short:
         return None
     return Recommendation(
         "inline",
@@ -198,7 +199,9 @@ def _why_not_elsewhere(run: Compared) -> str:
 
 
 def _what_would_open_a_pool(run: Compared) -> str:
-    staying = any(p.strategy == "process" and not p.travels for p in run.comparison.passages)
+    staying = [p for p in run.comparison.passages if p.strategy == "process" and not p.travels]
+    if staying and staying[0].reason.startswith(CAME_BACK):
+        return "a call that runs in a worker and returns plain data: then a process pool"
     if staying:
         return "a function at the top of a module, with arguments that pickle: then a process pool"
     return "less to carry (a path or shared memory in, only the outcome back): then a process pool"

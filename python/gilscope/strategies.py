@@ -113,7 +113,10 @@ def from_executor(factory: Callable[[int], Executor]) -> Strategy:
 
     @asynccontextmanager
     async def executor(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-        with factory(workers) as pool:
+        made = factory(workers)
+        if not callable(getattr(made, "submit", None)) or not hasattr(made, "__exit__"):
+            raise TypeError(f"the factory of this strategy returned no executor, but {type(made).__name__}")
+        with made as pool:
             yield await _warmed(pool, function, workers, patience=WARM_PATIENCE)
 
     return executor

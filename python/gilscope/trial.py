@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,19 @@ async def trial(
     that does one call a request; otherwise only a call that waits gives it one, as in the article's worker.
     """
     from gilscope.lanes import Stamped
-    from gilscope.strategies import IN_OUR_WORKERS
+    from gilscope.strategies import IN_OUR_WORKERS, interpreter
 
-    work = Stamped(function) if strategy in IN_OUR_WORKERS else function
-    began = time.perf_counter()
-    async with strategy(work, plan.concurrency) as run:
+    async with AsyncExitStack() as stack:
+        work = Stamped(function) if strategy in IN_OUR_WORKERS else function
+        began = time.perf_counter()
+        try:
+            run = await stack.enter_async_context(strategy(work, plan.concurrency))
+        except Exception:
+            # An interpreter takes a function of a script that it may not import as it is, and not inside of anything.
+            if strategy is not interpreter:
+                raise
+            work, began = function, time.perf_counter()
+            run = await stack.enter_async_context(strategy(work, plan.concurrency))
         start_up = time.perf_counter() - began
         calls = _Calls(run, work, args, considerate=considerate)
         return await _beside_a_ticker(plan, calls, start_up=start_up, steps=steps)

@@ -10,6 +10,7 @@ import pickle
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -55,13 +56,27 @@ class Statement(msgspec.Struct, frozen=True, tag="statement"):
 
     def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the statement as a function and its arguments. Raises whatever the setup raises."""
-        if self.folder not in sys.path:
-            sys.path.insert(0, self.folder)
+        # What the pools of this process import later comes from the standard library, whatever lies in the directory.
+        from concurrent.futures import process, thread  # noqa: F401
+
+        search(self.folder)
         namespace = vars(import_module(self.module))
         return namespace[FUNCTION], tuple(namespace[name] for name in namespace[ARGUMENTS])
 
 
 Work = Kernel | Packed | Statement
+
+
+def search(folder: str) -> None:
+    """Have this process find the statement's module in ``folder``, and first the user's own in the working directory.
+
+    The latter is what ``python -m timeit`` does; that is left out of the path by a child's ``-P``, and by the script that
+    pip makes of the command. Pools of processes and of interpreters take the path of who starts them.
+    """
+    wanted = [folder]
+    with suppress(FileNotFoundError):  # the directory may be gone
+        wanted.insert(0, str(Path.cwd()))
+    sys.path[:] = [*wanted, *(entry for entry in sys.path if entry not in wanted)]
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...]) -> Packed:

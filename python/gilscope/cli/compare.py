@@ -20,7 +20,7 @@ from gilscope.comparing import BUDGET, KNOWN, SECONDS, options
 from gilscope.comparison import Comparison, Subject
 from gilscope.results import Plan
 from gilscope.strategies import OF_COMPARISON
-from gilscope.work import Statement
+from gilscope.work import Statement, search
 
 if TYPE_CHECKING:
     from gilscope.comparison import Option
@@ -69,6 +69,10 @@ def command(
     """
     if timeout <= seconds:
         raise BadInput(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
+    if timeout <= CHECK:
+        raise BadInput(f"the verdict takes {CHECK:g} s of calls, and --timeout is {timeout:g} s: raise --timeout")
+    if not statement.strip():
+        raise BadInput("STATEMENT is empty")
     if file is not None and file != "-":
         must_be_writable(Path(file))
     names = list(dict.fromkeys([*(strategies or OF_COMPARISON), *(["dask"] if address else [])]))
@@ -76,7 +80,8 @@ def command(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gilscope-"))
         module = _module(Path(folder), setup, statement)
-        sys.path.insert(0, folder)  # a local cluster's workers import what this process can
+        stack.callback(sys.path.__setitem__, slice(None), list(sys.path))
+        search(folder)  # a local cluster's workers import what this process can
         chosen = _chosen(stack, names, address, str(Path(folder, f"{module}.py")))
         verdict = _verdict(statement, setup, timeout)
         if verdict.endless:
@@ -97,9 +102,12 @@ def _module(folder: Path, setup: str, statement: str) -> str:
     """Write what the workers import. A statement that no function can have in it is found here."""
     try:
         snippet.define({}, statement)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError) as error:  # a NUL, or bytes that were no UTF-8
         raise BadInput(f"STATEMENT: {error}") from None
-    return snippet.write(folder, setup, statement)
+    try:
+        return snippet.write(folder, setup, statement)
+    except ValueError as error:
+        raise BadInput(f"SETUP: {error}") from None
 
 
 def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Option]:
