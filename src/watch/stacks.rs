@@ -1,14 +1,53 @@
 //! Python stacks as plain data, taken with nothing but the C API: no Python code runs, so the GIL is not given up halfway
 //! and all of them are of one moment. Frames are let go before the GIL is.
+//!
+//! For the same reason the names of what is read are made beforehand, by [`prepare`]: to make them when they are first
+//! needed, as `pyo3::intern` does, gives up the GIL.
 
-use pyo3::intern;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString};
 
 /// Frames kept of one stack: the innermost.
 const DEPTH: usize = 64;
 /// Stacks taken when nobody knows which threads matter.
 const THREADS: usize = 16;
+
+macro_rules! names {
+    ($($name:ident),* $(,)?) => {
+        /// What is read of frames, threads and tasks, by name.
+        #[allow(non_snake_case)] // as Python has them
+        struct Names {
+            $($name: Py<PyString>,)*
+        }
+
+        impl Names {
+            fn new(py: Python<'_>) -> Self {
+                Self { $($name: PyString::intern(py, stringify!($name)).unbind(),)* }
+            }
+        }
+    };
+}
+
+names! {
+    sys, _current_frames, f_code, co_filename, co_qualname, f_lineno, f_back,
+    get_coro, __qualname__, get_name,
+    threading, _active, _native_id, _name,
+}
+
+static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+
+/// To be called before anything else here.
+pub fn prepare(py: Python<'_>) {
+    NAMES.get_or_init(py, || Names::new(py));
+}
+
+fn names(py: Python<'_>) -> PyResult<&'static Names> {
+    NAMES
+        .get(py)
+        .ok_or_else(|| PyRuntimeError::new_err("the names are not prepared"))
+}
 
 #[derive(Clone)]
 pub struct Frame {
@@ -33,9 +72,10 @@ pub struct Task {
 
 /// The stacks of the threads named, and where that is at most the loop's own, of some more.
 pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
+    let names = names(py)?;
     let frames = py
-        .import(intern!(py, "sys"))?
-        .call_method0(intern!(py, "_current_frames"))?
+        .import(&names.sys)?
+        .call_method0(&names._current_frames)?
         .cast_into::<PyDict>()?;
     let mut wanted: Vec<u64> = idents.to_vec();
     if wanted.len() < 2 {
@@ -57,17 +97,18 @@ pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
 
 fn walk(innermost: Bound<'_, PyAny>) -> PyResult<Vec<Frame>> {
     let py = innermost.py();
+    let names = names(py)?;
     let mut frames = Vec::new();
     let mut at = innermost;
     while !at.is_none() && frames.len() < DEPTH {
-        let code = at.getattr(intern!(py, "f_code"))?;
+        let code = at.getattr(&names.f_code)?;
         frames.push(Frame {
-            file: code.getattr(intern!(py, "co_filename"))?.extract()?,
+            file: code.getattr(&names.co_filename)?.extract()?,
             // A frame between two lines has none.
-            line: at.getattr(intern!(py, "f_lineno"))?.extract().unwrap_or(0),
-            function: code.getattr(intern!(py, "co_qualname"))?.extract()?,
+            line: at.getattr(&names.f_lineno)?.extract().unwrap_or(0),
+            function: code.getattr(&names.co_qualname)?.extract()?,
         });
-        at = at.getattr(intern!(py, "f_back"))?;
+        at = at.getattr(&names.f_back)?;
     }
     Ok(frames)
 }
@@ -78,37 +119,37 @@ pub fn task(
     event_loop: &Bound<'_, PyAny>,
 ) -> PyResult<Option<Task>> {
     let py = event_loop.py();
+    let names = names(py)?;
     let task = current_task.call1((event_loop,))?;
     if task.is_none() {
         return Ok(None);
     }
-    let coroutine = task.call_method0(intern!(py, "get_coro"))?;
-    let qualname = coroutine.getattr(intern!(py, "__qualname__"));
+    let coroutine = task.call_method0(&names.get_coro)?;
+    let qualname = coroutine.getattr(&names.__qualname__);
     Ok(Some(Task {
-        name: task.call_method0(intern!(py, "get_name"))?.extract()?,
+        name: task.call_method0(&names.get_name)?.extract()?,
         coroutine: qualname.and_then(|name| name.extract()).unwrap_or_default(),
     }))
 }
 
 /// The names of the threads that `threading` knows, as (ident, native id, name).
 pub fn thread_names(py: Python<'_>) -> PyResult<Vec<(u64, u64, String)>> {
+    let names = names(py)?;
     let active = py
-        .import(intern!(py, "threading"))?
-        .getattr(intern!(py, "_active"))?
+        .import(&names.threading)?
+        .getattr(&names._active)?
         .cast_into::<PyDict>()?;
     let threads: Bound<'_, PyList> = active.items();
-    let mut names = Vec::with_capacity(threads.len());
+    let mut rows = Vec::with_capacity(threads.len());
     for item in threads {
         let (ident, thread): (u64, Bound<'_, PyAny>) = item.extract()?;
         let native = thread
-            .getattr(intern!(py, "_native_id"))
+            .getattr(&names._native_id)
             .and_then(|id| id.extract());
-        let name = thread
-            .getattr(intern!(py, "_name"))
-            .and_then(|name| name.extract());
+        let name = thread.getattr(&names._name).and_then(|name| name.extract());
         if let (Ok(native), Ok(name)) = (native, name) {
-            names.push((ident, native, name));
+            rows.push((ident, native, name));
         }
     }
-    Ok(names)
+    Ok(rows)
 }
