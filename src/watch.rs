@@ -7,6 +7,7 @@
 //!
 //! What they share is in [`shared`]. No lock of it is ever held while waiting for the GIL, by anyone.
 
+pub mod alarm;
 pub mod collections;
 pub mod episode;
 pub mod heart;

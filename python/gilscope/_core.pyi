@@ -353,6 +353,9 @@ class Heart:
     def number(self) -> int:
         """Return the loop's number, from 1."""
 
+    def fileno(self) -> int | None:
+        """Return the file that can be read once a beat is due, until the next one is expected; ``None`` where there is none."""
+
     def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int) -> None:
         """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids."""
 

@@ -1,8 +1,9 @@
 """A heart for every event loop that runs while a watch lasts: those that run already, and those that will.
 
 A loop begins and ends to run in its ``run_forever``, which is wrapped in ``asyncio.BaseEventLoop`` and, once somebody has
-imported uvloop, in ``uvloop.Loop``. The wrappers are taken away again when nobody watches any more. A heart beats by the
-loop's own ``call_later``; no task is made. What fails here is logged and dropped: the loop runs as without it.
+imported uvloop, in ``uvloop.Loop``. The wrappers are taken away again when nobody watches any more. What makes a heart beat
+is a timer that the loop watches as it does its sockets, or where there is none, the loop's own ``call_later``: no task is
+made. What fails here is logged and dropped: the loop runs as without it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 import sys
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -95,23 +96,46 @@ class Beat:
         self._loop = loop
         self._period = period
         self._context = contextvars.Context()  # not the user's variables
-        self._handle: asyncio.TimerHandle | None = None
         self._ident = threading.get_ident()
+        self._handle: asyncio.TimerHandle | None = None
+        self._file = heart.fileno()
 
     def start(self) -> None:
         self.heart.start(event_loop=self._loop, ident=self._ident, native_id=threading.get_native_id())
-        self._handle = self._loop.call_later(self._period, self._beat, context=self._context)
+        if self._file is not None:
+            try:
+                self._context.run(self._loop.add_reader, self._file, self._beat)
+            except NotImplementedError:  # a loop of somebody's own
+                self._file = None
+        self._expect()
 
     def stop(self) -> None:
         self.alive = False
         self.heart.stop()
-        if self._handle and self._ident == threading.get_ident():
-            self._handle.cancel()  # a loop's handles are its thread's: elsewhere, the last beat comes and does nothing
+        # What is the loop's is its thread's alone.
+        if self._ident == threading.get_ident():
+            self._leave()
+        elif not self._loop.is_closed():
+            with suppress(RuntimeError):  # closed meanwhile
+                self._loop.call_soon_threadsafe(self._leave, context=self._context)
 
     def _beat(self) -> None:
         if self.alive:
             self.heart.beat()
+            self._expect()
+        else:
+            self._leave()
+
+    def _expect(self) -> None:
+        if self._file is None:
             self._handle = self._loop.call_later(self._period, self._beat, context=self._context)
+
+    def _leave(self) -> None:
+        if self._handle:
+            self._handle.cancel()
+        if self._file is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._file)
+            self._file = None
 
 
 _watching: list[Hearts] = []

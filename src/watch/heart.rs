@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::clock::now_ns;
 use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
+use crate::watch::alarm::Alarm;
 use crate::watch::shared::{Settings, Shared, guard};
 
 /// Stalls of one loop that nobody has fetched yet: beyond this, the oldest go.
@@ -107,6 +108,7 @@ impl Pulse {
 pub struct Heart {
     pub pulse: Arc<Pulse>,
     shared: Arc<Shared>,
+    alarm: Option<Alarm>,
 }
 
 impl Heart {
@@ -122,12 +124,26 @@ impl Heart {
             traced: shared.settings.trace.then(|| Arc::clone(&shared.beats)),
             event_loop: Mutex::default(),
         });
-        Self { pulse, shared }
+        Self {
+            pulse,
+            shared,
+            alarm: Alarm::new(),
+        }
     }
 
     fn come(&self, py: Python<'_>, now_ns: u64) {
         if self.pulse.come(now_ns) {
-            self.shared.desk.testify_for(py, self.pulse.number);
+            self.shared
+                .desk
+                .testify_for(py, &self.shared, self.pulse.number);
+        }
+    }
+
+    /// 0: no more.
+    fn expect(&self, due_ns: u64) {
+        self.pulse.expect(due_ns);
+        if let Some(alarm) = &self.alarm {
+            alarm.set(due_ns);
         }
     }
 }
@@ -140,6 +156,11 @@ impl Heart {
         self.pulse.number
     }
 
+    /// The file that can be read when a beat is due, until the next one is expected.
+    fn fileno(&self) -> Option<i32> {
+        self.alarm.as_ref().map(Alarm::number)
+    }
+
     /// The loop begins to run in this thread: expect the first beat.
     #[pyo3(signature = (*, event_loop, ident, native_id))]
     fn start(&self, event_loop: Py<PyAny>, ident: u64, native_id: u64) {
@@ -148,20 +169,20 @@ impl Heart {
         pulse.native.store(native_id, Ordering::Relaxed);
         let earlier = guard(&pulse.event_loop).replace(event_loop);
         drop(earlier); // not under the lock: it may run anything
-        pulse.expect(now_ns() + pulse.settings.heartbeat_ns);
+        self.expect(now_ns() + pulse.settings.heartbeat_ns);
     }
 
     /// A beat: count its lag, and expect the next one.
     fn beat(&self, py: Python<'_>) {
         let now_ns = now_ns();
         self.come(py, now_ns);
-        self.pulse.expect(now_ns + self.pulse.settings.heartbeat_ns);
+        self.expect(now_ns + self.pulse.settings.heartbeat_ns);
     }
 
     /// The loop stops, or is not to be watched any more: count the beat that was expected as come now.
     fn stop(&self, py: Python<'_>) {
         self.come(py, now_ns());
-        self.pulse.expect(0);
+        self.expect(0);
         let gone = guard(&self.pulse.event_loop).take();
         drop(gone); // as in `start`
     }
