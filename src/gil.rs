@@ -194,7 +194,8 @@ impl Gil {
         self.load_u64(field::LAST_HOLDER)
     }
 
-    fn switches(self) -> u64 {
+    /// How often the GIL has gone to another thread than the one that had it last.
+    pub fn switches(self) -> u64 {
         self.load_u64(field::SWITCH_NUMBER)
     }
 

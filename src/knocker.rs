@@ -21,7 +21,7 @@ use crate::clock::now_ns;
 use crate::histogram::{nanoseconds, seconds};
 use crate::others::Others;
 use crate::pace::Pace;
-use crate::quiet_thread;
+use crate::quiet_thread::{self, Rank};
 use crate::reading::Reading;
 use crate::run_queue::{Account, Doing, own_sleeps, own_tid};
 use crate::tally::{Knock, KnockTally, Tally};
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     fn run(&self, attached: &mpsc::Sender<()>) {
-        quiet_thread::settle();
+        quiet_thread::settle(Rank::First);
         // Attached once all the way, and detached inside: the thread keeps its thread state, and a knock costs 50 ns
         // instead of 300.
         Python::try_attach(|py| {
@@ -267,7 +267,7 @@ impl Shared {
 
 impl Shared {
     fn tell_until_stopped(&self, fd: i32, period_ns: u64) {
-        quiet_thread::settle();
+        quiet_thread::settle(Rank::First);
         while self.sleep(period_ns) {
             let waiting = lock(&self.tally).waiting_since_ns;
             let waited_ns = waiting.map_or(0, |since| now_ns().saturating_sub(since));

@@ -1,14 +1,32 @@
 //! What an instrument's thread asks of the system, so that it is punctual and in nobody's way. Each is a request: where
 //! it is refused or unknown, the instrument is less punctual, not wrong.
 
+/// How an instrument's thread is to be run beside the program's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Before all others, where that is permitted: for a measurement of seconds, each of whose delays counts.
+    First,
+    /// Soon after it wakes, on whatever core is idle: for a watch that lasts as long as a service does. A thread that goes
+    /// first stays on its core, and pushes aside the program's thread there even where the next core is idle.
+    Soon,
+}
+
 /// Settles the calling thread.
-pub fn settle() {
+pub fn settle(rank: Rank) {
     #[cfg(target_os = "linux")]
     {
         linux::block_signals();
         linux::be_punctual();
-        linux::ask_to_go_first();
     }
+    ask_to_be_run(rank);
+}
+
+/// Changes the calling thread's rank.
+pub fn ask_to_be_run(rank: Rank) {
+    #[cfg(target_os = "linux")]
+    linux::ask_to_be_run(rank);
+    #[cfg(not(target_os = "linux"))]
+    let _ = rank;
 }
 
 /// Writes `text` over the beginning of a file that whoever owns this process reads.
@@ -24,6 +42,8 @@ pub fn overwrite(fd: i32, text: &str) {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::Rank;
+
     /// Python's signals are for its main thread, whose system calls they must interrupt.
     pub fn block_signals() {
         // SAFETY: both calls fill or read a set of ours; the mask is the calling thread's alone.
@@ -64,7 +84,7 @@ mod linux {
     /// go first: before all ordinary threads, where the process may have that (`CAP_SYS_NICE`, or `RLIMIT_RTPRIO`), and if
     /// not by slices of 0.1 ms, the least there is, which Linux 6.12 and later understand as the wish to wait less when
     /// it wakes. It gets no more of the processor in all than it uses, and what it waits for it waits for asleep.
-    pub fn ask_to_go_first() {
+    pub fn ask_to_be_run(rank: Rank) {
         // SAFETY: reads a number of the calling thread's.
         let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
         let real_time = SchedAttr {
@@ -84,7 +104,7 @@ mod linux {
             runtime: 100_000,
             ..real_time
         };
-        let _ = ask(&real_time) || ask(&short_slices);
+        let _ = (rank == Rank::First && ask(&real_time)) || ask(&short_slices);
     }
 
     fn ask(attr: &SchedAttr) -> bool {

@@ -1,16 +1,15 @@
 //! The thread that looks, a thousand times a second, who holds the GIL and which loops are late. It never attaches to the
 //! interpreter, so it sees what happens while nobody else in the process gets to run.
 //!
-//! It assumes of the interpreter only what [`crate::gil`] has checked, and ends within a sample when the watch closes.
+//! It assumes of the interpreter only what [`crate::gil`] has checked.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use crate::clock::now_ns;
 use crate::gil::{Look, ThreadIds};
 use crate::pace::Pace;
-use crate::quiet_thread;
+use crate::quiet_thread::{self, Rank};
 use crate::watch::episode::{Episode, Evidence, Sight};
 use crate::watch::heart::{LateBeat, Pulse};
 use crate::watch::report::Report;
@@ -20,24 +19,28 @@ use crate::watch::thread::{Probe, Turns};
 /// A stall's report is held back for the witness's testimony until this long after the stall: what a stack shows later is
 /// another matter.
 const TESTIMONY_KEEPS_NS: u64 = 100_000_000;
-const LONGEST_NAP_NS: u64 = 5_000_000;
 /// How long a watch that closes waits for a testimony under way.
 const CLOSING_NS: u64 = 5_000_000;
 
 /// The sampler's thread.
 pub fn run(shared: &Shared) {
-    quiet_thread::settle();
+    quiet_thread::settle(Rank::Soon);
     let mut sampler = Sampler::new(shared);
     let mut pace = Pace::new();
+    let mut rank = Rank::Soon;
     while !shared.is_closing() {
         sampler.sample(now_ns());
-        // In naps, so that a watch that samples seldom closes as soon as any other.
-        let mut left_ns = pace.jittered_ns(shared.settings.sample_ns);
-        while left_ns > 0 && !shared.is_closing() {
-            let nap_ns = left_ns.min(LONGEST_NAP_NS);
-            sleep(nap_ns);
-            left_ns -= nap_ns;
+        // Every sample counts while a loop is late, and only then is it worth the price.
+        let wanted = if sampler.is_a_loop_late() {
+            Rank::First
+        } else {
+            Rank::Soon
+        };
+        if wanted != rank {
+            rank = wanted;
+            quiet_thread::ask_to_be_run(rank);
         }
+        shared.nap(pace.jittered_ns(shared.settings.sample_ns));
     }
     sampler.close();
     shared.close_outbox();
@@ -110,6 +113,12 @@ impl<'a> Sampler<'a> {
         self.report(now_ns);
     }
 
+    fn is_a_loop_late(&self) -> bool {
+        self.patients
+            .iter()
+            .any(|patient| patient.episode.is_some())
+    }
+
     fn admit_and_discharge(&mut self) {
         let version = self.shared.pulses_version();
         if version == self.patients_version {
@@ -163,7 +172,7 @@ impl<'a> Sampler<'a> {
     fn close(&mut self) {
         let closed_ns = now_ns() + CLOSING_NS;
         while self.shared.desk.is_awaited() && now_ns() < closed_ns {
-            sleep(100_000);
+            std::thread::sleep(Duration::from_micros(100));
         }
         self.admit_and_discharge();
         for patient in &mut self.patients {
@@ -266,8 +275,4 @@ impl Patient {
             testimony: None,
         }
     }
-}
-
-fn sleep(span_ns: u64) {
-    std::thread::sleep(Duration::from_nanos(span_ns));
 }

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import gilscope
 import pytest
@@ -20,8 +20,9 @@ from gilscope.watch import Watch
 
 if TYPE_CHECKING:
     from gilscope.stalls import Stall
+    from stalling import Run
 
-from stalling import LONG, hold, in_coroutine, in_pool, nap, run_asyncio, seen
+from stalling import LONG, hold, in_coroutine, in_pool, nap, run_asyncio, run_uvloop, seen
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="what is seen here, Linux tells")
 
@@ -187,6 +188,45 @@ def test_starting_and_stopping_leaves_nothing() -> None:
     _settle(others)
     assert left() == before
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("run", [run_asyncio, run_uvloop])
+def test_a_loop_that_goes_on_after_the_watch_keeps_nothing_of_it(run: Run) -> None:
+    def files() -> list[Path]:
+        return sorted(file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+
+    def start_and_stop() -> None:
+        with Watch():
+            time.sleep(0.03)
+
+    async def main() -> None:
+        start_and_stop()
+        await asyncio.to_thread(int)  # the pool's thread and what it needs are there
+        before = files()
+        for _ in range(5):
+            start_and_stop()
+            await asyncio.to_thread(start_and_stop)
+            await asyncio.sleep(0.01)
+        assert files() == before
+
+    run(main)
+
+
+def test_a_loop_that_watches_no_files_beats_by_its_own_timer() -> None:
+    class Bare(asyncio.SelectorEventLoop):
+        def add_reader(self, *_: object) -> NoReturn:
+            raise NotImplementedError
+
+    with Watch() as watch, asyncio.Runner(loop_factory=Bare) as runner:
+        runner.run(in_coroutine(nap)())
+    assert ("blocked, waiting", "nap") in {seen(stall) for stall in watch.snapshot().worst}
+    assert watch.snapshot().lags.count > 5
+
+
+def test_a_loops_thread_that_nobody_saw_with_the_gil_has_its_name() -> None:
+    with Watch(read_gil=False) as watch:
+        run_asyncio(in_coroutine(nap))
+    assert {stall.thread.name for stall in watch.snapshot().worst} == {"MainThread"}
 
 
 def _settle(others: set[Path]) -> None:

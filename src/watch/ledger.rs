@@ -8,6 +8,8 @@ use crate::gil::{Look, ThreadIds};
 const THREADS: usize = 256;
 /// Holds kept for a chart: those of the last minutes.
 const TRACED: usize = 200_000;
+/// Holds that are longer are a hog's, or beginning to be.
+const LONG_NS: u64 = 10_000_000;
 
 /// One uninterrupted hold, as far as the samples saw it.
 #[derive(Clone, Copy)]
@@ -32,6 +34,8 @@ pub struct Ledger {
     pub traced: Option<VecDeque<Hold>>,
     last: Option<Look>,
     hold: Option<Hold>,
+    /// The last long hold, and the switch number that it had.
+    long: Option<(Hold, u64)>,
     /// Whether there is a thread in `by_thread` whose name nobody has asked for.
     has_strangers: bool,
 }
@@ -46,6 +50,7 @@ impl Ledger {
             traced: trace.then(VecDeque::new),
             last: None,
             hold: None,
+            long: None,
             has_strangers: false,
         }
     }
@@ -71,6 +76,13 @@ impl Ledger {
     /// The hold under way, and how long the samples have seen it.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
+    }
+
+    /// Who, of the threads with a long hold since `since_ns`, has had the GIL again when somebody looks who has it at
+    /// `switches`. To have it again takes a switch, and to look another: up to two after the hold, the thread stands there.
+    pub fn gone_on(&self, since_ns: u64, switches: u64) -> Option<ThreadIds> {
+        let (hold, then) = self.long?;
+        (hold.to_ns >= since_ns && switches > then + 2).then_some(hold.by)
     }
 
     /// Whether a thread has turned up whose name nobody has asked for since the last call.
@@ -105,7 +117,12 @@ impl Ledger {
     fn follow_hold(&mut self, now_ns: u64, look: Look) {
         let same = self.last.is_some_and(|last| last == look);
         match (&mut self.hold, look.holder) {
-            (Some(hold), Some(_)) if same => hold.to_ns = now_ns,
+            (Some(hold), Some(_)) if same => {
+                hold.to_ns = now_ns;
+                if hold.length_ns() > LONG_NS {
+                    self.long = Some((*hold, look.switches));
+                }
+            }
             _ => {
                 let ended = self.hold.take();
                 if let (Some(ended), Some(traced)) = (ended, &mut self.traced) {
@@ -173,6 +190,18 @@ mod tests {
             ledger.traced.as_ref().map(std::collections::VecDeque::len),
             Some(1)
         );
+    }
+
+    #[test]
+    fn a_stack_is_too_late_when_the_hog_may_have_had_the_gil_again() {
+        let mut ledger = Ledger::new(0, false);
+        ledger.enter(0, held(7, 1));
+        ledger.enter(20_000_000, held(7, 1));
+        assert!(ledger.gone_on(0, 3).is_none());
+        ledger.enter(21_000_000, held(8, 2));
+        assert!(ledger.gone_on(0, 3).is_none());
+        assert!(ledger.gone_on(0, 4).is_some_and(|ids| ids.native == 7));
+        assert!(ledger.gone_on(20_500_000, 4).is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
@@ -29,6 +30,9 @@ pub struct Shared {
     pub gil: Option<Gil>,
     pub started_ns: u64,
     closing: AtomicBool,
+    /// The same, for the sampler's naps.
+    closed: Mutex<bool>,
+    ended: Condvar,
     pub collections: Arc<Collections>,
     pub ledger: Mutex<Ledger>,
     pub names: Mutex<HashMap<ThreadIds, String>>,
@@ -57,6 +61,8 @@ impl Shared {
             gil,
             started_ns,
             closing: AtomicBool::new(false),
+            closed: Mutex::default(),
+            ended: Condvar::new(),
             collections: Arc::default(),
             ledger: Mutex::new(Ledger::new(started_ns, settings.trace)),
             names: Mutex::default(),
@@ -79,7 +85,19 @@ impl Shared {
     pub fn close(&self) {
         // SeqCst, as nobody counts the nanoseconds of an ending. What the threads must see before they end is behind locks.
         self.closing.store(true, Ordering::SeqCst);
+        *guard(&self.closed) = true;
+        self.ended.notify_all();
         self.desk.wake();
+    }
+
+    /// Sleeps, but not beyond the end of the watch.
+    pub fn nap(&self, span_ns: u64) {
+        let span = Duration::from_nanos(span_ns);
+        let closed = guard(&self.closed);
+        let woken = self
+            .ended
+            .wait_timeout_while(closed, span, |closed| !*closed);
+        drop(woken);
     }
 
     pub fn is_closing(&self) -> bool {

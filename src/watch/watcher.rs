@@ -15,6 +15,7 @@ use crate::sampler;
 use crate::watch::collections::CollectionListener;
 use crate::watch::heart::Heart;
 use crate::watch::shared::{Settings, Shared, guard};
+use crate::watch::stacks;
 use crate::watch::witness;
 
 /// A snapshot does not trust a last sample that is older than this many periods.
@@ -52,6 +53,7 @@ impl Watcher {
             knock_ns: positive("knock", knock)?,
             trace,
         };
+        stacks::prepare(py);
         let located = if read_gil {
             Gil::locate(py)?
         } else {
@@ -114,7 +116,10 @@ impl Watcher {
         let Some(report) = py.detach(|| self.shared.fetch()) else {
             return Ok(None);
         };
-        if guard(&self.shared.ledger).take_strangers() || !report.evidence.rivals.is_empty() {
+        // Not only those that were seen to hold the GIL: a loop that sleeps in its callback may never have been.
+        let parties = || std::iter::once(&report.own).chain(report.evidence.rivals.keys());
+        let unknown = parties().any(|&ids| self.name(ids).is_none());
+        if guard(&self.shared.ledger).take_strangers() || unknown {
             witness::learn_names(py, &self.shared);
         }
         report.to_dict(py, |ids| self.name(ids)).map(Some)

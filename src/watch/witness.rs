@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::clock::now_ns;
 use crate::pace::Pace;
-use crate::quiet_thread;
+use crate::quiet_thread::{self, Rank};
 use crate::watch::shared::{Shared, guard};
 use crate::watch::stacks::{self, Stack, Task};
 
@@ -104,7 +104,7 @@ impl Desk {
 
     /// Testifies in the witness's stead, from the loop's own thread, when its late beat has come: the threads that kept it
     /// waiting have not run since. Of the loop itself there is nothing to be seen any more.
-    pub fn testify_for(&self, py: Python<'_>, pulse: u64) {
+    pub fn testify_for(&self, py: Python<'_>, shared: &Shared, pulse: u64) {
         let request = {
             let mut tray = guard(&self.tray);
             let at = tray
@@ -115,7 +115,7 @@ impl Desk {
         };
         if let Some(mut request) = request {
             let own = request.wanted.remove(0);
-            let mut stacks = stacks::take(py, &request.wanted).unwrap_or_default();
+            let mut stacks = take(py, shared, &request);
             stacks.retain(|stack| stack.ident != own);
             self.deliver(&request, now_ns(), stacks, None);
         }
@@ -161,7 +161,7 @@ impl Desk {
 
 /// The witness's thread. `current_task` is `asyncio`'s, without a line of Python in it.
 pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
-    quiet_thread::settle();
+    quiet_thread::settle(Rank::First);
     shared.name_own_thread();
     let mut pace = Pace::new();
     let mut knock_ns = now_ns() + pace.exponential_ns(shared.settings.knock_ns);
@@ -199,8 +199,7 @@ fn testify(py: Python<'_>, shared: &Shared, current_task: &Py<PyAny>, attached_n
         std::mem::take(&mut tray.requests)
     };
     for request in requests {
-        // What cannot be read is not there: a watch that fails must not break what it watches.
-        let stacks = stacks::take(py, &request.wanted).unwrap_or_default();
+        let stacks = take(py, shared, &request);
         let pulses = shared.pulses();
         let pulse = pulses.iter().find(|pulse| pulse.number == request.pulse);
         let event_loop = pulse.and_then(|pulse| pulse.event_loop(py));
@@ -210,6 +209,17 @@ fn testify(py: Python<'_>, shared: &Shared, current_task: &Py<PyAny>, attached_n
         shared.desk.deliver(&request, attached_ns, stacks, task);
     }
     guard(&shared.desk.tray).busy = false;
+}
+
+/// The stacks, but for that of a hog which has gone on: it would show another line.
+fn take(py: Python<'_>, shared: &Shared, request: &Request) -> Vec<Stack> {
+    let gone_on = shared
+        .gil
+        .and_then(|gil| guard(&shared.ledger).gone_on(request.asked_ns, gil.switches()));
+    // What cannot be read is not there: a watch that fails must not break what it watches.
+    let mut stacks = stacks::take(py, &request.wanted).unwrap_or_default();
+    stacks.retain(|stack| gone_on.is_none_or(|ids| ids.ident != stack.ident));
+    stacks
 }
 
 /// Keeps the names that `threading` gives the threads now, for when they have ended.
