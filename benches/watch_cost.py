@@ -3,8 +3,10 @@
     python benches/watch_cost.py [--rounds 15] [--only NAME]
 
 Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order, of the work's wall time
-and of the processor time of its own threads: on a busy machine, only the latter says anything; "null" is the same of
-pairs that are both unwatched: what is within it, is noise. Peers that are not installed are left out.
+and of the processor time of its own threads: on a busy machine, only the latter says anything. "null" is the same of pairs
+that are both unwatched: what is within it, is noise. "a thread" is one of Python's that waits all the while: what it costs
+that the process has a second thread at all (the kernel and malloc then count references, and every watch has one).
+Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -146,6 +148,18 @@ def gilknocker() -> Iterator[None]:
         knocker.stop()
 
 
+@contextmanager
+def idle_thread() -> Iterator[None]:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
 @asynccontextmanager
 async def asynclens() -> AsyncIterator[None]:
     watchdog = importlib.import_module("asynclens").AsyncWatchdog(threshold_ms=10_000)
@@ -177,7 +191,7 @@ async def in_loop(watch: Watch) -> AsyncIterator[None]:
 def peers(*contexts: Watch) -> dict[str, Watch]:
     """Return gilscope, and those of ``contexts`` that are installed."""
     installed = {context.__name__: context for context in contexts if find_spec(context.__name__)}
-    return {"null": nullcontext, "gilscope": gilscope.Watch, **installed}
+    return {"null": nullcontext, "a thread": idle_thread, "gilscope": gilscope.Watch, **installed}
 
 
 COSTS: dict[str, tuple[Callable[[Watch], Cost], tuple[Watch, ...]]] = {

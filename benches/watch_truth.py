@@ -1,6 +1,6 @@
 """How exact a watch's figures are, when it tells, and whether it leaves anything behind; gilknocker beside it.
 
-python benches/watch_truth.py [--only NAME] [--times 10000]
+python benches/watch_truth.py [--only NAME] [--times 10000] [--minutes 10]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from ctypes import CDLL, PyDLL
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gilscope
 
@@ -79,14 +79,15 @@ def scrapes() -> None:
 
         return hold
 
-    for name, work in {"C blocks of 1 s": blocks(1), "C blocks of 4 s": blocks(4), "a hot Python loop": hot}.items():
+    works = {f"C blocks of {seconds} s": blocks(seconds) for seconds in (1, 4, 15)}
+    for name, work in {**works, "a hot Python loop": hot}.items():
         for interval in (0.5, 2.0, 10.0):
             end = threading.Event()
             with gilscope.Watch() as watch:
                 thread = threading.Thread(target=work)
                 thread.start()
                 before, loads = watch.snapshot(), []
-                until = time.monotonic() + max(4.0, 2.5 * interval)
+                until = time.monotonic() + max(4.0, 2.5 * interval, 20.0 if name == "C blocks of 15 s" else 0.0)
                 while time.monotonic() < until:
                     CDLL(None).usleep(int(interval * 1e6))
                     after = watch.snapshot()
@@ -175,9 +176,44 @@ def leftovers(times: int) -> None:
     )
 
 
+def memory(minutes: float) -> None:
+    """A service that stalls ten times a second at ever new lines, by a thread that is ever new: what it takes."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+    async def serve(number: int) -> None:
+        source = "\n" * (number % 50_000) + "def work():\n    hold(20_000)\n"
+        names: dict[str, Any] = {"hold": PyDLL(None).usleep}
+        exec(compile(source, f"generated_{number}.py", "exec"), names)  # noqa: S102 - ours
+        thread = threading.Thread(target=names["work"], name=f"hog {number}")
+        thread.start()
+        while thread.is_alive():  # noqa: ASYNC110 - a loop that comes back again and again
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.03)
+
+    async def main() -> None:
+        number, end, next_look = 0, time.monotonic() + 60 * minutes, 0.0
+        while time.monotonic() < end:
+            number += 1
+            await serve(number)
+            if time.monotonic() > next_look:
+                next_look = time.monotonic() + 60
+                snapshot = watch.snapshot()
+                told, lost = sum(snapshot.stalls.values()), snapshot.lost
+                print(
+                    f"  after {snapshot.elapsed:4.0f} s: {told} stalls, {lost} lost, resident {resident()} kB",
+                    flush=True,
+                )
+
+    with gilscope.Watch(stall=0.01) as watch:
+        asyncio.run(main())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10_000, help="starts and stops")
+    parser.add_argument("--minutes", type=float, default=10, help="of the look at the memory")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     for name, run in {"told": told, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
@@ -185,6 +221,8 @@ def main() -> None:
             run()
     if options.only in "leftovers":
         leftovers(options.times)
+    if options.only in "memory":
+        memory(options.minutes)
 
 
 if __name__ == "__main__":

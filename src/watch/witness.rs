@@ -113,10 +113,9 @@ impl Desk {
                 .position(|request| request.pulse == pulse);
             at.map(|at| tray.requests.swap_remove(at))
         };
-        if let Some(mut request) = request {
-            let own = request.wanted.remove(0);
+        if let Some(request) = request {
             let mut stacks = take(py, shared, &request);
-            stacks.retain(|stack| stack.ident != own);
+            stacks.retain(|stack| Some(&stack.ident) != request.wanted.first());
             self.deliver(&request, now_ns(), stacks, None);
         }
     }
@@ -211,14 +210,18 @@ fn testify(py: Python<'_>, shared: &Shared, current_task: &Py<PyAny>, attached_n
     guard(&shared.desk.tray).busy = false;
 }
 
-/// The stacks, but for that of a hog which has gone on: it would show another line.
+/// The stacks, but for that of a hog which has gone on: it would show another line. The loop's own is that of its callback
+/// in any case.
 fn take(py: Python<'_>, shared: &Shared, request: &Request) -> Vec<Stack> {
+    let own = request.wanted.first();
     let gone_on = shared
         .gil
         .and_then(|gil| guard(&shared.ledger).gone_on(request.asked_ns, gil.switches()));
     // What cannot be read is not there: a watch that fails must not break what it watches.
     let mut stacks = stacks::take(py, &request.wanted).unwrap_or_default();
-    stacks.retain(|stack| gone_on.is_none_or(|ids| ids.ident != stack.ident));
+    stacks.retain(|stack| {
+        Some(&stack.ident) == own || gone_on.is_none_or(|ids| ids.ident != stack.ident)
+    });
     stacks
 }
 
