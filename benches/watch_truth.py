@@ -24,33 +24,35 @@ if TYPE_CHECKING:
 
 
 def shares() -> None:
-    """The share of the GIL on duty cycles with known truth, 2 s each: error of gilscope, and of gilknocker."""
+    """The share of the GIL on duty cycles with known truth, 2 s each: that of gilscope, and of gilknocker."""
+    hold, release = PyDLL(None).usleep, CDLL(None).usleep
     for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
         end = threading.Event()
-        truth: list[tuple[float, float]] = []
+        frees: list[tuple[float, float]] = []
 
-        def cycle(busy: float = busy, free: float = free, end: threading.Event = end) -> tuple[float, float]:
-            hold, release = PyDLL(None).usleep, CDLL(None).usleep
-            released = 0.0
-            start = time.perf_counter()
+        def cycle(
+            busy: float = busy,
+            free: float = free,
+            end: threading.Event = end,
+            frees: list[tuple[float, float]] = frees,
+        ) -> None:
             while not end.is_set():
                 if busy:
                     hold(int(busy * 1000))
-                before = time.perf_counter()
                 if free:
+                    start = time.monotonic()
                     release(int(free * 1000))
-                released += time.perf_counter() - before
-            elapsed = time.perf_counter() - start
-            return elapsed - released, elapsed
+                    frees.append((start, time.monotonic()))
 
         peer = importlib.import_module("gilknocker").KnockKnock(1000) if find_spec("gilknocker") else None
         if peer:
             peer.start()
         with gilscope.Watch() as watch:
-            thread = threading.Thread(target=lambda truth=truth, cycle=cycle: truth.append(cycle()), name="the cycle")
-            before = watch.snapshot()
+            thread = threading.Thread(target=cycle, name="the cycle")
             thread.start()
-            CDLL(None).usleep(2_000_000)
+            release(100_000)
+            before = watch.snapshot()
+            release(2_000_000)
             after = watch.snapshot()
             end.set()
             thread.join()
@@ -58,10 +60,12 @@ def shares() -> None:
         if peer:
             beside = f"gilknocker {peer.contention_metric:.3f}"
             peer.stop()
-        held, elapsed = truth[0]
-        read = ((after.held or 0) - (before.held or 0)) / (after.elapsed - before.elapsed)
+        since, until = (watch.began + snapshot.elapsed for snapshot in (before, after))
+        free_for = sum(max(0.0, min(stop, until) - max(start, since)) for start, stop in frees)
+        read = ((after.held or 0) - (before.held or 0)) / (until - since)
         print(
-            f"  {busy:5} ms in {busy + free:5} ms: truth {held / elapsed:.3f} gilscope {read:.3f} {beside}", flush=True
+            f"  {busy:5} ms in {busy + free:5} ms: truth {1 - free_for / (until - since):.3f} gilscope {read:.3f} {beside}",
+            flush=True,
         )
 
 

@@ -73,6 +73,13 @@ impl Ledger {
         self.last_ns = now_ns;
     }
 
+    /// Enters what was seen last as seen again.
+    pub fn stay_as_seen(&mut self, now_ns: u64) {
+        if let Some(last) = self.last {
+            self.enter(now_ns, last);
+        }
+    }
+
     /// The hold under way, and how long the samples have seen it.
     pub fn hold(&self) -> Option<Hold> {
         self.hold

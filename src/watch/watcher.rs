@@ -132,12 +132,11 @@ impl Watcher {
         let (last_ns, samples, held_ns, by_thread) = {
             let mut ledger = guard(&self.shared.ledger);
             let now_ns = now_ns();
-            if let Some(gil) = self.shared.gil
-                && now_ns > ledger.last_ns + STALE_SAMPLES * self.shared.settings.sample_ns
+            if now_ns > ledger.last_ns + STALE_SAMPLES * self.shared.settings.sample_ns
                 && !self.shared.is_closing()
             {
-                // The sampler is not being run: look in its stead.
-                ledger.enter(now_ns, gil.look());
+                // The sampler is not being run. To look in its stead would tell only that this thread holds the GIL.
+                ledger.stay_as_seen(now_ns);
             }
             let by_thread: Vec<_> = ledger
                 .by_thread
