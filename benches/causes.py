@@ -37,7 +37,7 @@ COUNTED = 0.1
 """Stalls below are not judged."""
 TEXT = json.dumps([{"name": f"n{i}", "values": [i, i + 1, i + 2]} for i in range(150_000)])
 WORDS = "lorem ipsum dolor sit amet " * 400_000
-NUMBERS = [(i * 7_919) % 1_000_003 / 7 for i in range(900_000)]
+NUMBERS = [(i * 7_919) % 1_000_003 / 7 for i in range(2_500_000)]
 
 log: list[tuple[str, tuple[str, ...], float, float]] = []
 """What was done: the cause, the functions whose lines are right, from, to."""

@@ -29,6 +29,16 @@ pub fn ask_to_be_run(rank: Rank) {
     let _ = rank;
 }
 
+/// The processor time that the calling thread has had; 0 where the system does not count it.
+pub fn ran_ns() -> u64 {
+    #[cfg(unix)]
+    {
+        crate::clock::read_clock_ns(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or(0)
+    }
+    #[cfg(not(unix))]
+    0
+}
+
 /// Writes `text` over the beginning of a file that whoever owns this process reads.
 pub fn overwrite(fd: i32, text: &str) {
     #[cfg(unix)]

@@ -4,6 +4,7 @@
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::now_ns;
@@ -19,6 +20,8 @@ use crate::watch::thread::{Probe, Turns};
 /// A stall's report is held back for the witness's testimony until this long after the stall: what a stack shows later is
 /// another matter.
 const TESTIMONY_KEEPS_NS: u64 = 100_000_000;
+/// How often the sampler asks for its own processor time: that takes a microsecond.
+const SAMPLES_AN_ACCOUNT: u64 = 32;
 /// How long a watch that closes waits for a testimony under way.
 const CLOSING_NS: u64 = 5_000_000;
 
@@ -28,8 +31,17 @@ pub fn run(shared: &Shared) {
     let mut sampler = Sampler::new(shared);
     let mut pace = Pace::new();
     let mut rank = Rank::Soon;
-    while !shared.is_closing() {
+    for count in 0_u64.. {
+        if shared.is_closing() {
+            break;
+        }
         sampler.sample(now_ns());
+        if count % SAMPLES_AN_ACCOUNT == 0 {
+            // Relaxed: a sum, by itself.
+            shared
+                .sampler_ran_ns
+                .store(quiet_thread::ran_ns(), Ordering::Relaxed);
+        }
         // Every sample counts while a loop is late, and only then is it worth the price.
         let wanted = if sampler.is_a_loop_late() {
             Rank::First
@@ -43,6 +55,9 @@ pub fn run(shared: &Shared) {
         shared.nap(pace.jittered_ns(shared.settings.sample_ns));
     }
     sampler.close();
+    shared
+        .sampler_ran_ns
+        .store(quiet_thread::ran_ns(), Ordering::Relaxed);
     shared.close_outbox();
 }
 

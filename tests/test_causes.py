@@ -108,6 +108,8 @@ def test_no_evidence_is_unknown() -> None:
         ({"unknown": 0.3, "witness_waited": 0.25}, "starved by a hog"),
         ({"unknown": 0.3, "witness_waited": 0.006}, "starved by turns"),
         ({"ran_free": 0.3, "queued": 0.29, "ran": 0.001, "witness_waited": 0.1}, "no CPU"),
+        ({"unknown": 0.3, "witness_waited": 0.006, "stacks_age": 0.0}, "unknown"),  # it came when all was over
+        ({"unknown": 0.3, "witness_waited": 0.006, "stacks_age": -0.2}, "starved by turns"),
         ({"unknown": 0.3}, "unknown"),
         ({}, "unknown"),
     ],

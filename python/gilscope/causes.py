@@ -22,6 +22,8 @@ ALL_BUT = 0.9
 """The share of a whole that is as good as all of it."""
 HANDED_OVER = 0.002
 """A witness that waits less than this for the GIL has found it free."""
+EARLY = 0.25
+"""The share of a stall that must have been left when the witness asked."""
 LONG = 0.02
 """A witness that waits longer than this has met a hold that outlasts four usual switch intervals."""
 
@@ -118,7 +120,8 @@ def shares(seen: Evidence) -> Shares:
 def cause_without_gil(seen: Evidence, *, duration: float, threshold: float) -> Cause:
     """Return the cause that is left to tell where the GIL cannot be read: by the witness's wait, and by the processors."""
     enough = min(threshold, MOST * duration)
-    queued, ran, waited = seen.queued or 0.0, seen.ran or 0.0, seen.witness_waited
+    queued, ran = seen.queued or 0.0, seen.ran or 0.0
+    waited = None if _came_late(seen, duration) else seen.witness_waited
     if queued + seen.unsampled >= ALL_BUT * duration:
         return "no CPU"
     if seen.slept >= enough:
@@ -129,6 +132,13 @@ def cause_without_gil(seen: Evidence, *, duration: float, threshold: float) -> C
         starved: Cause = "starved by a hog" if waited > LONG else "starved by turns"
         return "blocked, waiting" if waited < HANDED_OVER else starved
     return "no CPU" if queued >= MOST * duration else "unknown"
+
+
+def _came_late(seen: Evidence, duration: float) -> bool:
+    """Whether the witness asked for the GIL when the stall was almost over: a short wait shows nothing then."""
+    if seen.witness_waited is None or seen.stacks_age is None:
+        return False
+    return seen.witness_waited - seen.stacks_age < EARLY * duration
 
 
 def _by_collecting(collected: float, held: float, threshold: float) -> bool:

@@ -45,6 +45,7 @@ class WatchCollector(Collector):
             yield _counter("gil_held", "Seconds that the GIL was held.", seen.held)
             yield _by_thread(seen)
         yield _counter("gc", "Seconds in the garbage collector.", seen.collected)
+        yield _counter("watch_cost", "Seconds of a processor that the watch itself took.", seen.cost)
         yield from _stalls(seen)
         yield _histogram("gil_wait", "Waits for the GIL, of a thread that asks at random moments.", seen.waits)
         yield _histogram("loop_lag", "How late the event loops were.", seen.lags)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gilscope.causes import REMEDY
-from gilscope.reports.lines import milliseconds, short
+from gilscope.reports.lines import length, short
 from gilscope.watch import Watch
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def failure(snapshot: Snapshot, max_lag: float) -> str:
     count = sum(snapshot.stalls.values())
     times = "once" if count == 1 else f"{count} times"
     head = (
-        f"the event loop was late by more than {milliseconds(max_lag)} {times}, "
-        f"by {milliseconds(snapshot.worst[0].duration)} at worst"
+        f"the event loop was late by more than {length(max_lag)} {times}, "
+        f"by {length(snapshot.worst[0].duration)} at worst"
     )
     return "\n".join([f"{head}:", *(line for site in snapshot.sites[:SITES] for line in _lines(site))])
 
@@ -49,5 +49,5 @@ def failure(snapshot: Snapshot, max_lag: float) -> str:
 def _lines(site: Site) -> Iterator[str]:
     where = f" at {short(site.culprit)}" if site.culprit else ""
     thread = f" (thread {site.thread})" if site.thread else ""
-    yield f"  {milliseconds(site.longest)}: {site.cause}{where}{thread}"
+    yield f"  {length(site.longest)}: {site.cause}{where}{thread}"
     yield f"      -> {REMEDY[site.cause]}"

@@ -73,6 +73,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     worst: tuple[Stall, ...]
     collected: float
     """Time in the garbage collector."""
+    cost: float
+    """Processor time of the watch's own two threads."""
     lost: int
     """Stalls that were counted in ``lags`` only, because nobody fetched them in time."""
     children: int

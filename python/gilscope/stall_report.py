@@ -68,4 +68,5 @@ class NativeSnapshot(TypedDict):
     waits: Histogram
     lags: Histogram
     collected: float
+    cost: float
     lost: int

@@ -159,6 +159,7 @@ class Watch:
             sites=self._sites.ranked(),
             worst=self._sites.worst(),
             collected=seen["collected"],
+            cost=seen["cost"],
             lost=seen["lost"],
             children=self._children.count,
             loops_with_own_clock=self._hearts.with_own_clock,

@@ -40,6 +40,9 @@ pub struct Shared {
     pub waits: Histogram,
     pub lags: Histogram,
     pub beats: Arc<Beats>,
+    /// Processor time that the sampler has taken so far, and the witness.
+    pub sampler_ran_ns: AtomicU64,
+    pub witness_ran_ns: AtomicU64,
     pulses: Mutex<Vec<Arc<Pulse>>>,
     /// Changes whenever `pulses` does, so that the sampler need not look there a thousand times a second.
     pulses_version: AtomicU64,
@@ -70,6 +73,8 @@ impl Shared {
             waits: Histogram::new(),
             lags: Histogram::new(),
             beats: Arc::default(),
+            sampler_ran_ns: AtomicU64::new(0),
+            witness_ran_ns: AtomicU64::new(0),
             pulses: Mutex::default(),
             pulses_version: AtomicU64::new(0),
             outbox: Mutex::default(),
@@ -153,6 +158,12 @@ impl Shared {
                 .wait(outbox)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What the watch itself has cost, up to some samples ago.
+    pub fn ran_ns(&self) -> u64 {
+        // Relaxed: two sums, each by itself.
+        self.sampler_ran_ns.load(Ordering::Relaxed) + self.witness_ran_ns.load(Ordering::Relaxed)
     }
 
     pub fn lost(&self) -> u64 {

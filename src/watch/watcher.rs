@@ -160,6 +160,7 @@ impl Watcher {
         snapshot.set_item("waits", self.shared.waits.copy())?;
         snapshot.set_item("lags", self.shared.lags.copy())?;
         snapshot.set_item("collected", seconds(self.shared.collections.spent_ns()))?;
+        snapshot.set_item("cost", seconds(self.shared.ran_ns()))?;
         snapshot.set_item("lost", self.shared.lost())?;
         Ok(snapshot)
     }

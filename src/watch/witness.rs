@@ -6,6 +6,7 @@
 //! It runs no Python code, so CPython never ends it halfway through some: a thread that CPython ends by unwinding, as it
 //! does at exit, would abort the process when the unwinding meets Rust.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -181,6 +182,9 @@ pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
         let Some(attached_ns) = attached_ns else {
             return; // the interpreter is shutting down
         };
+        shared
+            .witness_ran_ns
+            .store(quiet_thread::ran_ns(), Ordering::Relaxed); // a sum, by itself
         // The first knock asked when it asked, however late this thread was woken; those that were due meanwhile did not.
         let mut since_ns = asked_ns;
         while knock_ns <= attached_ns {

@@ -13,7 +13,7 @@ def line(stall: Stall) -> str:
     """Return ``stall`` in one line: what ``--live`` prints."""
     where = f" at {short(stall.culprit)}" if stall.culprit else ""
     thread = f" (thread {stall.culprit_thread})" if stall.culprit_thread else ""
-    return f"gilscope: {stall.start:8.2f} s: stalled for {milliseconds(stall.duration)}: {stall.cause}{where}{thread}"
+    return f"gilscope: {stall.start:8.2f} s: stalled for {length(stall.duration)}: {stall.cause}{where}{thread}"
 
 
 def short(frame: Frame) -> str:
@@ -25,7 +25,10 @@ def short(frame: Frame) -> str:
     return f"{file}:{frame.line} in {frame.function}"
 
 
-def milliseconds(duration: float | None) -> str:
+def length(duration: float | None) -> str:
+    """Return a duration to three digits, in the unit that suits it."""
     if duration is None:
         return "-"
+    if duration < 0.001:
+        return f"{duration * 1e6:.3g} us"
     return f"{duration * 1000:.3g} ms" if duration < 1 else f"{duration:.2f} s"

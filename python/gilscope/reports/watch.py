@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gilscope.causes import REMEDY
-from gilscope.reports.lines import milliseconds, short
+from gilscope.reports.lines import length, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SITES = 10
 THREADS = 5
+WORTH_TELLING = 0.005
+"""A thread that held the GIL for a smaller share of the time is one of many."""
 
 
 class Report:
@@ -48,18 +50,21 @@ def _lag(seen: Snapshot) -> str:
 
 
 def _quantiles(of: Distribution) -> str:
-    return f"p50 {milliseconds(of.p50)}, p99 {milliseconds(of.p99)}, max {milliseconds(of.max)}"
+    return f"p50 {length(of.p50)}, p99 {length(of.p99)}, max {length(of.max)}"
 
 
 def _gil(seen: Snapshot) -> Iterator[str]:
     if seen.held is None:
         yield f"GIL: its holder cannot be seen, as {seen.gil_unreadable}: causes are told by waits, and hogs have no name"
     elif seen.elapsed:
-        threads = ", ".join(f"{it.thread} {it.held / seen.elapsed:.0%}" for it in seen.held_by[:THREADS])
+        shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:THREADS])
+        threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= WORTH_TELLING)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
     yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} knocks)"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
         yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
+    if seen.elapsed:
+        yield f"the watch itself: {seen.cost / seen.elapsed:.1%} of a processor"
 
 
 def _unseen(seen: Snapshot) -> Iterator[str]:
@@ -75,9 +80,9 @@ def _unseen(seen: Snapshot) -> Iterator[str]:
 def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
     if not count:
-        yield Text(f"no stall over {milliseconds(threshold)}", style="green")
+        yield Text(f"no stall over {length(threshold)}", style="green")
         return
-    yield Text(f"{count} stall{'s' if count > 1 else ''} over {milliseconds(threshold)}, {total:.2f} s in all:")
+    yield Text(f"{count} stall{'s' if count > 1 else ''} over {length(threshold)}, {total:.2f} s in all:")
     for number, site in enumerate(seen.sites[:SITES], 1):
         yield ""
         yield Text(f"{number}. {_what(site)}", style="bold")
@@ -90,7 +95,7 @@ def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
 
 def _what(site: Site) -> str:
     times = "once" if site.stalls == 1 else f"{site.stalls} times"
-    longest = "" if site.stalls == 1 else f", longest {milliseconds(site.longest)}"
+    longest = "" if site.stalls == 1 else f", longest {length(site.longest)}"
     return f"{site.cause}: {site.stalled:.2f} s, {times}{longest}"
 
 
