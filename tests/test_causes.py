@@ -48,7 +48,14 @@ def test_a_loop_that_waited_for_one_long_hold_was_starved_by_a_hog() -> None:
 
 
 def test_a_loop_that_waited_for_many_short_holds_was_starved_by_turns() -> None:
-    assert told(waited=0.3, rivals=tuple(rival(n, held=0.05, longest=0.005) for n in range(6))) == "starved by turns"
+    assert (
+        told(waited=0.3, switches=60, rivals=tuple(rival(n, held=0.05, longest=0.005) for n in range(6)))
+        == "starved by turns"
+    )
+
+
+def test_a_loop_that_waited_for_a_thread_which_was_not_run_had_no_cpu() -> None:
+    assert told(waited=0.3, switches=0, rivals=(rival(held=0.3, longest=0.31, queued=0.3),)) == "no CPU"
 
 
 def test_a_loop_that_stood_in_a_run_queue_had_no_cpu() -> None:

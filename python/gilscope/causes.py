@@ -20,6 +20,8 @@ MOST = 0.5
 """The share of a stall that a cause must explain."""
 ALL_BUT = 0.9
 """The share of a whole that is as good as all of it."""
+TURNS = 2
+"""How often the GIL must have gone to another thread for that to be turns."""
 HANDED_OVER = 0.002
 """A witness that waits less than this for the GIL has found it free."""
 EARLY = 0.25
@@ -108,12 +110,15 @@ def shares(seen: Evidence) -> Shares:
     by_hog = sum(rival.held_long for rival in seen.rivals) >= MOST * seen.waited
     # What it ran beyond what samples show, it ran while the sampler was not run.
     unseen = max(0.0, seen.unsampled - max(0.0, ran - on_cpu))
+    by_turns = not by_hog and seen.switches >= TURNS
+    # One hold all along, and not a long one in processor time: its holder was not run.
+    holder_queued = 0.0 if by_hog or by_turns else seen.waited
     return Shares(
         computing=seen.held * had,
         waiting=seen.slept + ran_free,
         hog=seen.waited if by_hog else 0.0,
-        turns=0.0 if by_hog else seen.waited,
-        no_cpu=queued + unseen + max(0.0, seen.ran_free * had - ran_free),
+        turns=seen.waited if by_turns else 0.0,
+        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_free * had - ran_free),
     )
 
 
