@@ -8,10 +8,10 @@ nox.options.reuse_existing_virtualenvs = True
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lints and types, of Rust and Python, and the stub against the binary."""
+    """Format, lints and types, of Rust and Python, and the stub against the binary: the tree's, or that of a wheel."""
     session.run("cargo", "fmt", "--check", external=True)
     session.run("cargo", "clippy", "--all-targets", "--", "-D", "warnings", external=True)
-    session.install(".[lint,test]")
+    session.install(*session.posargs or [".[lint,test]"])
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")

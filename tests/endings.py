@@ -7,6 +7,8 @@ the threads.
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 import subprocess
 import sys
@@ -141,10 +143,20 @@ sys.exit(7)
 }
 
 
+def share(ending: str, *, of: int) -> int:
+    """Return how many processes are to end so where all the endings of one function are to have ``of`` between them."""
+    endings_of = Counter(map(_function, ENDINGS))
+    return math.ceil(of / endings_of[_function(ending)])
+
+
 def tally(ending: str, *, processes: int, python: str = sys.executable) -> Counter[str]:
     """Run as many processes that end so, and count how they ended: :data:`WELL`, or what was wrong."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return Counter(pool.map(lambda _: _outcome(ending, python), range(processes)))
+
+
+def _function(ending: str) -> str:
+    return re.split("[,:]", ending)[0]
 
 
 def _outcome(ending: str, python: str) -> str:

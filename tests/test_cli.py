@@ -12,6 +12,7 @@ from gilscope.cases import CASES
 from gilscope.cli import main
 
 HELP = Path(__file__).parent / "help"
+OfTwoCases = tuple["subprocess.CompletedProcess[str]", Path]
 
 
 def gilscope(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,10 +71,18 @@ def test_bad_input_is_told_before_anything_runs(
     assert complaint in err
 
 
-def test_a_report_is_the_demos_table_again(tmp_path: Path) -> None:
-    file = tmp_path / "r.json"
-    demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2", "--json", str(file))
+@pytest.fixture(scope="module")
+def of_two_cases(tmp_path_factory: pytest.TempPathFactory) -> OfTwoCases:
+    """Run a demo, and return it with its result's file; several tests look at sides of it."""
+    file = tmp_path_factory.mktemp("demo") / "r.json"
+    cases = ("--case", "thread/released", "--case", "inline/held")
+    demo = gilscope("demo", *cases, "--seconds", "0.2", "--json", str(file))
     assert demo.returncode == 0
+    return demo, file
+
+
+def test_a_report_is_the_demos_table_again(of_two_cases: OfTwoCases) -> None:
+    demo, file = of_two_cases
     assert demo.stdout.startswith("gilscope demo: 2 tasks at once")
     assert gilscope("report", str(file)).stdout == demo.stdout
 
@@ -85,8 +94,8 @@ def test_a_file_that_cannot_be_written_in_the_end_costs_no_figure() -> None:
     assert demo.stderr.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
 
 
-def test_output_to_a_pipe_has_no_blanks_at_its_lines_ends() -> None:
-    demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2")
+def test_output_to_a_pipe_has_no_blanks_at_its_lines_ends(of_two_cases: OfTwoCases) -> None:
+    demo, _ = of_two_cases
     assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []
 
 
@@ -95,8 +104,8 @@ def test_json_on_stdout_comes_alone() -> None:
     assert [trial["case"] for trial in json.loads(demo.stdout)["trials"]] == ["inline/released"]
 
 
-def test_without_a_terminal_each_case_is_a_line_on_stderr() -> None:
-    demo = gilscope("demo", "--case", "thread/released", "--case", "inline/held", "--seconds", "0.2")
+def test_without_a_terminal_each_case_is_a_line_on_stderr(of_two_cases: OfTwoCases) -> None:
+    demo, _ = of_two_cases
     assert [line.partition(":")[0] for line in demo.stderr.splitlines()] == ["idle", "inline/held", "thread/released"]
 
 
@@ -109,11 +118,11 @@ def test_a_report_of_something_else_is_refused(capsys: pytest.CaptureFixture[str
 def test_a_case_past_its_time_limit_is_reported_and_the_others_go_on() -> None:
     demo = gilscope(
         *("demo", "--case", "thread/held", "--case", "thread/python", "--case", "tokio/released"),
-        *("--seconds", "0.1", "--count", str(2**62), "--timeout", "3"),
+        *("--seconds", "0.1", "--count", str(2**62), "--timeout", "2"),
     )
     assert demo.returncode == 1
     for case in ("thread/held", "thread/python", "tokio/released"):
-        assert f"{case} timed out: not done after 3 s" in demo.stdout
+        assert f"{case} timed out: not done after 2 s" in demo.stdout
 
 
 def children_of(pid: int) -> list[int]:

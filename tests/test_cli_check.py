@@ -175,10 +175,13 @@ def test_a_statement_that_does_not_end_is_ended_and_judged(arguments: tuple[str,
 
 
 @needs_gil
-@pytest.mark.parametrize("statement", ["time.sleep(0.2)", "hold(1_300_000)"])
-def test_calls_that_are_over_at_the_time_limit_are_judged_and_are_no_call_without_end(statement: str) -> None:
+@pytest.mark.parametrize(("statement", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_300_000)", 3.4)])
+def test_calls_that_are_over_at_the_time_limit_are_judged_and_are_no_call_without_end(
+    statement: str, seconds: float
+) -> None:
     setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
-    verdict = Verdict.from_json(check("--json", "--time", "3.4", "--timeout", "3.5", "-s", setup, statement).stdout)
+    limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))
+    verdict = Verdict.from_json(check("--json", *limits, "-s", setup, statement).stdout)
     assert not verdict.endless
     assert verdict.calls >= 1
     assert 0.1 < verdict.duration < 2.6

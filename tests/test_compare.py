@@ -34,11 +34,21 @@ def cli(*arguments: str, timeout: float = 200) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def test_a_short_call_belongs_on_the_loop() -> None:
-    result = gilscope.compare(len, "", **SHORT)
-    assert result.recommendation.where == "inline"
-    assert strategies_of(result)[:3] == ["inline", "thread", "process"]
-    assert all(trial.status == "finished" for trial in result.trials)
+@pytest.fixture(scope="module")
+def of_a_short_call() -> Result:
+    """Compare one under the usual strategies and three of the user's own; several tests look at sides of it."""
+    own: dict[str, Any] = {
+        "pickles": concurrent.futures.ThreadPoolExecutor,
+        "stays": lambda workers: concurrent.futures.ThreadPoolExecutor(workers, "mine"),
+        "is none": lambda workers: workers,
+    }
+    return gilscope.compare(len, "", strategies=own, **SHORT)
+
+
+def test_a_short_call_belongs_on_the_loop(of_a_short_call: Result) -> None:
+    assert of_a_short_call.recommendation.where == "inline"
+    assert strategies_of(of_a_short_call)[:3] == ["inline", "thread", "process"]
+    assert all(trial.status == "finished" for trial in of_a_short_call.trials)
 
 
 def test_a_sleep_belongs_in_threads_that_wait() -> None:
@@ -62,28 +72,21 @@ def test_a_closure_runs_in_the_callers_process_and_says_so() -> None:
     assert "in the caller's process, unsupervised" in str(result)
 
 
-def test_an_executor_of_the_users_own_is_compared_beside_the_usual_ones() -> None:
-    pools = {"mine": concurrent.futures.ThreadPoolExecutor}
-    result = gilscope.compare(len, "", strategies=pools, **SHORT)
-    assert strategies_of(result)[-1] == "mine"
-    assert result.trials[-1].supervised
+def test_executors_of_the_users_own_are_compared_after_the_usual_ones(of_a_short_call: Result) -> None:
+    assert strategies_of(of_a_short_call)[-2:] == ["pickles", "stays"]
 
 
-def test_an_executor_that_only_this_process_knows_runs_here() -> None:
-    pools = {"mine": lambda workers: concurrent.futures.ThreadPoolExecutor(workers, "mine")}
-    result = gilscope.compare(len, "", strategies=pools, **SHORT)
-    assert result.trials[-1].strategy == "mine"
-    assert not result.trials[-1].supervised
-    assert result.trials[0].supervised
+def test_an_executor_that_only_this_process_knows_runs_here(of_a_short_call: Result) -> None:
+    unsupervised = {trial.strategy for trial in of_a_short_call.trials if not trial.supervised}
+    assert unsupervised == {"stays"}
 
 
-def test_a_factory_that_returns_no_executor_is_left_out_and_told() -> None:
-    result = gilscope.compare(len, "", strategies={"mine": lambda workers: workers}, **SHORT)
-    assert result.comparison is not None
-    assert (
-        "TypeError: the factory of this strategy returned no executor, but int" in result.comparison.passages[-1].reason
-    )
-    assert "mine" not in strategies_of(result)
+def test_a_factory_that_returns_no_executor_is_left_out_and_told(of_a_short_call: Result) -> None:
+    assert of_a_short_call.comparison is not None
+    passage = of_a_short_call.comparison.passages[-1]
+    assert passage.strategy == "is none"
+    assert "TypeError: the factory of this strategy returned no executor, but int" in passage.reason
+    assert "is none" not in strategies_of(of_a_short_call)
 
 
 def test_an_exit_that_the_call_raises_ends_its_trial_and_not_the_comparison() -> None:
@@ -135,12 +138,11 @@ def test_what_cannot_be_compared_is_refused(
         gilscope.compare(*arguments, **options)
 
 
-def test_a_result_is_the_same_again_from_its_json(tmp_path: Path) -> None:
-    result = gilscope.compare(len, "", strategies=["inline"], **SHORT)
+def test_a_result_is_the_same_again_from_its_json(of_a_short_call: Result, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
-    results.write(result, file)
-    assert results.read(file) == result
-    assert str(results.read(file)) == str(result)
+    results.write(of_a_short_call, file)
+    assert results.read(file) == of_a_short_call
+    assert str(results.read(file)) == str(of_a_short_call)
 
 
 def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_top(tmp_path: Path) -> None:
@@ -161,21 +163,20 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
     assert shown.index(" ".join(str(comparison.verdict).split())) < shown.index("where ticks")
 
 
-def test_a_module_in_the_working_directory_is_found_in_every_kind_of_worker(tmp_path: Path) -> None:
+def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_in_every_kind_of_worker(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "mine.py").write_text("def f():\n    return 3\n")
-    command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", "import mine", "mine.f()", "--seconds", "0.2"]
+    setup = "import math, mine\ndef root(n):\n    return math.sqrt(n)"
+    command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", setup, "-s", "n = 4", "root(n) + mine.f()"]
     ran = subprocess.run(
-        [*command, "--json", "-"], capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path
+        [*command, "--seconds", "0.1", "--json", "-"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=tmp_path,
     )
-    assert ran.returncode == 0, ran.stderr
-    passages = {p["strategy"]: p for p in json.loads(ran.stdout)["comparison"]["passages"]}
-    wanted = {"inline", "thread", "process"} | ({"interpreter"} if sys.version_info >= (3, 14) else set())
-    assert {name for name, passage in passages.items() if passage["travels"]} == wanted
-
-
-def test_what_the_setup_defines_is_found_in_every_kind_of_worker() -> None:
-    setup = "import math\ndef root(n):\n    return math.sqrt(n)"
-    ran = cli("compare", "-s", setup, "-s", "n = 4", "root(n)", "--seconds", "0.2", "--json", "-")
     assert ran.returncode == 0, ran.stderr
     passages = {p["strategy"]: p for p in json.loads(ran.stdout)["comparison"]["passages"]}
     wanted = {"inline", "thread", "process"} | ({"interpreter"} if sys.version_info >= (3, 14) else set())

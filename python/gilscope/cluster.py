@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -49,6 +50,8 @@ def at(address: str, *, upload: str = "") -> Strategy:
         from distributed import Client
 
         loop = asyncio.get_running_loop()
+        if _refuses(address):
+            raise ConnectionError(f"the scheduler at {address} went away")
         with _quiet(), Client(address, timeout=CONNECT_LIMIT) as client:  # type: ignore[no-untyped-call,unused-ignore]
             if upload:
                 client.upload_file(upload)
@@ -107,6 +110,19 @@ def local(workers: int) -> Iterator[str]:
             os.killpg(child.pid, signal.SIGKILL)
         child.stdout.close()
         child.wait()
+
+
+def _refuses(address: str) -> bool:
+    """Whether nobody listens there any more: a client would try again until its limit. One that is slow refuses nothing."""
+    from distributed.comm.addressing import get_address_host_port
+
+    try:
+        socket.create_connection(get_address_host_port(address), timeout=CONNECT_LIMIT).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):  # the client's to tell; and not every kind of address has a host and a port
+        return False
+    return False
 
 
 def _enough(threads: dict[str, int], wanted: int) -> list[str]:
