@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("other", required=False, type=click.Path(path_type=Path))
 @output
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print FILE again: a result of demo or compare, or a watch, that was written as JSON.
+    """Print FILE again: the JSON of a result or of a watch.
 
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.

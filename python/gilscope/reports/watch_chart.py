@@ -70,7 +70,7 @@ def drawn(report: WatchReport) -> list[Stall]:
 
 
 def _axis() -> alt.Axis:
-    return alt.Axis(title="seconds since the watch began", tickCount=6, labelFlush=False)
+    return alt.Axis(title="seconds since the watch began", tickCount=6, labelFlush=True)
 
 
 def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> alt.LayerChart:
@@ -107,7 +107,7 @@ def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> a
 
 def _stalls(stalls: list[Row], time: alt.X) -> alt.LayerChart:
     causes = _causes(stalls)
-    axis = alt.Axis(title=None, labelPadding=6, domain=False, ticks=False, grid=True)
+    axis = alt.Axis(title=None, minExtent=85, labelPadding=6, domain=False, ticks=False, grid=True)
     row = alt.Y("cause:N", sort=causes, scale=alt.Scale(domain=causes), axis=axis)
     bars = alt.Chart(alt.InlineData(values=stalls)).mark_bar(height=16, strokeWidth=1)
     # The stroke makes a short stall of a long watch wide enough to be seen.
@@ -153,12 +153,13 @@ def _holders(line: Timeline, time: alt.X) -> alt.LayerChart:
     tips = _tips(thread="thread", share="held the GIL, of the time that is drawn")
     held = alt.Chart(alt.InlineData(values=areas)).mark_area(interpolate="step-after", color=TICK)
     over = alt.Chart(alt.InlineData(values=hovers)).mark_rect(opacity=0)
+    # A name that is too long loses its beginning, which the threads of a pool have in common.
     over_tips = _tips(when="when", **{f"t{number}": track.thread for number, track in enumerate(line.held)})
     return alt.LayerChart(
         layer=[
             named.mark_rect(color="#f0f0f0").encode(y, alt.Y2("high:Q"), x=alt.value(0), x2=alt.value("width")),
             held.encode(time, y, alt.Y2("high:Q"), detail="thread:N"),
-            named.mark_text(align="right", baseline="middle", dy=-6).encode(
+            named.mark_text(align="right", baseline="middle", dy=-6, dir="rtl").encode(
                 alt.Y("middle:Q"), x=alt.value(-8), text="thread:N", tooltip=tips
             ),
             named.mark_text(align="right", baseline="middle", dy=7, color=GREY).encode(

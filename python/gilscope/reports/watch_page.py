@@ -66,7 +66,7 @@ def _caption(report: WatchReport) -> Iterator[str]:
             yield f"The first {line.begin:.0f} s are not drawn: the watch keeps the last minutes; all figures are of the whole."
     count, drawn = sum(seen.stalls.values()), len(watch_chart.drawn(report))
     if drawn < count:
-        yield f"Of {counted(count, 'stall')}, {drawn} are drawn as such: of the longest, those that fall into this time."
+        yield f"Drawn as such are {drawn} of {counted(count, 'stall')}: of the longest, those that fall into this time."
     yield "Point at a mark for its figures."
 
 
