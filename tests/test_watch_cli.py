@@ -213,7 +213,7 @@ class TestItsAccount:
         ("arguments", "complaint"),
         [
             (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix is none of .json, .html"),
-            (["out.json", "-o", "out.perfetto.json"], "a trace is written by gilscope watch -o out.perfetto.json"),
+            (["out.json", "-o", "out.perfetto.json"], "only gilscope watch -o out.perfetto.json has them all"),
             (["out.json", "out.json"], "out.json is a watch, which is shown alone"),
         ],
     )

@@ -56,8 +56,7 @@ def _show_watch(file: Path, outputs: tuple[Path, ...]) -> None:
     for target in outputs:
         if target.name.lower().endswith(".perfetto.json"):
             raise BadInput(
-                f"cannot write {target}: {file} does not have the single holds any more; a trace is written by "
-                f"gilscope watch -o {target.name}, while it has"
+                f"cannot write {target}: {file} does not keep every hold; only gilscope watch -o {target.name} has them all"
             )
         checked(target, WATCH_FORMATS)
     try:
