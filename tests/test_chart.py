@@ -143,7 +143,7 @@ HEADS = {".json": b"{", ".html": b"<!DOCTYPE html>", ".svg": b"<svg", ".png": b"
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_suffix_chooses(suffix: str, run_of: Run, finished: Finished, tmp_path: Path) -> None:
     file = tmp_path / f"run.2{suffix.upper()}"
-    write(run_of(finished("thread/held", came=20, p99=0.3)), file)
+    write(run_of(finished("thread/held", came=20, p99=0.3)), file, FORMATS)
     assert file.read_bytes().startswith(HEADS.get(suffix, b'{"traceEvents"'))
 
 
@@ -223,8 +223,8 @@ def test_a_missing_extra_is_told_with_what_to_install(
     assert main(["demo", "-o", "run.html"]) == 2
     assert "run.html needs altair and vl_convert: pip install 'gilscope[plot]'" in capsys.readouterr().err
     assert started == []
-    format_of(Path("run.json"))
-    format_of(Path("run.perfetto.json"))
+    format_of(Path("run.json"), FORMATS)
+    format_of(Path("run.perfetto.json"), FORMATS)
 
 
 def test_a_file_that_fails_does_not_take_the_others_along(

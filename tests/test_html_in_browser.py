@@ -4,12 +4,17 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from gilscope.reports.page import page
+from gilscope.reports.watch_chart import COLOURS
+from gilscope.reports.watch_page import page as watch_page
 from gilscope.results import Lag, Measure, Result, Trial
+from gilscope.snapshots import WatchReport
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from watched import stall, watched
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
@@ -48,8 +53,14 @@ def opened(
         finished("thread/released"),
         died,
     )
-    file = tmp_path / "run.html"
-    file.write_text(page(result), encoding="utf-8")
+    with shown(browser, page(result), tmp_path / "run.html") as tab_and_heard:
+        yield tab_and_heard
+
+
+@contextmanager
+def shown(browser: Browser, text: str, file: Path) -> Iterator[tuple[Page, list[str]]]:
+    """Open ``text`` without a network, and wait until it is drawn; give it with what it complained about or asked for."""
+    file.write_text(text, encoding="utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900})
     context.set_default_timeout(PATIENCE)
     tab = context.new_page()
@@ -59,7 +70,8 @@ def opened(
     tab.on("request", lambda request: heard.append(f"request: {request.url}"))
     tab.goto(file.as_uri())
     expect(tab.locator("#chart")).to_have_attribute("data-drawn", re.compile(r"\d+"))
-    yield tab, [said for said in heard if said != f"request: {file.as_uri()}"]
+    heard.remove(f"request: {file.as_uri()}")
+    yield tab, heard
     context.close()
 
 
@@ -137,3 +149,55 @@ def test_a_run_of_the_longest_names_and_the_widest_lags_fits_too(
     expect(tab.locator("#chart")).to_have_attribute("data-drawn", re.compile(r"\d+"))
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     tab.close()
+
+
+WATCHES = {
+    "stalls of every cause": watched(*(stall(cause, 0.2 + number / 2, 0.3) for number, cause in enumerate(COLOURS))),
+    "no stall": watched(),
+    "no time line": watched(stall("no CPU", 1.0, 0.1), timeline=None),
+}
+
+
+@pytest.mark.parametrize("report", WATCHES.values(), ids=WATCHES)
+def test_the_page_of_a_watch_draws_without_a_network_and_fits_its_window(
+    browser: Browser, report: WatchReport, tmp_path: Path
+) -> None:
+    with shown(browser, watch_page(report), tmp_path / "watch.html") as (tab, heard):
+        assert tab.locator("#chart svg path[aria-label]").count() > 0
+        for cause in report.snapshot.stalls:
+            expect(tab.locator("#chart svg").get_by_text(cause, exact=True)).to_be_visible()
+            expect(tab.locator("td").get_by_text(cause, exact=True)).to_be_visible()
+        for width in (400, 800, 1600):
+            tab.set_viewport_size({"width": width, "height": 900})
+            across = "document.querySelector('figure').clientWidth"
+            tab.wait_for_function(f"document.querySelector('#chart').dataset.drawn === String({across})")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            picture = tab.locator("#chart svg").bounding_box()
+            assert picture is not None
+            available = tab.evaluate(across)
+            assert 0.85 * available < picture["width"] <= available + 1
+        assert heard == []
+
+
+def test_the_names_beside_a_narrow_picture_of_a_watch_are_not_cut_off(browser: Browser, tmp_path: Path) -> None:
+    with shown(browser, watch_page(WATCHES["stalls of every cause"]), tmp_path / "watch.html") as (tab, _):
+        tab.set_viewport_size({"width": 400, "height": 900})
+        tab.wait_for_function("Number(document.querySelector('#chart').dataset.drawn) < 400")
+        left, right = tab.locator("#chart svg text").evaluate_all(
+            """all => { const boxes = all.filter(one => one.textContent).map(one => one.getBoundingClientRect());
+                return [Math.min(...boxes.map(box => box.left)), Math.max(...boxes.map(box => box.right))]; }"""
+        )
+        assert left >= 0
+        assert right <= 400
+
+
+def test_a_stall_and_a_moment_of_the_gil_show_their_figures_in_a_tooltip(browser: Browser, tmp_path: Path) -> None:
+    with shown(browser, watch_page(WATCHES["stalls of every cause"]), tmp_path / "watch.html") as (tab, heard):
+        tip = tab.locator("#vg-tooltip-element.visible")
+        tab.locator("#chart svg [aria-label*='starved by a hog'][aria-label*='stalled for']").last.hover()
+        for said in ("starved by a hog", "300 ms", "server.py:41 in report", "pool_0", "Task-7"):
+            expect(tip).to_contain_text(said)
+        tab.locator("#chart svg [aria-label*='pool_0: 100%']").first.hover()
+        for said in ("pool_0", "100%"):
+            expect(tip).to_contain_text(said)
+        assert heard == []

@@ -276,3 +276,22 @@ def test_children_that_run_another_program_are_counted() -> None:
 def test_importing_gilscope_loads_no_watch() -> None:
     assert gilscope.Watch is Watch
     assert _core.monotonic() == pytest.approx(time.monotonic(), abs=60)
+
+
+def test_the_holds_that_are_kept_are_together_as_long_as_what_was_held() -> None:
+    def turns() -> None:
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            sum(range(200))
+
+    with Watch(trace=True) as watch:
+        spinning = [threading.Thread(target=turns) for _ in range(4)]
+        for thread in spinning:
+            thread.start()
+        for thread in spinning:
+            thread.join()
+    snapshot = watch.snapshot()
+    if snapshot.held is None:
+        pytest.skip(f"the GIL cannot be read: {snapshot.gil_unreadable}")
+    assert snapshot.held > 0.1
+    assert sum(end - start for *_, start, end in watch.holds()) == pytest.approx(snapshot.held, abs=1e-4)

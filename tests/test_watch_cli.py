@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from gilscope import results
+from gilscope.cli import BadInput
+from gilscope.cli.watch import command
+from watched import watched
 
 STALLING = """
     import asyncio, time
@@ -165,28 +170,87 @@ class TestItsAccount:
         assert "GIL: MainThread" in {event["args"].get("name") for event in events}
         assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
 
+    def test_html_has_the_account_and_the_same_page_is_made_of_the_json(self) -> None:
+        said = watch("-o", "out.html", script(STALLING), "<b>").stderr
+        text = Path("out.html").read_text()
+        assert "program.py &lt;b&gt;</h1>" in text
+        assert "at program.py:5 in nap (thread MainThread)" in text
+        assert said.splitlines()[1] in text
+        watch("-o", "out.json", script(STALLING), "<b>")
+        line = json.loads(Path("out.json").read_bytes())["timeline"]
+        assert max(filter(None, line["worst"])) > 0.2
+        again = python("-m", "gilscope", "report", "out.json", "-o", "again.html", "-o", "again.json")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert Path("again.json").read_bytes() == Path("out.json").read_bytes()
+        assert "How late the event loop was" in Path("again.html").read_text()
+
+    def test_a_file_is_written_where_it_was_asked_for_wherever_the_program_goes(self) -> None:
+        Path("elsewhere").mkdir()
+        watch("-o", "out.html", script("import os; os.chdir('elsewhere')"))
+        assert Path("out.html").exists()
+
+    def test_a_page_that_cannot_be_written_costs_no_figure_and_no_exit_status(self) -> None:
+        Path("out.html").symlink_to("/dev/full")
+        ended = watch("-o", "out.html", script(STALLING + "\n    raise SystemExit(7)"))
+        assert ended.returncode == 7
+        assert "blocked, waiting: " in ended.stderr
+        assert f"gilscope: cannot write {Path('out.html').absolute()}: No space left on device" in ended.stderr
+
+    def test_a_program_in_the_way_of_what_draws_keeps_its_exit_status_and_its_account(self) -> None:
+        script("", "altair.py")
+        ended = watch("-o", "out.html", script("raise SystemExit(7)"))
+        assert ended.returncode == 7
+        assert "gilscope watch: 0." in ended.stderr
+        assert re.search(r"gilscope: cannot write .*out\.html: (AttributeError|ImportError): ", ended.stderr)
+        assert "Traceback" not in ended.stderr
+
+    def test_a_missing_extra_is_told_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gilscope.reports.files.find_spec", lambda _: None)
+        with pytest.raises(BadInput, match=r"out.html needs altair and vl_convert: pip install 'gilscope\[plot\]'"):
+            command.main(["-o", "out.html", script("print('ran')")], standalone_mode=False)
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix is none of .json, .html"),
+            (["out.json", "-o", "out.perfetto.json"], "only gilscope watch -o out.perfetto.json has them all"),
+            (["out.json", "out.json"], "out.json is a watch, which is shown alone"),
+        ],
+    )
+    def test_what_a_report_of_a_watch_cannot_be_is_refused(self, arguments: list[str], complaint: str) -> None:
+        results.write(watched(), Path("out.json"))
+        ended = python("-m", "gilscope", "report", *arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert complaint in ended.stderr
+
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
             ([], "nothing to run: give a SCRIPT, or -m MODULE"),
             (["missing.py"], "cannot open missing.py: there is no such file"),
-            (["-o", "out.html", "program.py"], "a watch has no chart yet"),
-            (["-o", "out.txt", "program.py"], "its name must end in .json or .perfetto.json"),
-            (["-o", "no/such/out.json", "program.py"], "cannot write no/such/out.json"),
+            (
+                ["-o", "out.svg", "program.py"],
+                "cannot write out.svg: its suffix is none of .perfetto.json, .json, .html",
+            ),
+            (["-o", "out", "program.py"], "its suffix is none of"),
+            (["-o", "no/such/out.html", "program.py"], "cannot write no/such/out.html: No such file or directory"),
+            (["-o", "folder.html", "program.py"], "cannot write folder.html: it is no file"),
             (["--bogus", "program.py"], "No such option"),
             (["--stall", "0", "program.py"], "Invalid value for '--stall'"),
         ],
     )
     def test_bad_input_is_refused_before_anything_runs(self, arguments: list[str], complaint: str) -> None:
         script("print('ran')")
+        Path("folder.html").mkdir()
         ended = watch(*arguments)
         assert ended.returncode == 2
         assert complaint in ended.stderr
         assert ended.stdout == ""
 
-    def test_a_program_that_closes_stderr_still_ends_well(self) -> None:
-        ended = watch(script("import os, sys; sys.stderr.close(); print('done', flush=True)"))
+    def test_a_program_that_closes_stderr_still_ends_well_and_its_file_is_written(self) -> None:
+        ended = watch("-o", "out.json", script("import os, sys; sys.stderr.close(); print('done', flush=True)"))
         assert (ended.returncode, ended.stdout) == (0, "done\n")
+        assert json.loads(Path("out.json").read_bytes())["kind"] == "watch"
 
 
 @pytest.mark.usefixtures("folder")

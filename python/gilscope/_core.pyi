@@ -337,7 +337,7 @@ class Watcher:
         """Return what has been seen so far. The GIL is kept."""
 
     def holds(self) -> list[tuple[int, str | None, float, float]]:
-        """Return the last 200 000 holds of the GIL, if it traces: native id, name, from, to."""
+        """Return the last 200 000 holds of the GIL, if it traces: native id, name, from, to. They add up to ``held``."""
 
     def beats(self) -> list[tuple[float, float]]:
         """Return the last 100 000 beats, if it traces: when each came, and how late it was."""

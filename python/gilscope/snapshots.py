@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from gilscope.records import SCHEMA, Machine, Record
 from gilscope.sites import Site
 from gilscope.stalls import Cause, Stall
+from gilscope.timeline import Timeline, thread_name
 
 if TYPE_CHECKING:
     from gilscope import _core
@@ -98,6 +99,8 @@ class WatchReport(Record, frozen=True, kw_only=True):
     stall: float
     """The threshold."""
     snapshot: Snapshot
+    timeline: Timeline | None = None
+    """``None`` in a file of a version that did not write it."""
 
 
 def distribution(histogram: _core.Histogram) -> Distribution:
@@ -114,11 +117,5 @@ def distribution(histogram: _core.Histogram) -> Distribution:
 
 
 def shares(held_by: list[tuple[int, str | None, float]]) -> tuple[Share, ...]:
-    named = (Share(native_id, _name(native_id, name), held) for native_id, name, held in held_by)
+    named = (Share(native_id, thread_name(native_id, name), held) for native_id, name, held in held_by)
     return tuple(sorted(named, key=lambda share: -share.held))
-
-
-def _name(native_id: int, name: str | None) -> str:
-    if native_id == 0:
-        return "other threads"
-    return name or f"thread {native_id}"

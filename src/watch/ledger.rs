@@ -31,9 +31,11 @@ pub struct Ledger {
     pub samples: u64,
     pub held_ns: u64,
     pub by_thread: HashMap<ThreadIds, u64>,
-    pub traced: Option<VecDeque<Hold>>,
+    traced: Option<VecDeque<Hold>>,
     last: Option<Look>,
     hold: Option<Hold>,
+    /// From when on the hold under way has been credited: half a gap before it was first seen.
+    credited_from_ns: u64,
     /// The last long hold, and the switch number that it had.
     long: Option<(Hold, u64)>,
     /// Whether there is a thread in `by_thread` whose name nobody has asked for.
@@ -50,6 +52,7 @@ impl Ledger {
             traced: trace.then(VecDeque::new),
             last: None,
             hold: None,
+            credited_from_ns: now_ns,
             long: None,
             has_strangers: false,
         }
@@ -67,7 +70,7 @@ impl Ledger {
             self.credit(earlier, gap / 2);
         }
         self.credit(look.holder, gap - gap / 2);
-        self.follow_hold(now_ns, look);
+        self.follow_hold(now_ns, self.last_ns + gap / 2, look);
         self.samples += 1;
         self.last = Some(look);
         self.last_ns = now_ns;
@@ -83,6 +86,19 @@ impl Ledger {
     /// The hold under way, and how long the samples have seen it.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
+    }
+
+    /// The holds of the last minutes, if they are kept, and the one under way, each with its halves of the gaps at its ends:
+    /// together they are as long as what is credited.
+    pub fn traced(&self) -> Vec<Hold> {
+        let under_way = self.hold.map(|hold| Hold {
+            from_ns: self.credited_from_ns,
+            ..hold
+        });
+        let Some(traced) = &self.traced else {
+            return Vec::new();
+        };
+        traced.iter().copied().chain(under_way).collect()
     }
 
     /// Who, of the threads with a long hold since `since_ns`, has had the GIL again when somebody looks who has it at
@@ -121,7 +137,8 @@ impl Ledger {
             small.iter().map(|&(_, sum)| sum).sum::<u64>();
     }
 
-    fn follow_hold(&mut self, now_ns: u64, look: Look) {
+    /// `border_ns` is where the gap before this look is divided.
+    fn follow_hold(&mut self, now_ns: u64, border_ns: u64, look: Look) {
         let same = self.last.is_some_and(|last| last == look);
         match (&mut self.hold, look.holder) {
             (Some(hold), Some(_)) if same => {
@@ -136,8 +153,13 @@ impl Ledger {
                     if traced.len() == TRACED {
                         traced.pop_front();
                     }
-                    traced.push_back(ended);
+                    traced.push_back(Hold {
+                        by: ended.by,
+                        from_ns: self.credited_from_ns,
+                        to_ns: border_ns,
+                    });
                 }
+                self.credited_from_ns = border_ns;
                 self.hold = look.holder.map(|by| Hold {
                     by,
                     from_ns: now_ns,
@@ -193,10 +215,29 @@ mod tests {
         );
         ledger.enter(2000, held(7, 3));
         assert!(ledger.hold().is_some_and(|hold| hold.from_ns == 2000));
-        assert_eq!(
-            ledger.traced.as_ref().map(std::collections::VecDeque::len),
-            Some(1)
-        );
+    }
+
+    #[test]
+    fn the_holds_that_are_kept_are_as_long_as_what_is_credited() {
+        let mut ledger = Ledger::new(0, true);
+        for (at, look) in [
+            (1000, held(7, 1)),
+            (1700, held(7, 1)),
+            (3001, held(8, 2)), // seen once
+            (4000, FREE),
+            (9000, held(7, 3)),
+            (9500, held(7, 3)),
+        ] {
+            ledger.enter(at, look);
+        }
+        let kept: Vec<_> = ledger
+            .traced()
+            .iter()
+            .map(|hold| (hold.from_ns, hold.to_ns))
+            .collect();
+        assert_eq!(kept, [(500, 2350), (2350, 3500), (6500, 9500)]);
+        let sum: u64 = ledger.traced().iter().map(|hold| hold.length_ns()).sum();
+        assert_eq!(sum, ledger.held_ns);
     }
 
     #[test]

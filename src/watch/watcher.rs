@@ -169,11 +169,7 @@ impl Watcher {
     #[allow(clippy::type_complexity)] // plain data for Python
     fn holds(&self) -> PyResult<Vec<(u64, Option<String>, f64, f64)>> {
         self.in_own_process()?;
-        let holds: Vec<_> = {
-            let ledger = guard(&self.shared.ledger);
-            let traced = ledger.traced.iter().flatten().copied();
-            traced.chain(ledger.hold()).collect()
-        };
+        let holds = guard(&self.shared.ledger).traced();
         let row = |hold: crate::watch::ledger::Hold| {
             let (from, to) = (seconds(hold.from_ns), seconds(hold.to_ns));
             (hold.by.native, self.name(hold.by), from, to)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,26 @@ import click
 
 from gilscope import results
 from gilscope.cli import BadInput
-from gilscope.reports.files import format_of, write
+from gilscope.reports.files import FORMATS, format_of, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from gilscope.results import Result
+    from gilscope.reports.files import Format
+
+
+def checked(file: Path, formats: Mapping[str, Format[Any]]) -> None:
+    """Raise :class:`BadInput` where ``file`` has a suffix that none of ``formats`` has, or where it cannot be written."""
+    try:
+        format_of(file, formats)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    must_be_writable(file)
 
 
 def _checked(context: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> tuple[Path, ...]:  # noqa: ARG001
     for file in files:
-        try:
-            format_of(file)
-        except ValueError as error:
-            raise BadInput(str(error)) from None
-        must_be_writable(file)
+        checked(file, FORMATS)
     return files
 
 
@@ -57,10 +63,13 @@ def must_be_writable(file: Path) -> None:
         raise BadInput(said) from None
 
 
-def save(result: Result, files: Iterable[Path], json: str | None = None) -> None:
+def save(
+    result: Any, files: Iterable[Path], json: str | None = None, formats: Mapping[str, Format[Any]] = FORMATS
+) -> None:
     """Write ``result`` to each of ``files``, and as JSON to ``json``; one that fails does not keep the others away."""
     failed = []
-    writes = [(file, write) for file in files]
+    writes: list[tuple[Path, Callable[[Any, Path], None]]] = []
+    writes += ((file, partial(write, formats=formats)) for file in files)
     if json is not None and json != "-":
         writes.append((Path(json), results.write))
     for file, into in writes:

@@ -9,8 +9,9 @@ import click
 
 from gilscope import results
 from gilscope.cli import BadInput
-from gilscope.cli.output import output, save
+from gilscope.cli.output import checked, output, save
 from gilscope.cli.show import compare, show
+from gilscope.reports.files import WATCH_FORMATS
 
 if TYPE_CHECKING:
     from gilscope.results import Result
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("other", required=False, type=click.Path(path_type=Path))
 @output
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print the table and the findings of FILE, a result that was written as JSON.
+    """Print FILE again: the JSON of a result or of a watch.
 
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.
@@ -29,9 +30,9 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
     if other is not None and outputs:
         raise BadInput("-o takes one result: give FILE alone")
     if _kind(file) == "watch":
-        if other is not None or outputs:
-            raise BadInput(f"{file} is a watch: it can only be printed, alone")
-        _show_watch(file)
+        if other is not None:
+            raise BadInput(f"{file} is a watch, which is shown alone: give no other file")
+        _show_watch(file, outputs)
     elif other is None:
         result = _read(file)
         show(result)
@@ -47,16 +48,23 @@ def _kind(file: Path) -> str:
         raise BadInput(str(error)) from None
 
 
-def _show_watch(file: Path) -> None:
+def _show_watch(file: Path, outputs: tuple[Path, ...]) -> None:
     from gilscope.cli.show import put
     from gilscope.reports.watch import Report
     from gilscope.snapshots import WatchReport
 
+    for target in outputs:
+        if target.name.lower().endswith(".perfetto.json"):
+            raise BadInput(
+                f"cannot write {target}: {file} does not keep every hold; only gilscope watch -o {target.name} has them all"
+            )
+        checked(target, WATCH_FORMATS)
     try:
         report = results.read_as(WatchReport, file)
     except results.UnreadableError as error:
         raise BadInput(str(error)) from None
     put(Report(report))
+    save(report, outputs, formats=WATCH_FORMATS)
 
 
 def _read(file: Path) -> Result:

@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from gilscope import program, records, results
+from gilscope import program, records
 from gilscope.cli import BadInput, Seconds
+from gilscope.cli.output import checked
+from gilscope.reports.files import WATCH_FORMATS, Format, write
 from gilscope.reports.lines import line
 from gilscope.snapshots import WatchReport
+from gilscope.timeline import binned
 from gilscope.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope.stalls import Stall
-
-SUFFIXES = (".perfetto.json", ".json")
 
 
 class AsPython(click.Command):
@@ -57,7 +59,11 @@ FLAGS = {"--live", "-h", "--help"}
 @click.option("--sample", type=Seconds(min=0.0001), default=0.001, show_default=True, help="Seconds between samples.")
 @click.option("--knock", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between knocks.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write .json or .perfetto.json too."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write FILE as well; its suffix chooses: .html .json .perfetto.json.",
 )
 @click.option("--live", is_flag=True, help="Print each stall on stderr when it happens.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
@@ -75,10 +81,11 @@ def command(
     The account goes to stderr; the exit status is the program's own.
     """
     run = _chosen(module, command_line)
-    if output is not None:
-        _must_be_writable(output)
     named = (f"-m {module}" if module else None, *command_line)
     watch = Watch(stall=stall, sample=sample, knock=knock, on_stall=_say if live else None, trace=output is not None)
+    if output is not None:
+        checked(output, _formats(watch))
+        output = output.absolute()  # wherever the program goes
     return partial(_watched, run, watch, tuple(filter(None, named)), output)
 
 
@@ -91,16 +98,6 @@ def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], N
     if not Path(script).exists():
         raise BadInput(f"cannot open {script}: there is no such file")
     return partial(program.run_script, script, arguments)
-
-
-def _must_be_writable(file: Path) -> None:
-    if file.name.endswith(".html"):
-        raise BadInput(f"cannot write {file}: a watch has no chart yet; give a .json or a .perfetto.json")
-    if not file.name.endswith(SUFFIXES):
-        raise BadInput(f"cannot write {file}: its name must end in .json or .perfetto.json")
-    target = file if file.exists() else file.parent
-    if file.is_dir() or not target.exists() or not os.access(target, os.W_OK):
-        raise BadInput(f"cannot write {file}: give a file in a folder that exists and can be written")
 
 
 def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
@@ -131,11 +128,12 @@ class Account:
         if os.getpid() != self._pid:
             return
         self._watch.stop()
+        report = self._report()
         # A program that has closed its stderr, or whose reader has gone, still ends with its own exit status.
         with suppress(OSError, ValueError):
-            report = self._report()
             _show(report)
-            if self._output is not None:
+        if self._output is not None:
+            with suppress(OSError, ValueError):
                 _write(report, self._watch, self._output)
         if self.interrupted:
             program.interrupted_again()
@@ -158,16 +156,25 @@ def _show(report: WatchReport) -> None:
     put(Report(report), stderr=True)
 
 
-def _write(report: WatchReport, watch: Watch, output: Path) -> None:
+def _formats(watch: Watch) -> dict[str, Format[WatchReport]]:
+    """Return what a watch can be written as at its end: while its beats and holds are there one by one, as a trace too."""
+    return {".perfetto.json": Format(partial(_trace, watch)), **WATCH_FORMATS}
+
+
+def _trace(watch: Watch, report: WatchReport) -> bytes:
     from gilscope.reports import watch_trace
 
+    return watch_trace.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags())
+
+
+def _write(report: WatchReport, watch: Watch, output: Path) -> None:
     try:
-        if output.name.endswith(".perfetto.json"):
-            output.write_bytes(watch_trace.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags()))
-        else:
-            results.write(report, output)
+        timeline = binned(lags=watch.lags(), holds=watch.holds(), end=report.snapshot.elapsed)
+        write(msgspec.structs.replace(report, timeline=timeline), output, _formats(watch))
     except OSError as error:
         print(f"gilscope: cannot write {output}: {error.strerror}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - the program may have left anything in the way of what draws
+        print(f"gilscope: cannot write {output}: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _say(stall: Stall) -> None:

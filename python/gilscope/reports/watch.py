@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gilscope.causes import REMEDY
+from gilscope.figures import counted
 from gilscope.reports.lines import length, short
 
 if TYPE_CHECKING:
@@ -36,14 +37,18 @@ class Report:
 
 def _parts(report: WatchReport) -> Iterator[RenderableType]:
     seen = report.snapshot
-    yield Text(f"gilscope watch: {seen.elapsed:.1f} s of {' '.join(report.command)}", style="bold")
-    yield Text(_lag(seen))
-    yield from (Text(line) for line in _gil(seen))
-    yield from (Text(line, style="yellow") for line in _unseen(seen))
+    yield Text(f"gilscope watch: {title(report)}", style="bold")
+    yield Text(lag(seen))
+    yield from (Text(line) for line in gil(seen))
+    yield from (Text(line, style="yellow") for line in unseen(seen))
     yield from _stalls(seen, report.stall)
 
 
-def _lag(seen: Snapshot) -> str:
+def title(report: WatchReport) -> str:
+    return f"{report.snapshot.elapsed:.1f} s of {' '.join(report.command)}"
+
+
+def lag(seen: Snapshot) -> str:
     if not seen.lags.count:
         return "loop: no event loop ran for long enough to be seen"
     return f"loop lag: {_quantiles(seen.lags)}"
@@ -53,7 +58,7 @@ def _quantiles(of: Distribution) -> str:
     return f"p50 {length(of.p50)}, p99 {length(of.p99)}, max {length(of.max)}"
 
 
-def _gil(seen: Snapshot) -> Iterator[str]:
+def gil(seen: Snapshot) -> Iterator[str]:
     if seen.held is None:
         yield f"GIL: its holder cannot be seen, as {seen.gil_unreadable}: causes are told by waits, and hogs have no name"
     elif seen.elapsed:
@@ -67,7 +72,7 @@ def _gil(seen: Snapshot) -> Iterator[str]:
         yield f"the watch itself: {seen.cost / seen.elapsed:.1%} of a processor"
 
 
-def _unseen(seen: Snapshot) -> Iterator[str]:
+def unseen(seen: Snapshot) -> Iterator[str]:
     """What these figures are not about."""
     if seen.children:
         yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, and not watched"
@@ -78,28 +83,36 @@ def _unseen(seen: Snapshot) -> Iterator[str]:
 
 
 def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
-    count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
-    if not count:
-        yield Text(f"no stall over {length(threshold)}", style="green")
-        return
-    yield Text(f"{count} stall{'s' if count > 1 else ''} over {length(threshold)}, {total:.2f} s in all:")
+    yield Text(stalls(seen, threshold), style="" if seen.sites else "green")
     for number, site in enumerate(seen.sites[:SITES], 1):
         yield ""
-        yield Text(f"{number}. {_what(site)}", style="bold")
-        yield from (Padding(Text(where), (0, 0, 0, 3)) for where in _where(site))
+        yield Text(f"{number}. {what(site)}", style="bold")
+        yield from (Padding(Text(line), (0, 0, 0, 3)) for line in where(site))
         yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
-    if len(seen.sites) > SITES:
-        rest = seen.sites[SITES:]
-        yield Text(f"and {sum(site.stalls for site in rest)} stalls at {len(rest)} other places")
+    if more := others(seen):
+        yield Text(more)
 
 
-def _what(site: Site) -> str:
+def stalls(seen: Snapshot, threshold: float) -> str:
+    count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
+    if not count:
+        return f"no stall over {length(threshold)}"
+    return f"{counted(count, 'stall')} over {length(threshold)}, {total:.2f} s in all:"
+
+
+def others(seen: Snapshot) -> str:
+    """Return what is to be said of the sites beyond those that are shown; nothing where all are."""
+    rest = seen.sites[SITES:]
+    return f"and {counted(sum(site.stalls for site in rest), 'stall')} at {len(rest)} other places" if rest else ""
+
+
+def what(site: Site) -> str:
     times = "once" if site.stalls == 1 else f"{site.stalls} times"
     longest = "" if site.stalls == 1 else f", longest {length(site.longest)}"
     return f"{site.cause}: {site.stalled:.2f} s, {times}{longest}"
 
 
-def _where(site: Site) -> Iterator[str]:
+def where(site: Site) -> Iterator[str]:
     if site.culprit:
         yield f"at {short(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
     elif site.thread:
