@@ -94,6 +94,7 @@ def watched(
         "sites": sites.ranked(),
         "worst": sites.worst(),
         "collected": 0.0,
+        "cost": 0.19,
         "lost": 0,
         "children": 0,
         "loops_with_own_clock": 0,
