@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from gilscope.figures import milliseconds
+from gilscope.figures import counted, duration
 from gilscope.records import SCHEMA, Machine, Record
 
 Kind = Literal["hogs", "yields", "releases", "no GIL", "too short"]
@@ -89,12 +89,17 @@ class Verdict(Record, frozen=True, kw_only=True):
     def evidence(self) -> str:
         """The figures in one line."""
         if self.released is None or self.yielded is None or self.hogged is None or self.longest_hold is None:
-            return f"{self.calls} calls of {duration(self.duration)}, computing {self.cpu:.0%} of the time"
+            return f"{self._calls}, computing {self.cpu:.0%} of the time"
         return (
             f"released {self.released:.0%}, yielded {self.yielded:.0%}, hogged {self.hogged:.0%} of the time; "
-            f"longest hold {duration(self.longest_hold)}; {self.knocks} knocks in {self.calls} calls of "
-            f"{duration(self.duration)}"
+            f"longest hold {duration(self.longest_hold)}; {counted(self.knocks, 'knock')} in {self._calls}"
         )
+
+    @property
+    def _calls(self) -> str:
+        if self.endless:
+            return f"a call that was ended after {duration(self.duration)}"
+        return f"{counted(self.calls, 'call')} of {duration(self.duration)}"
 
     def to_json(self) -> str:
         """Return the verdict as JSON, with a newline at its end."""
@@ -107,10 +112,3 @@ class Verdict(Record, frozen=True, kw_only=True):
         if verdict.schema > SCHEMA:
             raise ValueError(f"the verdict has schema {verdict.schema}, and this gilscope reads up to {SCHEMA}")
         return verdict
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with its unit: ``3.1 us``, ``0.81 ms``, ``2.50 s``."""
-    if seconds < 1e-4:
-        return f"{seconds * 1e6:.2g} us"
-    return f"{milliseconds(seconds)} ms" if seconds < 1 else f"{seconds:.2f} s"
