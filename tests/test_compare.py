@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gilscope
 import pytest
-from gilscope import results
+from gilscope import reading, results
 from gilscope.cli import main
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def test_a_result_is_the_same_again_from_its_json(tmp_path: Path) -> None:
     result = gilscope.compare(len, "", strategies=["inline"], **SHORT)
     file = tmp_path / "r.json"
     results.write(result, file)
-    assert results.read(file) == result
-    assert str(results.read(file)) == str(result)
+    assert reading.read(file) == result
+    assert str(reading.read(file)) == str(result)
 
 
 def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_top(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
         "compare", "-s", setup, "zlib.crc32(data)", "--strategy", "process", "--seconds", "0.2", "--json", str(file)
     )
     assert ran.returncode == 0, ran.stderr
-    comparison = results.read(file).comparison
+    comparison = reading.read(file).comparison
     assert comparison is not None
     passage = comparison.passages[0]
     assert passage.travels, passage.reason

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import results
+from gilscope import reading
 from gilscope.cli import BadInput
 from gilscope.cli.output import output, save
-from gilscope.cli.show import compare, show
+from gilscope.cli.show import compare, put, show
+from gilscope.results import Result
 
 if TYPE_CHECKING:
-    from gilscope.results import Result
+    from gilscope.snapshots import WatchReport
+
+STDIN = Path("-")
 
 
 @click.command()
@@ -21,46 +25,43 @@ if TYPE_CHECKING:
 @click.argument("other", required=False, type=click.Path(path_type=Path))
 @output
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print the table and the findings of FILE, a result that was written as JSON.
+    """Print the table and the findings of FILE, a result that was written as JSON; - is standard input.
 
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.
     """
     if other is not None and outputs:
         raise BadInput("-o takes one result: give FILE alone")
-    if _kind(file) == "watch":
-        if other is not None or outputs:
-            raise BadInput(f"{file} is a watch: it can only be printed, alone")
-        _show_watch(file)
-    elif other is None:
-        result = _read(file)
+    if file == other == STDIN:
+        raise BadInput("standard input is one result: give a file for the other")
+    result = _read(file)
+    if other is not None:
+        compare(_of_cases(file, result), _of_cases(other, _read(other)))
+    elif isinstance(result, Result):
         show(result)
         save(result, outputs)
+    elif outputs:
+        _of_cases(file, result)
     else:
-        compare(_read(file), _read(other))
+        from gilscope.reports.watch import Report
+
+        put(Report(result))
 
 
-def _kind(file: Path) -> str:
+def _read(file: Path) -> Result | WatchReport:
+    if file == STDIN and sys.stdin is None:
+        raise BadInput(f"cannot read {_name(file)}: it is closed")
     try:
-        return results.kind(file)
-    except results.UnreadableError as error:
+        return reading.decode(sys.stdin.buffer.read() if file == STDIN else reading.load(file), _name(file))
+    except reading.UnreadableError as error:
         raise BadInput(str(error)) from None
 
 
-def _show_watch(file: Path) -> None:
-    from gilscope.cli.show import put
-    from gilscope.reports.watch import Report
-    from gilscope.snapshots import WatchReport
-
-    try:
-        report = results.read_as(WatchReport, file)
-    except results.UnreadableError as error:
-        raise BadInput(str(error)) from None
-    put(Report(report))
+def _name(file: Path) -> str:
+    return "standard input" if file == STDIN else str(file)
 
 
-def _read(file: Path) -> Result:
-    try:
-        return results.read(file)
-    except results.UnreadableError as error:
-        raise BadInput(str(error)) from None
+def _of_cases(file: Path, result: Result | WatchReport) -> Result:
+    if not isinstance(result, Result):
+        raise BadInput(f"{_name(file)} is a watch: it can only be printed, alone")
+    return result
