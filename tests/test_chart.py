@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gilscope import results
+from gilscope import reading, results
 from gilscope.cli import main
 from gilscope.reports import chart, panels
 from gilscope.reports.files import FORMATS, format_of, write
@@ -237,7 +237,7 @@ def test_a_file_that_fails_does_not_take_the_others_along(
     again = tmp_path / "again.json"
     assert main(["report", str(kept), "-o", str(full), "-o", str(again)]) == 1
     assert f"cannot write {full}: No space left on device" in capsys.readouterr().err
-    assert results.read(again) == results.read(kept)
+    assert reading.read(again) == reading.read(kept)
 
 
 def test_only_a_picture_needs_what_draws_it() -> None:
@@ -254,7 +254,7 @@ def test_a_real_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     options = [part for file in files for part in ("-o", str(file))]
     assert main(["demo", "--case", "thread/*", "--seconds", "0.3", *options]) == 0
     assert "thread/released" in capsys.readouterr().out
-    result = results.read(tmp_path / "run.json")
+    result = reading.read(tmp_path / "run.json")
     assert [trial.case for trial in result.trials] == ["thread/python", "thread/held", "thread/released"]
     assert all(
         case in (tmp_path / "run.svg").read_text() for case in ("thread/python", "thread/held", "thread/released")

@@ -3,6 +3,7 @@ import ctypes
 import functools
 import gc
 import hashlib
+import io
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gilscope
+import msgspec
 import pytest
+import rich.console
 from gilscope import checking, results, ruling, shares, verdict, waits
 from gilscope.assertions import meets
-from gilscope.naming import name_of
+from gilscope.naming import name_of, quoted, shortened
+from gilscope.reports.verdicts import Report
 from gilscope.verdict import Baseline, Verdict
 from gilscope.waits import Heard, Wait
 
@@ -402,6 +406,48 @@ def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
 )
 def test_a_callable_is_named_as_a_reader_would(what: object, name: str) -> None:
     assert name_of(what) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "in_a_sentence"),
+    [
+        ("json.dumps", "json.dumps"),
+        ("<lambda>", "<lambda>"),
+        ("while True: pass", "`while True: pass`"),
+        ("pass", "`pass`"),
+        ("for row in rows:\n    parse(row)", "`for row in rows: ...`"),
+    ],
+)
+def test_a_sentence_names_a_callable_and_quotes_a_statement(name: str, in_a_sentence: str) -> None:
+    assert quoted(name) == in_a_sentence
+    assert f"while {in_a_sentence} ran" in str(msgspec.structs.replace(example(), name=name))
+
+
+def test_a_long_statement_is_told_by_its_beginning_and_its_end() -> None:
+    assert shortened("zlib.compress(text, level=1)", 28) == "zlib.compress(text, level=1)"
+    assert [shortened(f"zlib.compress(text, level={n})", 20) for n in (1, 9)] == [
+        "zlib.compres...el=1)",
+        "zlib.compres...el=9)",
+    ]
+
+
+def test_the_evidence_of_one_knock_in_a_call_without_end_is_no_plural_of_none() -> None:
+    endless = msgspec.structs.replace(example(), knocks=1, calls=0, duration=2.5, endless=True)
+    assert endless.evidence.endswith("; 1 knock in a call that was ended after 2.50 s")
+    assert example().evidence.endswith("; 700 knocks in 40 calls of 12.0 ms")
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_of_several_statements_each_is_one_line_and_no_figure_is_cut(columns: int) -> None:
+    names = ["zlib.compress(json.dumps(rows, indent=1).encode('utf-8'), level=9)", "rows[a]\nrows[b]", "pass"]
+    console = rich.console.Console(width=columns, markup=False, record=True, file=io.StringIO())
+    console.print(Report([msgspec.structs.replace(example(), name=name) for name in names]))
+    head, *lines = console.export_text().splitlines()
+    figures = "yields 0% 90% 10% 5.20 ms 12.0 ms 100%"
+    assert " ".join(head.split()) == "statement verdict released yielded hogged longest hold a call cpu"
+    assert [" ".join(line.split())[-len(figures) :] for line in lines] == [figures] * 3
+    assert lines[1].startswith("rows[a] ... ")
+    assert (names[0] in lines[0]) == (columns == 160)
 
 
 def test_no_thread_of_ours_is_left() -> None:

@@ -50,6 +50,7 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "complaint"),
     [
         (["--case", "thread/gil"], "no case matches 'thread/gil'; the cases are: inline/python"),
+        (["--case", "idle"], "idle is measured in every run, beside the cases that are asked for: inline/python, "),
         (["--seconds", "nan"], "nan is not a finite number of seconds"),
         (["--seconds", "0"], "Invalid value for '--seconds'"),
         (["--seconds", "-1"], "Invalid value for '--seconds'"),

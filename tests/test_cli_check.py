@@ -32,7 +32,7 @@ def check(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
 def test_the_verdict_is_printed_in_sentences_and_is_no_failure() -> None:
     done = check(*HOLD)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("hogs: while hold(20_000) ran (20.")
+    assert done.stdout.startswith("hogs: while `hold(20_000)` ran (20.")
 
 
 @needs_gil
@@ -56,14 +56,14 @@ def test_an_expected_verdict_is_success_and_another_failure_in_one_line_beside_t
     assert check("--expect", "releases", *SLEEP).returncode == 0
     other = check("--expect", "releases", *HOLD)
     assert other.returncode == 1
-    assert other.stderr == "expected that hold(20_000) releases, but it hogs\n"
+    assert other.stderr == "expected that `hold(20_000)` releases, but it hogs\n"
     assert other.stdout.count("longest hold") == 1
 
 
 @needs_gil
 def test_of_a_statement_of_several_lines_the_expectation_names_the_first() -> None:
     other = check("--expect", "hogs", "-s", "import time", "time.sleep(0.01)\ntime.sleep(0.01)")
-    assert other.stderr == "expected that time.sleep(0.01) ... hogs, but it releases\n"
+    assert other.stderr == "expected that `time.sleep(0.01) ...` hogs, but it releases\n"
 
 
 def test_a_module_in_the_working_directory_is_found_and_takes_no_place_of_the_standard_librarys(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gilscope
 import pytest
-from gilscope import results
+from gilscope import reading, results
 from gilscope.cli import main
 
 if TYPE_CHECKING:
@@ -81,11 +81,8 @@ def test_an_executor_that_only_this_process_knows_runs_here(of_a_short_call: Res
     assert unsupervised == {"stays"}
 
 
-def test_a_factory_that_returns_no_executor_is_left_out_and_told(of_a_short_call: Result) -> None:
-    assert of_a_short_call.comparison is not None
-    passage = of_a_short_call.comparison.passages[-1]
-    assert passage.strategy == "is none"
-    assert "TypeError: the factory of this strategy returned no executor, but int" in passage.reason
+def test_a_strategy_without_an_executor_is_left_out(of_a_short_call: Result) -> None:
+    assert "is none left out: its factory, called with 1, returned no executor but 1" in str(of_a_short_call)
     assert "is none" not in strategies_of(of_a_short_call)
 
 
@@ -141,8 +138,8 @@ def test_what_cannot_be_compared_is_refused(
 def test_a_result_is_the_same_again_from_its_json(of_a_short_call: Result, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     results.write(of_a_short_call, file)
-    assert results.read(file) == of_a_short_call
-    assert str(results.read(file)) == str(of_a_short_call)
+    assert reading.read(file) == of_a_short_call
+    assert str(reading.read(file)) == str(of_a_short_call)
 
 
 def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_top(tmp_path: Path) -> None:
@@ -152,7 +149,7 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
         "compare", "-s", setup, "zlib.crc32(data)", "--strategy", "process", "--seconds", "0.2", "--json", str(file)
     )
     assert ran.returncode == 0, ran.stderr
-    comparison = results.read(file).comparison
+    comparison = reading.read(file).comparison
     assert comparison is not None
     passage = comparison.passages[0]
     assert passage.travels, passage.reason
@@ -192,10 +189,11 @@ def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_i
         (["1", "--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
         (["1", "--seconds", "5", "--timeout", "5"], "raise --timeout"),
         (["1", "--seconds", "0.1", "--timeout", "0.5"], "the verdict takes 0.5 s"),
-        ([""], "STATEMENT is empty"),
-        (["1\0"], "STATEMENT: .*null byte"),
-        (["'\udcff'"], "STATEMENT: .*surrogates not allowed"),
-        (["1", "-s", "'\udcff'"], "SETUP: .*surrogates not allowed"),
+        ([""], "'STATEMENT': there is nothing in it to run"),
+        (["1\0"], "'STATEMENT': Python source has no NUL character in it"),
+        (["'\udcff'"], "'STATEMENT': this is not UTF-8 text"),
+        (["1", "-s", "'\udcff'"], "'--setup': this is not UTF-8 text"),
+        (["1", "-s", "1\0"], "'--setup': Python source has no NUL character in it"),
         (["1", "--budget", "nan"], "nan is not a finite number of seconds"),
     ],
 )

@@ -1,11 +1,14 @@
 import pytest
-from gilscope.figures import counted, duration, size
+from gilscope.figures import counted, duration, roughly, size
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (3.4e-8, "0.03 us"),
+        (0.0, "0 s"),
+        (3.4e-8, "34.0 ns"),
+        (9.999e-7, "1.00 us"),
+        (9.999e-6, "10.0 us"),
         (3.4e-5, "34.0 us"),
         (0.0012, "1.20 ms"),
         (0.0999, "99.9 ms"),
@@ -26,3 +29,11 @@ def test_a_size_is_shown_in_the_unit_that_suits_it(count: int, shown: str) -> No
 
 def test_one_is_singular() -> None:
     assert [counted(n, "call") for n in (0, 1, 2)] == ["0 calls", "1 call", "2 calls"]
+
+
+def test_thousands_stand_apart_from_ten_of_them_on() -> None:
+    assert [counted(n, "call") for n in (9999, 579583)] == ["9999 calls", "579 583 calls"]
+
+
+def test_a_count_that_nobody_needs_exactly_has_two_digits() -> None:
+    assert [roughly(n) for n in (1.9, 87.4, 117612)] == [1, 87, 120000]

@@ -36,6 +36,18 @@ def test_a_short_call_is_too_short_to_matter_and_says_what_a_hand_over_costs() -
     assert "too_short_to_matter" not in names(compared(verdict("hogs", 0.02), way("process")))
 
 
+def test_how_many_short_calls_are_too_many_is_told_roughly() -> None:
+    run = Compared(compared(verdict("hogs", 0.01 / 117612), way("process")))
+    finding = next(it for it in observations(run) if it.name == "too_short_to_matter")
+    assert finding.remedy == "Call it on the loop. More than 120 000 calls in one turn are too many."
+
+
+def test_the_time_of_a_short_call_is_shown_in_a_unit_that_shows_it() -> None:
+    run = compared(verdict("hogs", 3e-7), way("process"))
+    row = next(line for line in str(run).splitlines() if line.startswith("inline x1"))
+    assert " 300 ns " in row
+
+
 @pytest.mark.parametrize(
     ("kind", "finding"),
     [

@@ -15,10 +15,11 @@ from gilscope import supervise, work
 from gilscope.probe import probe
 from gilscope.request import Named, Request
 from gilscope.results import Passage, Plan
-from gilscope.strategies import STRATEGIES, unavailable
+from gilscope.strategies import STRATEGIES, from_executor, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
     from pathlib import Path
 
 
@@ -167,3 +168,19 @@ def _script(folder: Path, source: str) -> list[str]:
     ran = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.splitlines()
+
+
+def none_to_be_had(workers: int) -> Executor:
+    raise LookupError(f"no {workers} to be had")
+
+
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        (str, "returned no executor but '1': have it return one, as concurrent.futures.ThreadPoolExecutor(workers)"),
+        (none_to_be_had, "raised LookupError: no 1 to be had"),
+    ],
+)
+def test_a_factory_that_makes_no_executor_is_what_is_told(factory: Callable[[int], Executor], why: str) -> None:
+    tried = asyncio.run(probe("mine", from_executor(factory), len, ("",)))
+    assert (tried.travels, tried.reason) == (False, f"its factory, called with 1, {why}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from gilscope import results
+from gilscope import reading, results
 from gilscope.causes import REMEDY
 from gilscope.reports.watch_chart import COLOURS, chart
 from gilscope.reports.watch_page import page
@@ -117,7 +117,8 @@ def test_a_report_of_before_there_was_a_time_line_shows_its_stalls_and_says_what
     old = msgspec.to_builtins(watched(*HOGGED))
     del old["timeline"]
     file.write_bytes(msgspec.json.encode(old))
-    report = results.read_as(WatchReport, file)
+    report = reading.decode(file.read_bytes(), str(file))
+    assert isinstance(report, WatchReport)
     assert headings(report) == ["Its stalls, by cause"]
     assert "This report was written without a time line" in page(report)
 
@@ -140,6 +141,9 @@ def test_stalls_beyond_those_that_are_kept_whole_are_said_to_be_missing() -> Non
 
 def test_a_report_is_the_same_after_a_way_through_its_file(tmp_path: Path) -> None:
     report = watched(*HOGGED)
-    results.write(report, tmp_path / "watch.json")
-    assert results.read_as(WatchReport, tmp_path / "watch.json") == report
-    assert page(results.read_as(WatchReport, tmp_path / "watch.json")) == page(report)
+    file = tmp_path / "watch.json"
+    results.write(report, file)
+    again = reading.decode(file.read_bytes(), str(file))
+    assert isinstance(again, WatchReport)
+    assert again == report
+    assert page(again) == page(report)

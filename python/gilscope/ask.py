@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gilscope import results, supervise
+from gilscope.naming import quoted
 from gilscope.shares import STRETCH
 from gilscope.statement import Answer, Request
 from gilscope.verdict import Verdict
@@ -83,9 +84,9 @@ def ask(
     if outcome.status == "timed out":
         if told > STRETCH:
             return _endless(statement, told)
-        raise StatementError(f"{statement.strip()} was not done after {timeout:g} s, nor could it be judged")
+        raise StatementError(f"{quoted(statement.strip())} was not done after {timeout:g} s, nor could it be judged")
     if outcome.status == "died":
-        raise StatementError(f"{statement.strip()} ended the process that it ran in: {outcome.reason}")
+        raise StatementError(f"{quoted(statement.strip())} ended the process that it ran in: {outcome.reason}")
     answer = msgspec.json.decode(outcome.answer, type=Answer)
     if answer.verdict is None:
         raise StatementError(answer.traceback.rstrip())

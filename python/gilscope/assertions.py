@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilscope.checks import TIME, check
+from gilscope.naming import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ def _must_be(expected: Kind, verdict: Verdict) -> Verdict:
     __tracebackhide__ = True
     if not meets(verdict, expected):
         does = expected.removesuffix("s")
-        raise AssertionError(f"{verdict.name} was expected to {does} the GIL, but it {_what(verdict)}")
+        raise AssertionError(f"{quoted(verdict.name)} was expected to {does} the GIL, but it {_what(verdict)}")
     return verdict
 
 

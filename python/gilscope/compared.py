@@ -119,4 +119,8 @@ def cost(passage: Passage) -> float:
 
 def _spread(measure: Measure | None) -> float:
     """Return by how much the slow calls (p90) were slower than the usual one (p50), relative to it; at most a half."""
-    return 0.0 if measure is None or measure.call is None else min(0.5, measure.call.p90 / measure.call.p50 - 1)
+    return (
+        0.0
+        if measure is None or measure.call is None or not measure.call.p50
+        else min(0.5, measure.call.p90 / measure.call.p50 - 1)
+    )

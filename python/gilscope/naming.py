@@ -1,9 +1,13 @@
-"""What a callable is called in a sentence."""
+"""What a callable or a statement is called in a sentence."""
 
 from __future__ import annotations
 
 from functools import partial
+from keyword import iskeyword
 from typing import Any
+
+LONGEST = 60
+"""Characters of a statement that a sentence can bear."""
 
 
 def name_of(fn: Any) -> str:
@@ -19,3 +23,21 @@ def name_of(fn: Any) -> str:
         return f"{type(owner).__name__}.{name}"  # a built-in method of an object
     module = getattr(fn, "__module__", None)
     return name if module in (None, "builtins", "__main__", "ctypes") or name == "<lambda>" else f"{module}.{name}"
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in a sentence: that of a callable as it is, a statement in backticks, on one line."""
+    if name == "<lambda>" or all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
+        return name
+    return f"`{shortened(name)}`"
+
+
+def shortened(statement: str, longest: int = LONGEST) -> str:
+    """Return a statement in one line: of several the first, and of a long one what it begins and ends with."""
+    first, *others = statement.splitlines() or [""]
+    if others:
+        first = f"{first.rstrip()} ..."
+    if len(first) <= longest:
+        return first
+    end = max(0, longest - 3) // 3
+    return f"{first[: longest - 3 - end]}...{first[len(first) - end :]}"

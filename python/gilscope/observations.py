@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.advice import Finding
 from gilscope.compared import cost
-from gilscope.figures import counted, duration, size
+from gilscope.figures import counted, duration, roughly, size
 from gilscope.probe import CAME_BACK
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def too_short_to_matter(run: Compared) -> Finding | None:
     return Finding(
         "One call is too short to matter to the loop.",
         f"It takes {duration(call)}, the loop's budget is {duration(budget)}{dearer}.",
-        f"Call it on the loop. More than {counted(int(budget / call), 'call')} in one turn are too many.",
+        f"Call it on the loop. More than {counted(roughly(budget / call), 'call')} in one turn are too many.",
     )
 
 

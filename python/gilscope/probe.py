@@ -36,6 +36,7 @@ SHARED = ("inline", "thread")
 async def probe(name: str, strategy: Strategy, function: Callable[..., Any], args: tuple[Any, ...]) -> Passage:
     """Make the round trip, compare the answers and time the way. What goes wrong is in the passage, not raised."""
     from gilscope.results import Passage
+    from gilscope.strategies import FactoryError
 
     step = "called here"
     try:
@@ -50,6 +51,8 @@ async def probe(name: str, strategy: Strategy, function: Callable[..., Any], arg
             shared = name in SHARED or (name != "interpreter" and await run(os.getpid) == os.getpid())
             hand_over, _ = await _timed(lambda: run(errands.nothing))
             carried, computing = await _carried(run, function, args)
+    except FactoryError as error:
+        return stays(name, str(error))
     except Exception as error:  # noqa: BLE001 - anybody's code, and anybody's executor
         return stays(name, _reason(step, error))
     return Passage(

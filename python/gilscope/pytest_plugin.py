@@ -79,7 +79,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def _fail(longest: float, collecting: bool, limit: float) -> None:
-    from gilscope.verdict import duration
+    from gilscope.figures import duration
     from gilscope.wording import REMEDY
 
     why = ", by a garbage collection" if collecting else ""

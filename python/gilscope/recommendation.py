@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilscope.compared import Compared, cost
-from gilscope.figures import counted, duration
+from gilscope.figures import counted, duration, roughly
 from gilscope.observations import STARTLING, WAITS, observations
 from gilscope.probe import CAME_BACK
 
@@ -55,7 +55,7 @@ def on_the_loop(run: Compared) -> Recommendation | None:
         "Call it on the loop.",
         f"A call takes {duration(call)} of the {duration(budget)} that the loop may be kept waiting.",
         (
-            f"more than {counted(int(budget / call), 'call')} in one turn of the loop",
+            f"more than {counted(roughly(budget / call), 'call')} in one turn of the loop",
             f"calls that last longer than {duration(budget)}",
         ),
     )

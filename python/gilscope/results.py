@@ -1,15 +1,12 @@
-"""What was measured: frozen records, in JSON and out of it.
-
-Durations are float seconds, shares are 0 to 1. A reader takes every schema up to its own and refuses newer ones.
-"""
+"""What was measured: frozen records, and their JSON. Durations are float seconds, shares are 0 to 1."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from gilscope.records import SCHEMA, Machine, Record, machine
+from gilscope.records import SCHEMA, Amount, AtLeastOne, Count, Machine, Positive, Record, machine, must_be_as_long
 from gilscope.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,32 +27,26 @@ __all__ = [
     "Result",
     "Times",
     "Trial",
-    "UnreadableError",
     "encode",
     "machine",
-    "read",
     "write",
 ]
-
-
-class UnreadableError(ValueError):
-    """A file is not a result that this gilscope can read; the text says which and why."""
 
 
 class Plan(Record, frozen=True, kw_only=True):
     """What was asked for."""
 
-    seconds: float = 2.0
+    seconds: Positive = 2.0
     """How long each case starts new tasks."""
-    concurrency: int = 2
+    concurrency: AtLeastOne = 2
     """Tasks at once."""
-    tick: float = 0.01
+    tick: Positive = 0.01
     """The ticker's period."""
-    duration: float = 0.2
+    duration: Positive = 0.2
     """What one task alone is calibrated to take; without meaning where ``count`` is given."""
-    count: int | None = None
+    count: AtLeastOne | None = None
     """Steps a task, instead of a calibrated number."""
-    timeout: float = 62.0
+    timeout: Positive = 62.0
     """Seconds after which a case is ended from outside."""
 
 
@@ -66,30 +57,33 @@ class Lag(Record, frozen=True, kw_only=True):
     with the lateness that it had when the loop was next served. All are ``None`` where no tick was due.
     """
 
-    due: int
-    came: int
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    max: float | None
+    due: Count
+    came: Count
+    p50: Amount | None
+    p90: Amount | None
+    p99: Amount | None
+    max: Amount | None
 
 
 class Bins(Record, frozen=True, kw_only=True):
     """The ticks in time: bin ``i`` has those due from ``i * width`` to ``(i + 1) * width`` after the start."""
 
-    width: float
-    due: list[int]
-    came: list[int]
-    worst: list[float]
+    width: Positive
+    due: list[Count]
+    came: list[Count]
+    worst: list[Amount]
     """The worst lag in each bin."""
+
+    def __post_init__(self) -> None:
+        must_be_as_long(due=self.due, came=self.came, worst=self.worst)
 
 
 class Times(Record, frozen=True, kw_only=True):
     """How long something took each time."""
 
-    p50: float
-    p90: float
-    max: float
+    p50: Amount
+    p90: Amount
+    max: Amount
 
 
 class Lane(Record, frozen=True, kw_only=True):
@@ -103,25 +97,28 @@ class Lane(Record, frozen=True, kw_only=True):
     """The system's number; ``None`` where only the loop saw the task: from asking for it to hearing that it is done."""
     loop: bool
     """Whether it is the loop's own thread."""
-    begin: list[float]
-    end: list[float]
-    tasks: list[int]
+    begin: list[Amount]
+    end: list[Amount]
+    tasks: list[Count]
     """Tasks in each span."""
-    busy: list[float]
+    busy: list[Amount]
     """How long they ran, together."""
+
+    def __post_init__(self) -> None:
+        must_be_as_long(begin=self.begin, end=self.end, tasks=self.tasks, busy=self.busy)
 
 
 class Measure(Record, frozen=True, kw_only=True):
     """What one trial measured."""
 
-    start_up: float
+    start_up: Amount
     """How long the workers took to start and warm up, before the clock started."""
-    elapsed: float
-    tasks: int
+    elapsed: Positive
+    tasks: Count
     """Tasks done."""
-    rate: float
+    rate: Amount
     """Steps a second, all workers together."""
-    cpu: float | None
+    cpu: Amount | None
     """Processor time of the trial's processes in ``elapsed``; ``None`` where the system does not tell it."""
     queued: float | None = None
     """How long the trial's threads, taken together, could have run and had no processor; ``None`` as above."""
@@ -141,14 +138,14 @@ class Trial(Record, frozen=True, kw_only=True):
     """One case, run once in a process of its own."""
 
     case: str
-    count: int
+    count: Count
     """Steps of each task."""
     status: Literal["finished", "timed out", "died", "unavailable"]
     reason: str = ""
     """Why it did not finish, or why this Python cannot run it."""
     measure: Measure | None = None
     strategy: str = ""
-    concurrency: int | None = None
+    concurrency: AtLeastOne | None = None
     """Tasks at once, where that differs from the plan's."""
     supervised: bool = True
     """Whether it ran in a process of its own; where not, in the caller's."""
@@ -175,14 +172,14 @@ class Passage(Record, frozen=True, kw_only=True):
     """Whether the result was the one that a call in the parent brings."""
     note: str = ""
     """Why it was not compared, or how it differs."""
-    hand_over: float | None = None
-    carried: float | None = None
-    computing: float | None = None
-    packing: float | None = None
-    unpacking: float | None = None
-    arguments: int | None = None
+    hand_over: Amount | None = None
+    carried: Amount | None = None
+    computing: Amount | None = None
+    packing: Amount | None = None
+    unpacking: Amount | None = None
+    arguments: Count | None = None
     """Bytes of the pickled arguments; ``None`` where they are not pickled."""
-    result: int | None = None
+    result: Count | None = None
     shared: bool = False
     """Whether its workers take the caller's own objects: nothing is copied, and the caller's GIL is theirs."""
     supervised: bool = True
@@ -194,11 +191,11 @@ class Comparison(Record, frozen=True, kw_only=True):
     subject: str
     """What was compared, as its user writes it."""
     setup: list[str] = msgspec.field(default_factory=list)
-    budget: float = 0.01
+    budget: Positive = 0.01
     """How long the loop may be kept waiting."""
     verdict: Verdict
     """What one call does to the GIL, by itself."""
-    concurrency: list[int]
+    concurrency: Annotated[list[AtLeastOne], msgspec.Meta(min_length=1)]
     stays: str = ""
     """Why the callable runs in the caller's process only; empty where it can be sent to another."""
     passages: list[Passage] = msgspec.field(default_factory=list)
@@ -215,13 +212,19 @@ class Result(Record, frozen=True, kw_only=True):
     """When it started: ISO 8601, UTC."""
     machine: Machine
     plan: Plan
-    alone: dict[str, float]
+    alone: dict[str, Positive]
     """Steps a second of each kernel, one task alone in an idle process: what ``rate`` is compared with."""
     idle: Trial
     trials: list[Trial]
     comparison: Comparison | None = None
     """What ``compare`` adds; its trials have a strategy and a concurrency each."""
     interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.kind == "compare") != (self.comparison is not None):
+            raise ValueError(
+                f"`kind` is {self.kind}, and `comparison` is {'null' if self.comparison is None else 'not'}"
+            )
 
     def __str__(self) -> str:
         """Return the report that the command line prints, 100 columns wide."""
@@ -237,17 +240,6 @@ class Result(Record, frozen=True, kw_only=True):
         return recommend(self)
 
 
-class Header(msgspec.Struct):
-    """As much of a file as tells whose it is; other fields are passed over."""
-
-    format: str
-    schema: int
-    kind: str = "demo"
-
-
-AnyResult = TypeVar("AnyResult", bound=Record)
-
-
 def write(result: Record, file: Path) -> None:
     """Write ``result`` to ``file`` as JSON."""
     file.write_bytes(encode(result))
@@ -256,45 +248,3 @@ def write(result: Record, file: Path) -> None:
 def encode(result: Record) -> bytes:
     """Return ``result`` as indented JSON, with a newline at its end."""
     return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
-
-
-def kind(file: Path) -> str:
-    """Return what ``file`` is a result of, as ``"demo"`` or ``"watch"``. Raises what :func:`read` does."""
-    return _checked(file)[0].kind
-
-
-def read(file: Path) -> Result:
-    """Read a result. Raises :class:`UnreadableError` for what is none, is truncated, or has a newer schema."""
-    return read_as(Result, file)
-
-
-def read_as(record: type[AnyResult], file: Path) -> AnyResult:
-    """Read a result of any kind. Raises what :func:`read` does."""
-    _, data = _checked(file)
-    try:
-        return msgspec.json.decode(data, type=record)
-    except msgspec.ValidationError as error:
-        raise UnreadableError(f"{file} is a gilscope result with a fault in it: {error}") from None
-
-
-def _checked(file: Path) -> tuple[Header, bytes]:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"cannot read {file}: {error.strerror}") from error
-    try:
-        header = msgspec.json.decode(data, type=Header)
-    except msgspec.ValidationError:
-        raise UnreadableError(
-            f"{file} is JSON, but not a gilscope result: it has no format and schema of ours"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"{file} is not a gilscope result, or was cut short: {error}") from None
-    if header.format != "gilscope":
-        raise UnreadableError(f"{file} is not a gilscope result: its format is {header.format!r}")
-    if header.schema > SCHEMA:
-        raise UnreadableError(
-            f"{file} has schema {header.schema}, and this gilscope reads up to {SCHEMA}: it was written by a newer one; "
-            "upgrade gilscope to read it"
-        )
-    return header, data

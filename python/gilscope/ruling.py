@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from gilscope.figures import duration
 from gilscope.shares import STRETCH
-from gilscope.verdict import duration
 
 if TYPE_CHECKING:
     from gilscope.shares import Shares

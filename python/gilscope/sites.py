@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from gilscope.records import Record
+from gilscope.records import Amount, AtLeastOne, Record
 from gilscope.stalls import Cause, Frame, Stall
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ class Site(Record, frozen=True, kw_only=True):
     """The name of the culprit's thread in the latest stall."""
     callback: Frame | None
     """The loop's callback in the latest stall."""
-    stalls: int
-    stalled: float
+    stalls: AtLeastOne
+    stalled: Amount
     """Seconds, all stalls together."""
-    longest: float
+    longest: Amount
 
 
 class Sites:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from gilscope.records import SCHEMA, Machine, Record
+from gilscope.records import SCHEMA, Amount, Count, Machine, Positive, Record
 from gilscope.sites import Site
 from gilscope.stalls import Cause, Stall
 from gilscope.timeline import Timeline, thread_name
@@ -32,13 +32,13 @@ UNREADABLE = {
 class Distribution(Record, frozen=True, kw_only=True):
     """Durations, counted."""
 
-    count: int
-    total: float
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    max: float | None
-    up_to: tuple[tuple[float, int], ...]
+    count: Count
+    total: Amount
+    p50: Amount | None
+    p90: Amount | None
+    p99: Amount | None
+    max: Amount | None
+    up_to: tuple[tuple[Amount, Count], ...]
     """Pairs of a bound in seconds and how many were at most as long."""
 
 
@@ -47,40 +47,40 @@ class Share(Record, frozen=True):
 
     native_id: int
     thread: str
-    held: float
+    held: Amount
 
 
 class Snapshot(Record, frozen=True, kw_only=True):
     """A watch up to a moment. Durations are seconds since it began; rates come of the differences of two snapshots."""
 
-    elapsed: float
+    elapsed: Amount
     """Up to the last sample: what every other sum is to be compared with."""
-    samples: int
-    held: float | None
+    samples: Count
+    held: Amount | None
     """How long the GIL was held; ``None`` where that cannot be seen."""
     held_by: tuple[Share, ...]
     """The same by thread, the longest holder first."""
-    waited: float
+    waited: Amount
     """How long all knocks together waited for the GIL; with ``waits.count``, the mean wait of one."""
     waits: Distribution
     """Waits of a thread that asks for the GIL at a random moment."""
     lags: Distribution
     """How late the watched loops were: beats that were due and did not come count with the lag they would have had."""
-    stalled: dict[Cause, float]
+    stalled: dict[Cause, Amount]
     """How long the loops were stalled, by cause."""
-    stalls: dict[Cause, int]
+    stalls: dict[Cause, Count]
     """How often, by cause."""
     sites: tuple[Site, ...]
     worst: tuple[Stall, ...]
-    collected: float
+    collected: Amount
     """Time in the garbage collector."""
-    cost: float
+    cost: Amount
     """Processor time of the watch's own two threads."""
-    lost: int
+    lost: Count
     """Stalls that were counted in ``lags`` only, because nobody fetched them in time."""
-    children: int
+    children: Count
     """Processes started meanwhile; they are not watched."""
-    loops_with_own_clock: int
+    loops_with_own_clock: Count
     """Loops that are not watched, because their clock is not the system's."""
     gil_unreadable: str | None
     """Why the holder of the GIL cannot be seen; causes are then told by the waits, and without a thread's name."""
@@ -96,7 +96,7 @@ class WatchReport(Record, frozen=True, kw_only=True):
     created: str
     machine: Machine
     command: tuple[str, ...]
-    stall: float
+    stall: Positive
     """The threshold."""
     snapshot: Snapshot
     timeline: Timeline | None = None

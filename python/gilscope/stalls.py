@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gilscope.records import Record
+from gilscope.records import Amount, Record
 
 if TYPE_CHECKING:
     from gilscope.stall_report import StallReport, ThreadName
@@ -105,7 +105,7 @@ class Stall(Record, frozen=True, kw_only=True):
     thread: Thread
     """The loop's thread."""
     start: float
-    duration: float
+    duration: Amount
     noticed: float | None
     """When the watcher saw it, while it lasted; ``None`` if it was over before."""
     noticed_holder: Thread | None

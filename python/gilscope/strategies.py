@@ -105,6 +105,10 @@ async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterat
         yield await _warmed(pool, function, workers)
 
 
+class FactoryError(Exception):
+    """A factory of executors made none; the text says what it did instead."""
+
+
 def from_executor(factory: Callable[[int], Executor]) -> Strategy:
     """Return the strategy that runs calls on ``factory(workers)``, an executor of any make.
 
@@ -113,10 +117,7 @@ def from_executor(factory: Callable[[int], Executor]) -> Strategy:
 
     @asynccontextmanager
     async def executor(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-        made = factory(workers)
-        if not callable(getattr(made, "submit", None)) or not hasattr(made, "__exit__"):
-            raise TypeError(f"the factory of this strategy returned no executor, but {type(made).__name__}")
-        with made as pool:
+        with _made(factory, workers) as pool:
             yield await _warmed(pool, function, workers, patience=WARM_PATIENCE)
 
     return executor
@@ -144,6 +145,19 @@ def unavailable(strategy: str) -> str:
     if strategy == "interpreter" and sys.version_info < (3, 14):
         return "needs InterpreterPoolExecutor, which Python has from 3.14 on"
     return ""
+
+
+def _made(factory: Callable[[int], Executor], workers: int) -> Executor:
+    try:
+        made = factory(workers)
+    except Exception as error:
+        raise FactoryError(f"its factory, called with {workers}, raised {type(error).__name__}: {error}") from error
+    if not callable(getattr(made, "submit", None)) or not hasattr(made, "__exit__"):
+        raise FactoryError(
+            f"its factory, called with {workers}, returned no executor but {made!r:.60}: have it return one, as "
+            "concurrent.futures.ThreadPoolExecutor(workers)"
+        )
+    return made
 
 
 async def _warmed(pool: Executor, function: Callable[..., Any], workers: int, *, patience: float | None = None) -> Run:

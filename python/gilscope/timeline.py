@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.records import Record
+from gilscope.records import Amount, Positive, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,17 +31,17 @@ class Track(Record, frozen=True):
     """A thread, and how long it held the GIL in each bin."""
 
     thread: str
-    held: tuple[float, ...]
+    held: tuple[Amount, ...]
 
 
 class Timeline(Record, frozen=True, kw_only=True):
     """A watch in time. Moments and durations are seconds; moments since the watch began."""
 
-    begin: float
+    begin: Amount
     """0, or for a watch of more than some minutes, from when on everything was kept."""
-    width: float
+    width: Positive
     """Of a bin."""
-    worst: tuple[float | None, ...]
+    worst: tuple[Amount | None, ...]
     """How late a loop was at worst in each bin; ``None`` where none ran."""
     held: tuple[Track, ...]
     """The longest holder first; empty where nobody held the GIL, or where that cannot be seen."""

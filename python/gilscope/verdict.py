@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from gilscope.figures import milliseconds
-from gilscope.records import SCHEMA, Machine, Record
+from gilscope.figures import counted, duration
+from gilscope.records import SCHEMA, Amount, Count, Machine, Positive, Record
 
 Kind = Literal["hogs", "yields", "releases", "no GIL", "too short"]
 
@@ -21,18 +21,18 @@ class Waits(Record, frozen=True, kw_only=True):
     A thread that yields is asked sooner than usual during a check, so its waits are shorter than usual.
     """
 
-    p50: float
-    p90: float
-    p99: float
-    max: float
+    p50: Amount
+    p90: Amount
+    p99: Amount
+    max: Amount
 
 
 class Baseline(Record, frozen=True, kw_only=True):
     """The process just before, while the calling thread slept."""
 
-    held: float
+    held: Amount
     """The share of the time in which something else had the GIL."""
-    longest: float
+    longest: Amount
     """The longest wait for it."""
 
 
@@ -51,32 +51,32 @@ class Verdict(Record, frozen=True, kw_only=True):
     name: str
     """What was checked."""
     kind: Kind
-    released: float | None
+    released: Amount | None
     """The shares are ``None`` where there is no GIL."""
-    yielded: float | None
-    hogged: float | None
-    longest_hold: float | None
+    yielded: Amount | None
+    hogged: Amount | None
+    longest_hold: Amount | None
     """The longest time for which the GIL was kept from a thread that had asked for it."""
-    stretch: float | None = None
+    stretch: Amount | None = None
     """The longest stretch of more than 1 ms that nothing interrupted, if there was one."""
-    stretches: int = 0
+    stretches: Count = 0
     """How many of them were met."""
     collecting: bool = False
     """Whether a garbage collection made the longest stretch."""
     waits: Waits | None
-    knocks: int
+    knocks: Count
     """How often the GIL was asked for."""
-    duration: float
+    duration: Positive
     """One call; time in which the system gave the thread no processor is not in it."""
-    calls: int
-    cpu: float
+    calls: Count
+    cpu: Amount
     """The share of ``duration`` in which the calling thread computed."""
     baseline: Baseline | None
     settle: str = ""
     """Where the kind is ``too short``: why there is no other, and what would settle it."""
     endless: bool = False
     """Whether the call was ended from outside, because it did not end."""
-    interval: float
+    interval: Amount
     """The usual switch interval of the process."""
     machine: Machine
 
@@ -89,12 +89,17 @@ class Verdict(Record, frozen=True, kw_only=True):
     def evidence(self) -> str:
         """The figures in one line."""
         if self.released is None or self.yielded is None or self.hogged is None or self.longest_hold is None:
-            return f"{self.calls} calls of {duration(self.duration)}, computing {self.cpu:.0%} of the time"
+            return f"{self._calls}, computing {self.cpu:.0%} of the time"
         return (
             f"released {self.released:.0%}, yielded {self.yielded:.0%}, hogged {self.hogged:.0%} of the time; "
-            f"longest hold {duration(self.longest_hold)}; {self.knocks} knocks in {self.calls} calls of "
-            f"{duration(self.duration)}"
+            f"longest hold {duration(self.longest_hold)}; {counted(self.knocks, 'knock')} in {self._calls}"
         )
+
+    @property
+    def _calls(self) -> str:
+        if self.endless:
+            return f"a call that was ended after {duration(self.duration)}"
+        return f"{counted(self.calls, 'call')} of {duration(self.duration)}"
 
     def to_json(self) -> str:
         """Return the verdict as JSON, with a newline at its end."""
@@ -107,10 +112,3 @@ class Verdict(Record, frozen=True, kw_only=True):
         if verdict.schema > SCHEMA:
             raise ValueError(f"the verdict has schema {verdict.schema}, and this gilscope reads up to {SCHEMA}")
         return verdict
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with its unit: ``3.1 us``, ``0.81 ms``, ``2.50 s``."""
-    if seconds < 1e-4:
-        return f"{seconds * 1e6:.2g} us"
-    return f"{milliseconds(seconds)} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope.verdict import SWITCH_INTERVAL, duration
+from gilscope.figures import duration
+from gilscope.naming import quoted
+from gilscope.verdict import SWITCH_INTERVAL
 
 if TYPE_CHECKING:
     from gilscope.verdict import Verdict
@@ -31,14 +33,8 @@ def sentences(verdict: Verdict) -> list[str]:
     return said
 
 
-def shortened(name: str) -> str:
-    """Return a name that fits into a sentence: of several lines the first."""
-    first, *others = name.splitlines() or [""]
-    return f"{first} ..." if others else first
-
-
 def _claim(verdict: Verdict) -> str:
-    ran = f"while {verdict.name} ran ({_lasted(verdict)})"
+    ran = f"while {quoted(verdict.name)} ran ({_lasted(verdict)})"
     wait = duration(verdict.longest_hold or 0.0)
     does = "computed" if verdict.cpu >= 0.5 else "mostly waited"
     match verdict.kind:

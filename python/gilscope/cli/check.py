@@ -89,18 +89,17 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
     elif len(verdicts) == 1:
         click.echo(f"{verdicts[0]}\n({verdicts[0].evidence})")
     else:
-        from rich.console import Console
+        from gilscope.cli.show import put
+        from gilscope.reports.verdicts import Report
 
-        from gilscope.reports.verdicts import table
-
-        Console(highlight=False, markup=False).print(table(verdicts))
+        put(Report(verdicts))
 
 
 def _compare(verdicts: list[Verdict], expect: Kind) -> int:
     from gilscope.assertions import meets
-    from gilscope.wording import shortened
+    from gilscope.naming import quoted
 
     others = [verdict for verdict in verdicts if not meets(verdict, expect)]
     for verdict in others:
-        click.echo(f"expected that {shortened(verdict.name)} {expect}, but {WORDS[verdict.kind]}", err=True)
+        click.echo(f"expected that {quoted(verdict.name)} {expect}, but {WORDS[verdict.kind]}", err=True)
     return 1 if others else 0

@@ -12,7 +12,7 @@ import click
 
 from gilscope import snippet
 from gilscope.ask import StatementError, ask
-from gilscope.cli import INTERRUPTED, BadInput, Seconds
+from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
@@ -32,8 +32,16 @@ CHECK = 0.5
 
 
 @click.command()
-@click.argument("statement")
-@click.option("-s", "--setup", "setups", multiple=True, metavar="SETUP", help="Run this first, unmeasured. Repeatable.")
+@click.argument("statement", type=Source())
+@click.option(
+    "-s",
+    "--setup",
+    "setups",
+    multiple=True,
+    type=Source(empty=True),
+    metavar="SETUP",
+    help="Run this first, unmeasured. Repeatable.",
+)
 @click.option(
     "--strategy",
     "strategies",
@@ -71,8 +79,6 @@ def command(
         raise BadInput(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
     if timeout <= CHECK:
         raise BadInput(f"the verdict takes {CHECK:g} s of calls, and --timeout is {timeout:g} s: raise --timeout")
-    if not statement.strip():
-        raise BadInput("STATEMENT is empty")
     if file is not None and file != "-":
         must_be_writable(Path(file))
     names = list(dict.fromkeys([*(strategies or OF_COMPARISON), *(["dask"] if address else [])]))
@@ -102,12 +108,9 @@ def _module(folder: Path, setup: str, statement: str) -> str:
     """Write what the workers import. A statement that no function can have in it is found here."""
     try:
         snippet.define({}, statement)
-    except (SyntaxError, ValueError) as error:  # a NUL, or bytes that were no UTF-8
+    except SyntaxError as error:
         raise BadInput(f"STATEMENT: {error}") from None
-    try:
-        return snippet.write(folder, setup, statement)
-    except ValueError as error:
-        raise BadInput(f"SETUP: {error}") from None
+    return snippet.write(folder, setup, statement)
 
 
 def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Option]:

@@ -1,20 +1,24 @@
-"""``gilscope report``: a result again, from its JSON; or two, one against the other."""
+"""``gilscope report``: a result again from its JSON, in words or as a picture; or two, held against each other."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import results
+from gilscope import reading
 from gilscope.cli import BadInput
 from gilscope.cli.output import checked, output, save
-from gilscope.cli.show import compare, show
+from gilscope.cli.show import compare, put, show
 from gilscope.reports.files import WATCH_FORMATS
+from gilscope.results import Result
 
 if TYPE_CHECKING:
-    from gilscope.results import Result
+    from gilscope.snapshots import WatchReport
+
+STDIN = Path("-")
 
 
 @click.command()
@@ -22,53 +26,53 @@ if TYPE_CHECKING:
 @click.argument("other", required=False, type=click.Path(path_type=Path))
 @output
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print FILE again: the JSON of a result or of a watch.
+    """Print FILE again, the JSON of a result or of a watch; - is standard input.
 
     With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
     runs' own spread.
     """
     if other is not None and outputs:
         raise BadInput("-o takes one result: give FILE alone")
-    if _kind(file) == "watch":
-        if other is not None:
-            raise BadInput(f"{file} is a watch, which is shown alone: give no other file")
-        _show_watch(file, outputs)
-    elif other is None:
-        result = _read(file)
+    if file == other == STDIN:
+        raise BadInput("standard input is one result: give a file for the other")
+    result = _read(file)
+    if other is not None:
+        compare(_of_cases(file, result), _of_cases(other, _read(other)))
+    elif isinstance(result, Result):
         show(result)
         save(result, outputs)
     else:
-        compare(_read(file), _read(other))
+        _show_watch(file, result, outputs)
 
 
-def _kind(file: Path) -> str:
+def _read(file: Path) -> Result | WatchReport:
+    if file == STDIN and sys.stdin is None:
+        raise BadInput(f"cannot read {_name(file)}: it is closed")
     try:
-        return results.kind(file)
-    except results.UnreadableError as error:
+        return reading.decode(sys.stdin.buffer.read() if file == STDIN else reading.load(file), _name(file))
+    except reading.UnreadableError as error:
         raise BadInput(str(error)) from None
 
 
-def _show_watch(file: Path, outputs: tuple[Path, ...]) -> None:
-    from gilscope.cli.show import put
+def _name(file: Path) -> str:
+    return "standard input" if file == STDIN else str(file)
+
+
+def _of_cases(file: Path, result: Result | WatchReport) -> Result:
+    if not isinstance(result, Result):
+        raise BadInput(f"{_name(file)} is a watch, which is shown alone: give no other file")
+    return result
+
+
+def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> None:
     from gilscope.reports.watch import Report
-    from gilscope.snapshots import WatchReport
 
     for target in outputs:
         if target.name.lower().endswith(".perfetto.json"):
             raise BadInput(
-                f"cannot write {target}: {file} does not keep every hold; only gilscope watch -o {target.name} has them all"
+                f"cannot write {target}: {_name(file)} does not keep every hold; only gilscope watch -o {target.name} has "
+                "them all"
             )
         checked(target, WATCH_FORMATS)
-    try:
-        report = results.read_as(WatchReport, file)
-    except results.UnreadableError as error:
-        raise BadInput(str(error)) from None
     put(Report(report))
     save(report, outputs, formats=WATCH_FORMATS)
-
-
-def _read(file: Path) -> Result:
-    try:
-        return results.read(file)
-    except results.UnreadableError as error:
-        raise BadInput(str(error)) from None

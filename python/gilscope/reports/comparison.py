@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gilscope.compared import Compared
 from gilscope.figures import duration, milliseconds, size
+from gilscope.naming import quoted
 from gilscope.recommendation import recommend
 from gilscope.reports.table import missing, numbered, strip, where
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 WIDEST_STRIP = 40
 LEGEND = (
     "x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness "
-    "that it had when the loop was next served. call: p50, in ms. cores: kept busy. in time: | every tick came, : most, "
+    "that it had when the loop was next served. call: p50. cores: kept busy. in time: | every tick came, : most, "
     ". few, blank none."
 )
 COLUMNS = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
@@ -55,7 +56,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
 
 def title(run: Compared) -> str:
     budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
-    return f"gilscope compare: {run.comparison.subject}, {seconds} a trial; the loop may wait {budget}"
+    return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} a trial; the loop may wait {budget}"
 
 
 def _advice(result: Result) -> Iterator[RenderableType]:
@@ -92,7 +93,7 @@ def cells(trial: Trial) -> tuple[str, ...]:
     )
     cores = "" if measure.cpu is None or trial.strategy == "dask" else f"{measure.cpu / measure.elapsed:.2f}"
     rate = "" if measure.call is None else f"{measure.rate:.0f}" if measure.rate >= 100 else f"{measure.rate:.3g}"
-    call = "" if measure.call is None else milliseconds(measure.call.p50)
+    call = "" if measure.call is None else duration(measure.call.p50)
     return name, f"{measure.lag.came}/{measure.lag.due}", *lags, rate, call, cores
 
 

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from gilscope.verdict import duration
+from gilscope.figures import duration
+from gilscope.naming import shortened
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from gilscope.verdict import Verdict
 
 STYLES = {"hogs": "red", "yields": "yellow", "releases": "green"}
+FIGURES = ("released", "yielded", "hogged", "longest hold", "a call", "cpu")
+NARROWEST = 16
+"""What a statement's column has in any terminal."""
 
 
-def table(verdicts: list[Verdict]) -> Table:
-    """Return one row a verdict."""
-    rows = Table(box=None, pad_edge=False)
-    rows.add_column("statement", overflow="fold")
-    rows.add_column("verdict", no_wrap=True)
-    for name in ("released", "yielded", "hogged", "longest hold", "a call", "cpu"):
-        rows.add_column(name, justify="right", no_wrap=True)
-    for verdict in verdicts:
-        rows.add_row(
-            escape(verdict.name),
-            verdict.kind,
-            _share(verdict.released),
-            _share(verdict.yielded),
-            _share(verdict.hogged),
-            "" if verdict.longest_hold is None else duration(verdict.longest_hold),
-            "did not end" if verdict.endless else duration(verdict.duration),
-            _share(verdict.cpu),
-            style=STYLES.get(verdict.kind, ""),
-        )
-    return rows
+class Report:
+    """One line a verdict, as a terminal of any width shows it: statements are shortened to what is left of it."""
+
+    def __init__(self, verdicts: list[Verdict]) -> None:
+        self._verdicts = verdicts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        heads = ("verdict", *FIGURES)
+        rows = [_figures(verdict) for verdict in self._verdicts]
+        taken = sum(max(map(len, column)) + 1 for column in zip(heads, *rows, strict=True))
+        room = max(NARROWEST, options.max_width - taken)
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+        for head in ("statement", *heads):
+            table.add_column(head, justify="right" if head in FIGURES else "left", no_wrap=True)
+        for verdict, row in zip(self._verdicts, rows, strict=True):
+            statement = Text(shortened(verdict.name, room))
+            table.add_row(statement, *row, style=STYLES.get(verdict.kind, ""))
+        yield table
+
+
+def _figures(verdict: Verdict) -> tuple[str, ...]:
+    return (
+        verdict.kind,
+        *(_share(share) for share in (verdict.released, verdict.yielded, verdict.hogged)),
+        "" if verdict.longest_hold is None else duration(verdict.longest_hold),
+        "no end" if verdict.endless else duration(verdict.duration),
+        _share(verdict.cpu),
+    )
 
 
 def _share(share: float | None) -> str:
