@@ -15,8 +15,9 @@ import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from time import monotonic, thread_time
 from timeit import repeat
 
@@ -54,15 +55,27 @@ async def async_thread_worker(kernel, count, deadline):
 
 
 async def async_process_worker(kernel, count, deadline):
-    leave_ctrl_c_to_us = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    with ProcessPoolExecutor(2, get_context("spawn"), **leave_ctrl_c_to_us) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         while for_ever(deadline):
-            await asyncio.get_running_loop().run_in_executor(pool, kernel, count)
+            with leaving_ctrl_c_to_us():  # the pool starts its processes as it is given tasks
+                task = asyncio.get_running_loop().run_in_executor(pool, kernel, count)
+            await task
 
 
 async def tokio_worker(_kernel, count, deadline):
     while for_ever(deadline):
         await countdown_tokio(count)
+
+
+@contextmanager
+def leaving_ctrl_c_to_us():
+    """Have the processes that are started meanwhile not hear of Ctrl-C: what is blocked here stays blocked in them."""
+    resource_tracker.ensure_running()  # multiprocessing's own process, whose start would unblock it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def for_ever(deadline):

@@ -1,4 +1,4 @@
-"""What the tests of the bridge share: its loops, its threads and its descriptors, as the system sees them."""
+"""What the tests of the awaitables share: loops, native threads and descriptors, as the system sees them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
 ]
 
 
-def threads_at_work() -> int:
-    """How many threads of the bridge are running or would like to."""
+def threads_at_work(named: str = "gilscope-bridge") -> int:
+    """How many threads of that name are running or would like to."""
     at_work = 0
     for status in Path("/proc/self/task").glob("*/stat"):
         try:
             name, rest = status.read_text().split("(", 1)[1].rsplit(")", 1)
         except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             continue
-        at_work += name == "gilscope-bridge" and rest.split()[0] == "R"
+        at_work += name == named and rest.split()[0] == "R"
     return at_work
 
 

@@ -6,38 +6,22 @@ import asyncio
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import child
 import pytest
 import uvloop
+from bridging import FOR_EVER, PATIENCE, threads_at_work
 from gilscope import countdown_tokio
-from gilscope.countdown import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-FOR_EVER = LARGEST_COUNT
-PATIENCE = 30.0
-
-
-def threads_at_work() -> int:
-    """How many threads of tokio are running or would like to."""
-    at_work = 0
-    for status in Path("/proc/self/task").glob("*/stat"):
-        try:
-            name, rest = status.read_text().split("(", 1)[1].rsplit(")", 1)
-        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            continue
-        at_work += name == "gilscope-tokio" and rest.split()[0] == "R"
-    return at_work
 
 
 async def until_at_work(expected: Callable[[int], bool]) -> int:
     """Wait until the number of threads at work is as expected, and return it; give up after a while."""
     give_up = time.monotonic() + PATIENCE
-    while not expected(at_work := threads_at_work()) and time.monotonic() < give_up:  # noqa: ASYNC110 - there is no event
+    while not expected(at_work := threads_at_work("gilscope-tokio")) and time.monotonic() < give_up:  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.001)
     return at_work
 

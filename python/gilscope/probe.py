@@ -6,13 +6,11 @@ some that pools of processes do not.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gilscope import errands
@@ -175,15 +173,9 @@ async def _timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, float | Non
 
 
 def main(asked: str, answered: str) -> None:
-    import msgspec
+    from gilscope.request import Request, answer
 
-    from gilscope.request import Request
-    from gilscope.supervise import die_with_parent
-
-    die_with_parent()
-    request = msgspec.json.decode(Path(asked).read_bytes(), type=Request)
-    passage = asyncio.run(request.probe())
-    Path(answered).write_bytes(msgspec.json.encode(passage))
+    answer(asked, answered, Request.probe)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +12,7 @@ from gilscope.results import Plan  # noqa: TC001 - msgspec reads the annotations
 from gilscope.work import Kernel, Packed, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gilscope.results import Measure, Passage
     from gilscope.strategies import Strategy
@@ -84,3 +86,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         except Exception as error:  # noqa: BLE001 - importing runs anybody's code
             return stays(self.place.name, f"a new process cannot load it: {type(error).__name__}: {error}")
         return await probe(self.place.name, self.place.strategy(), function, args)
+
+
+def answer(asked: str, answered: str, run: Callable[[Request], Coroutine[Any, Any, Measure | Passage]]) -> None:
+    """Run the request in the file ``asked``, and write what it brings to ``answered``: all that such a child does."""
+    from gilscope.supervise import die_with_parent
+
+    die_with_parent()
+    request = msgspec.json.decode(Path(asked).read_bytes(), type=Request)
+    Path(answered).write_bytes(msgspec.json.encode(asyncio.run(run(request))))

@@ -143,27 +143,13 @@ def evidence(report: StallReport) -> Evidence:
         for rival in report["rivals"]
     ]
     asked, attached = report["asked"], report["attached"]
+    as_they_are = {name: report[name] for name in Evidence.__struct_fields__ if name in report and name != "rivals"}  # type: ignore[literal-required]
     return Evidence(
-        **{name: report[name] for name in _AS_THEY_ARE},  # type: ignore[literal-required]
+        **as_they_are,
         witness_waited=None if asked is None or attached is None else attached - asked,
         stacks_age=None if attached is None else attached - report["came"],
         rivals=tuple(sorted(rivals, key=lambda rival: -rival.held)),
     )
-
-
-_AS_THEY_ARE = (
-    "sampled",
-    "unsampled",
-    "held",
-    "collected",
-    "waited",
-    "slept",
-    "ran_free",
-    "unknown",
-    "ran",
-    "queued",
-    "switches",
-)
 
 
 def thread(of: ThreadName) -> Thread:

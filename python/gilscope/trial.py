@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -149,15 +148,9 @@ def _times(times: Histogram) -> Times | None:
 
 
 def main(asked: str, answered: str) -> None:
-    import msgspec
+    from gilscope.request import Request, answer
 
-    from gilscope.request import Request
-    from gilscope.supervise import die_with_parent
-
-    die_with_parent()
-    request = msgspec.json.decode(Path(asked).read_bytes(), type=Request)
-    measure = asyncio.run(request.trial())
-    Path(answered).write_bytes(msgspec.json.encode(measure))
+    answer(asked, answered, Request.trial)
 
 
 if __name__ == "__main__":

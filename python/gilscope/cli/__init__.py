@@ -58,6 +58,18 @@ class Source(click.types.StringParamType):
         return source
 
 
+setup = click.option(
+    "-s",
+    "--setup",
+    "setups",
+    multiple=True,
+    type=Source(empty=True),
+    metavar="SETUP",
+    help="Run this first, unmeasured. Repeatable.",
+)
+"""Gives a command the option ``-s``."""
+
+
 class Subcommands(click.Group):
     """The subcommands of :data:`COMMANDS`."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import BadInput, Seconds, Source
+from gilscope.cli import BadInput, Seconds, Source, setup
 
 if TYPE_CHECKING:
     from gilscope.verdict import Kind, Verdict
@@ -25,15 +25,7 @@ WORDS = {
 
 @click.command()
 @click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True, type=Source())
-@click.option(
-    "-s",
-    "--setup",
-    "setups",
-    multiple=True,
-    type=Source(empty=True),
-    metavar="SETUP",
-    help="Run this first, unmeasured. Repeatable.",
-)
+@setup
 @click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for ... seconds.")
 @click.option(
     "--timeout", type=POSITIVE, default=60.0, show_default=True, help="End a statement after ... seconds, and judge it."

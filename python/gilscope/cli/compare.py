@@ -12,7 +12,7 @@ import click
 
 from gilscope import snippet
 from gilscope.ask import StatementError, ask
-from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source
+from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
@@ -33,15 +33,7 @@ CHECK = 0.5
 
 @click.command()
 @click.argument("statement", type=Source())
-@click.option(
-    "-s",
-    "--setup",
-    "setups",
-    multiple=True,
-    type=Source(empty=True),
-    metavar="SETUP",
-    help="Run this first, unmeasured. Repeatable.",
-)
+@setup
 @click.option(
     "--strategy",
     "strategies",
