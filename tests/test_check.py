@@ -308,6 +308,14 @@ def test_where_run_queues_are_not_known_one_long_wait_makes_no_hog() -> None:
     assert ruling.rule(one, 0.1, NOBODY, corrected=True)[0] == "hogs"
 
 
+def test_beside_something_else_that_holds_the_gil_a_long_wait_makes_no_hog_either() -> None:
+    one = shares.read(heard(wait(least=0.1), between=0.0005), mean_gap=0.0005)
+    spinner = Baseline(held=0.9, longest=0.0002)
+    kind, settle = ruling.rule(one, 0.1, spinner, corrected=True)
+    assert kind == "too short"
+    assert "Check it in a process of its own" in settle
+
+
 class FakeKnock:
     """A knock as the core makes it, of whose figures only those that matter are given."""
 
