@@ -14,8 +14,8 @@ import zlib
 from typing import Any
 
 import gilscope
-from gilscope.recommendation import recommend
-from gilscope.strategies import unavailable
+from gilscope.comparison.recommendation import recommend
+from gilscope.trial.strategies import unavailable
 
 POOLS = {"process"} if unavailable("interpreter") else {"process", "interpreter"}
 

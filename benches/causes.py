@@ -31,7 +31,7 @@ import gilscope
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from gilscope.stalls import Stall
+    from gilscope.records.stall import Stall
 
 COUNTED = 0.1
 """Stalls below are not judged."""

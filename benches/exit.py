@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import endings
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.support import endings
 
 
 @click.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextmanager
 def hogs(number: int) -> Iterator[None]:
     """Run ``number`` of them while the context is open; they end with this process even if it is killed."""
-    forever = "from gilscope.supervise import die_with_parent; die_with_parent()\nwhile True: pass"
+    forever = "from gilscope.isolated.supervise import die_with_parent; die_with_parent()\nwhile True: pass"
     running = [subprocess.Popen([sys.executable, "-c", forever]) for _ in range(number)]
     try:
         yield

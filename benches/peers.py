@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import click
 from gilscope._core import Knocker, monotonic, run_queue_delay
-from gilscope.checking import KEEP, MEAN_GAP
-from gilscope.shares import read
-from gilscope.waits import Heard
+from gilscope.checks.knocks import Heard
+from gilscope.checks.run import KEEP, MEAN_GAP
+from gilscope.checks.shares import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 from hogs import hogs
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import gilscope
-from gilscope.cores import cores
-from truth import TABLE
+from gilscope.records.cores import cores
+
+from tests.support.truth import TABLE
 
 WORDS = ("releases", "yields", "hogs", "too short")
 

@@ -20,7 +20,7 @@ import gilscope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.stalls import Stall
+    from gilscope.records.stall import Stall
 
 
 def shares() -> None:

@@ -2,22 +2,13 @@
 
 mod arguments;
 mod bridge;
-mod clock;
-mod collections;
 mod countdown;
 mod gil;
 mod histogram;
-mod knocker;
+mod knock;
 mod main_interpreter;
-mod others;
-mod pace;
 mod per_process;
-mod quiet_thread;
-mod reading;
-mod run_queue;
-mod sampler;
-mod switch_interval;
-mod tally;
+mod system;
 mod tokio_bridge;
 mod watch;
 
@@ -26,12 +17,12 @@ use pyo3::prelude::*;
 /// What Python cannot do itself.
 #[pymodule(gil_used = false)]
 mod _core {
-    use super::{Bound, PyModule, PyResult, bridge, knocker, main_interpreter, tokio_bridge};
+    use super::{
+        Bound, PyModule, PyResult, bridge, knock::knocker, main_interpreter, tokio_bridge,
+    };
 
     #[pymodule_export]
     use crate::bridge::{bridge_workers, countdown_bridge, panic_bridge};
-    #[pymodule_export]
-    use crate::collections::Collections;
     #[pymodule_export]
     use crate::countdown::{add_chain, countdown_held, countdown_released};
     #[pymodule_export]
@@ -39,13 +30,15 @@ mod _core {
     #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]
-    use crate::knocker::Knocker;
+    use crate::knock::collections::Collections;
     #[pymodule_export]
-    use crate::reading::{monotonic, run_queue_delay};
+    use crate::knock::knocker::Knocker;
     #[pymodule_export]
-    use crate::switch_interval::LoweredSwitchInterval;
+    use crate::knock::reading::{monotonic, run_queue_delay};
     #[pymodule_export]
-    use crate::tally::{Knock, KnockTally};
+    use crate::knock::switch_interval::LoweredSwitchInterval;
+    #[pymodule_export]
+    use crate::knock::tally::{Knock, KnockTally};
     #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
     #[pymodule_export]

@@ -13,6 +13,7 @@ pub mod episode;
 pub mod heart;
 pub mod ledger;
 pub mod report;
+pub mod sampler;
 pub mod shared;
 pub mod stacks;
 pub mod thread;

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from gilscope.results import Bins, Lag, Machine, Measure, Plan, Result, Trial
+from gilscope.records.machine import Machine
+from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Trial
 
-pytest.register_assert_rewrite("child", "stalling")
+pytest.register_assert_rewrite("tests.support.child", "tests.support.stalling")
 
 Finished = Callable[..., Trial]
 Run = Callable[..., Result]

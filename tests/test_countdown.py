@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import child
 import pytest
 from gilscope import countdown_cooperative, countdown_held, countdown_python, countdown_released
 from gilscope.countdown import LARGEST_COUNT
+
+from tests.support import child
 
 Kernel = Callable[[int], int]
 A_QUARTER_OF_A_SECOND = 1_000_000_000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import child
 import gilscope
 import pytest
+
+from tests.support import child
 
 HEAVY = ["asyncio", "altair", "click", "distributed", "msgspec", "rich", "uvloop", "gilscope._core"]
 IN_A_SUBINTERPRETER = """

@@ -6,7 +6,7 @@ import time
 from ctypes import PyDLL
 
 import pytest
-from gilscope.watch import Watch
+from gilscope.watch.api import Watch
 
 prometheus_client = pytest.importorskip("prometheus_client")
 

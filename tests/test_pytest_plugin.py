@@ -156,7 +156,7 @@ def test_where_preemption_is_not_known_it_says_that_it_cannot_judge(pytester: py
     result = run(
         pytester,
         """
-from gilscope import holds
+from gilscope.checks import limit as holds
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch):
     real = holds.Knocker

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from gilscope._core import countdown_held as countdown_held
     from gilscope._core import countdown_released as countdown_released
     from gilscope._core import countdown_tokio as countdown_tokio
-    from gilscope.assertions import assert_releases as assert_releases
-    from gilscope.assertions import assert_yields as assert_yields
-    from gilscope.checks import check as check
-    from gilscope.comparing import compare as compare
+    from gilscope.checks.api import check as check
+    from gilscope.checks.assertions import assert_releases as assert_releases
+    from gilscope.checks.assertions import assert_yields as assert_yields
+    from gilscope.comparison.api import compare as compare
     from gilscope.countdown import countdown_cooperative as countdown_cooperative
     from gilscope.countdown import countdown_python as countdown_python
-    from gilscope.responsive import assert_loop_responsive as assert_loop_responsive
-    from gilscope.verdict import Verdict as Verdict
-    from gilscope.watch import Watch as Watch
+    from gilscope.records.verdict import Verdict as Verdict
+    from gilscope.watch.api import Watch as Watch
+    from gilscope.watch.responsive import assert_loop_responsive as assert_loop_responsive
 
 _HOME = {
-    "Verdict": "gilscope.verdict",
-    "Watch": "gilscope.watch",
-    "assert_loop_responsive": "gilscope.responsive",
-    "assert_releases": "gilscope.assertions",
-    "assert_yields": "gilscope.assertions",
-    "check": "gilscope.checks",
+    "Verdict": "gilscope.records.verdict",
+    "Watch": "gilscope.watch.api",
+    "assert_loop_responsive": "gilscope.watch.responsive",
+    "assert_releases": "gilscope.checks.assertions",
+    "assert_yields": "gilscope.checks.assertions",
+    "check": "gilscope.checks.api",
     "countdown_bridge": "gilscope._core",
-    "compare": "gilscope.comparing",
+    "compare": "gilscope.comparison.api",
     "countdown_cooperative": "gilscope.countdown",
     "countdown_held": "gilscope._core",
     "countdown_python": "gilscope.countdown",

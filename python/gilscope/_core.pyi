@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
 from typing import NoReturn, SupportsIndex, final
 
-from gilscope.stall_report import NativeSnapshot, StallReport
+from gilscope.watch.native import NativeSnapshot, StallReport
 
 __all__ = [
     "CollectionListener",
@@ -288,7 +288,7 @@ def run_queue_delay(thread: int) -> float | None:
 def gil_unreadable() -> str | None:
     """Tell, by a self-check, why the GIL's state cannot be read from outside of it here; ``None`` when it can.
 
-    One of the words that ``gilscope.snapshots.UNREADABLE`` explains. Changes the switch interval for some microseconds,
+    One of the words that ``gilscope.records.watch_report.UNREADABLE`` explains. Changes the switch interval for some microseconds,
     and gives the GIL up and takes it back once.
     """
 

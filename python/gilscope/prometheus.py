@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from gilscope.stalls import Cause
+from gilscope.records.stall import Cause
 
 try:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from gilscope.snapshots import Distribution, Snapshot
-    from gilscope.watch import Watch
+    from gilscope.records.watch_report import Distribution, Snapshot
+    from gilscope.watch.api import Watch
 
 
 class WatchCollector(Collector):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from gilscope.watch import Watch
+    from gilscope.watch.api import Watch
 
 MARKER = 'limit_loop_lag("50ms"): fail if an event loop is late by more than that while the test runs.'
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -22,7 +22,7 @@ LEAST = 0.001
 @pytest.fixture
 def assert_loop_responsive() -> Callable[..., AbstractContextManager[Watch]]:
     """Give the context manager ``gilscope.assert_loop_responsive(max_lag=0.05)``."""
-    from gilscope.responsive import assert_loop_responsive as context
+    from gilscope.watch.responsive import assert_loop_responsive as context
 
     return context
 
@@ -37,8 +37,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     marker = item.get_closest_marker("limit_loop_lag")
     if marker is None:
         return (yield)
-    from gilscope.responsive import failure
-    from gilscope.watch import Watch
+    from gilscope.watch.api import Watch
+    from gilscope.watch.responsive import failure
 
     limit = seconds(*marker.args, **marker.kwargs)
     with Watch(stall=limit) as watch:

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilscope.verdict import Verdict
+    from gilscope.records.verdict import Verdict
 
 MARKER = (
     'limit_gil_hold(limit): fail the test if the GIL is kept in one stretch for longer than limit, as "5ms", while the test '
@@ -27,21 +27,21 @@ class Gil:
 
     def check(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Return :func:`gilscope.check`'s verdict."""
-        from gilscope.checks import check
+        from gilscope.checks.api import check
 
         return check(fn, *args, **kwargs)
 
     def assert_releases(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Fail unless ``fn(*args, **kwargs)`` releases the GIL; the failure's text is the evidence and the remedy."""
         __tracebackhide__ = True
-        from gilscope.assertions import assert_releases
+        from gilscope.checks.assertions import assert_releases
 
         return assert_releases(fn, *args, **kwargs)
 
     def assert_yields(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Fail unless ``fn(*args, **kwargs)`` yields the GIL; the failure's text is the evidence and the remedy."""
         __tracebackhide__ = True
-        from gilscope.assertions import assert_yields
+        from gilscope.checks.assertions import assert_yields
 
         return assert_yields(fn, *args, **kwargs)
 
@@ -62,7 +62,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if not markers or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return (yield)
     limit = min(map(_limit, markers))
-    from gilscope.holds import holds
+    from gilscope.checks.limit import holds
 
     with holds() as found:
         result = yield
@@ -79,8 +79,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def _fail(longest: float, collecting: bool, limit: float) -> None:
-    from gilscope.figures import duration
-    from gilscope.wording import REMEDY
+    from gilscope.formatting import duration
+    from gilscope.records.verdict import REMEDY
 
     why = ", by a garbage collection" if collecting else ""
     pytest.fail(

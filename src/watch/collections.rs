@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 
-use crate::clock::now_ns;
+use crate::system::clock::now_ns;
 
 /// The collection under way, if there is one, and what all of them took.
 #[derive(Default)]

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 
-use crate::clock::now_ns;
 use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
+use crate::system::clock::now_ns;
 use crate::watch::alarm::Alarm;
 use crate::watch::shared::{Settings, Shared, guard};
 

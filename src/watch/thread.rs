@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::gil::Gil;
-use crate::run_queue::Account;
+use crate::system::run_queue::Account;
 
 /// What a thread that does not hold the GIL is about.
 #[derive(Clone, Copy, PartialEq, Eq)]

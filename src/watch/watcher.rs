@@ -8,12 +8,12 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::clock::now_ns;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
-use crate::sampler;
+use crate::system::clock::now_ns;
 use crate::watch::collections::CollectionListener;
 use crate::watch::heart::Heart;
+use crate::watch::sampler;
 use crate::watch::shared::{Settings, Shared, guard};
 use crate::watch::stacks;
 use crate::watch::witness;

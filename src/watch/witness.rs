@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::clock::now_ns;
-use crate::pace::Pace;
-use crate::quiet_thread::{self, Rank};
+use crate::system::clock::now_ns;
+use crate::system::pace::Pace;
+use crate::system::scheduling::{self, Rank};
 use crate::watch::shared::{Shared, guard};
 use crate::watch::stacks::{self, Stack, Task};
 
@@ -161,7 +161,7 @@ impl Desk {
 
 /// The witness's thread. `current_task` is `asyncio`'s, without a line of Python in it.
 pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
-    quiet_thread::settle(Rank::First);
+    scheduling::settle(Rank::First);
     shared.name_own_thread();
     let mut pace = Pace::new();
     let mut knock_ns = now_ns() + pace.exponential_ns(shared.settings.knock_ns);
@@ -184,7 +184,7 @@ pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
         };
         shared
             .witness_ran_ns
-            .store(quiet_thread::ran_ns(), Ordering::Relaxed); // a sum, by itself
+            .store(scheduling::ran_ns(), Ordering::Relaxed); // a sum, by itself
         // The first knock asked when it asked, however late this thread was woken; those that were due meanwhile did not.
         let mut since_ns = asked_ns;
         while knock_ns <= attached_ns {

@@ -11,7 +11,7 @@ import msgspec
 from gilscope.cli import BadInput, Seconds, Source, setup
 
 if TYPE_CHECKING:
-    from gilscope.verdict import Kind, Verdict
+    from gilscope.records.verdict import Kind, Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
 WORDS = {
@@ -60,7 +60,7 @@ def command(
 
 
 def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
-    from gilscope.ask import StatementError, ask
+    from gilscope.checks.statement import StatementError, ask
 
     try:
         return ask(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
@@ -88,7 +88,7 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
 
 
 def _compare(verdicts: list[Verdict], expect: Kind) -> int:
-    from gilscope.assertions import meets
+    from gilscope.checks.assertions import meets
     from gilscope.naming import quoted
 
     others = [verdict for verdict in verdicts if not meets(verdict, expect)]

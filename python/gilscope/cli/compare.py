@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import snippet
-from gilscope.ask import StatementError, ask
+from gilscope.checks.statement import StatementError, ask
 from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
-from gilscope.comparing import BUDGET, KNOWN, SECONDS, options
-from gilscope.comparison import Comparison, Subject
-from gilscope.results import Plan
-from gilscope.strategies import OF_COMPARISON
-from gilscope.work import Statement, search
+from gilscope.comparison import statement_module as snippet
+from gilscope.comparison.api import BUDGET, KNOWN, SECONDS, options
+from gilscope.comparison.run import Comparison, Subject
+from gilscope.isolated.payload import Statement, search
+from gilscope.records.result import Plan
+from gilscope.trial.strategies import OF_COMPARISON
 
 if TYPE_CHECKING:
-    from gilscope.comparison import Option
-    from gilscope.verdict import Verdict
+    from gilscope.comparison.run import Option
+    from gilscope.records.verdict import Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
 CHECK = 0.5

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import cases, experiment, results
 from gilscope.cli import INTERRUPTED, BadInput, Seconds
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
-from gilscope.results import Plan
+from gilscope.demo import cases
+from gilscope.records.machine import machine
+from gilscope.records.result import Plan, Result
+from gilscope.trial import runner as experiment
 
 if TYPE_CHECKING:
-    from gilscope.cases import Case
-    from gilscope.results import Result, Trial
+    from gilscope.demo.cases import Case
+    from gilscope.records.result import Trial
 
 OF_PLAN = Plan()
 POSITIVE = Seconds(min=0, min_open=True)
@@ -120,10 +122,10 @@ def _run(chosen: list[Case], plan: Plan) -> Result:
             interrupted = True
     if not trials:
         raise KeyboardInterrupt
-    return results.Result(
+    return Result(
         version=version("gilscope"),
         created=created,
-        machine=results.machine(),
+        machine=machine(),
         plan=plan,
         alone=alone,
         idle=trials[0],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gilscope import results
 from gilscope.cli import BadInput
+from gilscope.records import result as results
 from gilscope.reports.files import FORMATS, format_of, write
 
 if TYPE_CHECKING:

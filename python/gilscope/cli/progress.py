@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from rich import progress
 from rich.console import Console
 
-from gilscope.figures import milliseconds
+from gilscope.formatting import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.results import Trial
+    from gilscope.records.result import Trial
 
     T = TypeVar("T")
     Waiting = Callable[[float], None]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope import reading
 from gilscope.cli import BadInput
 from gilscope.cli.output import checked, output, save
 from gilscope.cli.show import compare, put, show
+from gilscope.records import read as reading
+from gilscope.records.result import Result
 from gilscope.reports.files import WATCH_FORMATS
-from gilscope.results import Result
 
 if TYPE_CHECKING:
-    from gilscope.snapshots import WatchReport
+    from gilscope.records.watch_report import WatchReport
 
 STDIN = Path("-")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gilscope import results
+from gilscope.records import result as results
 from gilscope.reports.table import Report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gilscope.results import Result
+    from gilscope.records.result import Result
 
 
 def show(result: Result, file: str | None = None) -> None:

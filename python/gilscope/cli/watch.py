@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope import program, records
 from gilscope.cli import BadInput, Seconds
 from gilscope.cli.output import checked
+from gilscope.records.machine import machine
+from gilscope.records.watch_report import WatchReport
 from gilscope.reports.files import WATCH_FORMATS, Format, write
 from gilscope.reports.lines import line
-from gilscope.snapshots import WatchReport
-from gilscope.timeline import binned
-from gilscope.watch import Watch
+from gilscope.watch import run_script as program
+from gilscope.watch.api import Watch
+from gilscope.watch.bins import binned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.stalls import Stall
+    from gilscope.records.stall import Stall
 
 
 class AsPython(click.Command):
@@ -142,7 +143,7 @@ class Account:
         return WatchReport(
             version=version("gilscope"),
             created=self._created,
-            machine=records.machine(),
+            machine=machine(),
             command=self._named,
             stall=self._watch.stall,
             snapshot=self._watch.snapshot(),

@@ -11,8 +11,8 @@ from gilscope.reports.panels import LATE, SHAPES, TICK, counts, in_time, lags
 from gilscope.reports.table import title, where
 
 if TYPE_CHECKING:
+    from gilscope.records.result import Result
     from gilscope.reports.panels import Panel
-    from gilscope.results import Result
 
 HEADING = "What CPU-bound work does to the event loop beside it"
 BUDGET = 0.01

@@ -8,10 +8,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.compared import Compared
-from gilscope.figures import duration, milliseconds, size
+from gilscope.comparison.figures import Compared
+from gilscope.comparison.recommendation import recommend
+from gilscope.formatting import duration, milliseconds, size
 from gilscope.naming import quoted
-from gilscope.recommendation import recommend
 from gilscope.reports.table import missing, numbered, strip, where
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gilscope.results import Passage, Result, Trial
+    from gilscope.records.comparison import Passage
+    from gilscope.records.result import Result, Trial
 
 WIDEST_STRIP = 40
 LEGEND = (

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.figures import milliseconds
+from gilscope.demo.two_runs import STRETCHES, changes
+from gilscope.formatting import milliseconds
 from gilscope.reports.table import title, where
-from gilscope.spread import STRETCHES, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from gilscope.results import Result
-    from gilscope.spread import Change, Spread
+    from gilscope.demo.two_runs import Change, Spread
+    from gilscope.records.result import Result
 
 LEGEND = (
     f"Each run is cut into {STRETCHES} stretches; a figure is their median (and from the second lowest to the second "

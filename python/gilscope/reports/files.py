@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gilscope.records import Record
-    from gilscope.results import Result
-    from gilscope.snapshots import WatchReport
+    from gilscope.records.base import Record
+    from gilscope.records.result import Result
+    from gilscope.records.watch_report import WatchReport
 
 Shown = TypeVar("Shown")
 
@@ -28,7 +28,7 @@ PLOT = ("altair", "vl_convert")
 
 
 def _json(result: Record) -> bytes:
-    from gilscope.results import encode
+    from gilscope.records.result import encode
 
     return encode(result)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gilscope.stalls import Frame, Stall
+    from gilscope.records.stall import Frame, Stall
 
 
 def line(stall: Stall) -> str:

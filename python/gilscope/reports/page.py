@@ -6,9 +6,9 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from gilscope.advice import findings, warnings
-from gilscope.compared import Compared
-from gilscope.recommendation import recommend
+from gilscope.comparison.figures import Compared
+from gilscope.comparison.recommendation import recommend
+from gilscope.demo.findings import findings, warnings
 from gilscope.reports import chart, comparison, panels
 from gilscope.reports.shell import about, filled, shell, table
 from gilscope.reports.table import COLUMNS, LEGEND, cells, starts, title
@@ -16,7 +16,7 @@ from gilscope.reports.table import COLUMNS, LEGEND, cells, starts, title
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilscope.results import Result, Trial
+    from gilscope.records.result import Result, Trial
 
 
 def page(result: Result) -> str:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from gilscope.figures import milliseconds
+from gilscope.formatting import milliseconds
 from gilscope.reports.stalls import coarser, stalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gilscope.records.result import Trial
     from gilscope.reports.stalls import Stall, Tick
-    from gilscope.results import Trial
 
     Panel = alt.LayerChart
     Row = dict[str, Any]

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from gilscope.figures import milliseconds
+from gilscope.formatting import milliseconds
 from gilscope.reports.stalls import coarser, stalls
 from gilscope.reports.table import title, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gilscope.records.result import Lane, Measure, Result
     from gilscope.reports.stalls import Tick
-    from gilscope.results import Lane, Measure, Result
 
 Event = dict[str, Any]
 TICKS, LAGS, FIRST_LANE = 1, 2, 3

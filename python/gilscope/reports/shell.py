@@ -18,7 +18,7 @@ from gilscope.reports import chart
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gilscope.records import Machine
+    from gilscope.records.machine import Machine
 
 
 def shell(*, title: str, body: str, panels: dict[str, Any] | None) -> str:

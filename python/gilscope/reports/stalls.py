@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from gilscope.results import Bins
+    from gilscope.records.result import Bins
 
 
 class Stall(NamedTuple):

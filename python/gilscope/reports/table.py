@@ -10,16 +10,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.advice import findings, warnings
-from gilscope.figures import Figures, milliseconds
+from gilscope.demo.figures import Figures
+from gilscope.demo.findings import findings, warnings
+from gilscope.formatting import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from gilscope.advice import Finding
-    from gilscope.results import Bins, Result, Trial
+    from gilscope.records.finding import Finding
+    from gilscope.records.result import Bins, Result, Trial
 
 COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
 WIDEST_STRIP = 60
@@ -75,7 +76,7 @@ def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
 
 def title(result: Result) -> str:
     if result.comparison is not None:
-        from gilscope.compared import Compared
+        from gilscope.comparison.figures import Compared
         from gilscope.reports import comparison
 
         return comparison.title(Compared(result))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.figures import duration
+from gilscope.formatting import duration
 from gilscope.naming import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from gilscope.verdict import Verdict
+    from gilscope.records.verdict import Verdict
 
 STYLES = {"hogs": "red", "yields": "yellow", "releases": "green"}
 FIGURES = ("released", "yielded", "hogged", "longest hold", "a call", "cpu")

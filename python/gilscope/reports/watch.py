@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from gilscope.causes import REMEDY
-from gilscope.figures import counted
+from gilscope.formatting import counted
 from gilscope.reports.lines import length, short
+from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from gilscope.sites import Site
-    from gilscope.snapshots import Distribution, Snapshot, WatchReport
+    from gilscope.records.stall import Site
+    from gilscope.records.watch_report import Distribution, Snapshot, WatchReport
 
 SITES = 10
 THREADS = 5

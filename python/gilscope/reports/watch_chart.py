@@ -15,9 +15,9 @@ from gilscope.reports.panels import TICK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilscope.snapshots import WatchReport
-    from gilscope.stalls import Cause, Stall
-    from gilscope.timeline import Timeline, Track
+    from gilscope.records.stall import Cause, Stall
+    from gilscope.records.timeline import Timeline, Track
+    from gilscope.records.watch_report import WatchReport
 
     Row = dict[str, Any]
 

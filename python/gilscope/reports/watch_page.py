@@ -5,19 +5,19 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from gilscope.causes import REMEDY
-from gilscope.figures import counted
+from gilscope.formatting import counted
 from gilscope.reports import watch_chart
 from gilscope.reports.lines import length
 from gilscope.reports.panels import TICK
 from gilscope.reports.shell import about, filled, shell, table
 from gilscope.reports.watch import SITES, gil, lag, others, stalls, title, unseen, where
+from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilscope.sites import Site
-    from gilscope.snapshots import WatchReport
+    from gilscope.records.stall import Site
+    from gilscope.records.watch_report import WatchReport
 
 COLUMNS = ("why", "where, and what to do", "stalled", "times", "longest")
 

@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gilscope.stalls import Stall
+    from gilscope.records.stall import Stall
 
 LOOPS = 1_000_000_000
 """Tracks of loops are numbered from here, above all thread ids."""

@@ -1,0 +1,1 @@
+"""One callable: how its samples become shares of a call's time, and the shares a verdict."""

@@ -1,0 +1,1 @@
+"""One callable under every strategy: does it travel, what does it cost, where should it run."""

@@ -1,0 +1,1 @@
+"""The article's experiment: its cases, their calibration, the findings, and two runs compared."""

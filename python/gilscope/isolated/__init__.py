@@ -1,0 +1,1 @@
+"""Run something in a supervised process of its own."""

@@ -1,0 +1,48 @@
+"""The machine that a record was taken on."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from gilscope.records.base import Positive, Record
+from gilscope.records.cores import cores
+
+
+class Machine(Record, frozen=True, kw_only=True):
+    """What it ran on."""
+
+    python: str
+    implementation: str
+    gil: bool
+    """Whether this Python has a GIL and it is on."""
+    system: str
+    processor: str
+    cores: Positive
+    """Processors that the process could use: its affinity mask, within its cgroup's quota."""
+
+
+def machine() -> Machine:
+    """Describe this Python and this machine."""
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return Machine(
+        python=platform.python_version(),
+        implementation=platform.python_implementation(),
+        gil=has_gil,
+        system=f"{platform.system()} {platform.release()}",
+        processor=_processor(),
+        cores=cores(),
+    )
+
+
+def _processor() -> str:
+    """Return the processor's name: Linux keeps it where ``platform.processor`` does not look."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a stream of lines
+            for line in lines:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""A running program: its loops, their stalls, the causes, the lines."""

@@ -1,0 +1,53 @@
+"""Says in a test that the event loop stays responsive; when it does not, the failure names the cause and the line."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gilscope.reports.lines import length, short
+from gilscope.watch.api import Watch
+from gilscope.watch.cause import REMEDY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilscope.records.stall import Site
+    from gilscope.records.watch_report import Snapshot
+
+SITES = 5
+
+
+class UnresponsiveError(AssertionError):
+    """A loop was late for longer than allowed."""
+
+
+@contextmanager
+def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
+    """Fail if an event loop of this process is late by ``max_lag`` seconds or more while the context lasts.
+
+    Raises :class:`UnresponsiveError`, an ``AssertionError``, at its end: causes, lines and remedies, the worst first. What
+    the body raises comes first. Loops that run already and loops that are started inside are watched.
+    """
+    with Watch(stall=max_lag) as watch:
+        yield watch
+    if (snapshot := watch.snapshot()).stalls:
+        raise UnresponsiveError(failure(snapshot, max_lag))
+
+
+def failure(snapshot: Snapshot, max_lag: float) -> str:
+    """Return what a failing test says."""
+    count = sum(snapshot.stalls.values())
+    times = "once" if count == 1 else f"{count} times"
+    head = (
+        f"the event loop was late by more than {length(max_lag)} {times}, "
+        f"by {length(snapshot.worst[0].duration)} at worst"
+    )
+    return "\n".join([f"{head}:", *(line for site in snapshot.sites[:SITES] for line in _lines(site))])
+
+
+def _lines(site: Site) -> Iterator[str]:
+    where = f" at {short(site.culprit)}" if site.culprit else ""
+    thread = f" (thread {site.thread})" if site.thread else ""
+    yield f"  {length(site.longest)}: {site.cause}{where}{thread}"
+    yield f"      -> {REMEDY[site.cause]}"

@@ -1,0 +1,213 @@
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import pytest
+from gilscope.cli import Source
+from gilscope.records.verdict import Verdict
+
+needs_gil = pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL to hog, yield or release"
+)
+HOLD = ("-s", "import ctypes; hold = ctypes.PyDLL(None).usleep", "hold(20_000)")
+SLEEP = ("-s", "import time", "time.sleep(0.01)")
+
+
+def check(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "gilscope", "check", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+    )
+
+
+@needs_gil
+def test_the_verdict_is_printed_in_sentences_and_is_no_failure() -> None:
+    done = check(*HOLD)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("hogs: while `hold(20_000)` ran (20.")
+
+
+@needs_gil
+def test_json_is_a_verdict() -> None:
+    done = check("--json", *SLEEP)
+    assert Verdict.from_json(done.stdout).kind == "releases"
+
+
+@needs_gil
+def test_several_statements_make_a_table_or_a_list() -> None:
+    two = ("-s", "import time, ctypes", "time.sleep(0.01)", "ctypes.PyDLL(None).usleep(20_000)")
+    table = check(*two).stdout.splitlines()
+    assert table[0].split()[:3] == ["statement", "verdict", "released"]
+    assert any("releases" in line for line in table)
+    assert any("hogs" in line for line in table)
+    assert [verdict["kind"] for verdict in json.loads(check("--json", *two).stdout)] == ["releases", "hogs"]
+
+
+@needs_gil
+def test_an_expected_verdict_is_success_and_another_failure_in_one_line_beside_the_evidence() -> None:
+    assert check("--expect", "releases", *SLEEP).returncode == 0
+    other = check("--expect", "releases", *HOLD)
+    assert other.returncode == 1
+    assert other.stderr == "expected that `hold(20_000)` releases, but it hogs\n"
+    assert other.stdout.count("longest hold") == 1
+
+
+@needs_gil
+def test_of_a_statement_of_several_lines_the_expectation_names_the_first() -> None:
+    other = check("--expect", "hogs", "-s", "import time", "time.sleep(0.01)\ntime.sleep(0.01)")
+    assert other.stderr == "expected that `time.sleep(0.01) ...` hogs, but it releases\n"
+
+
+def test_a_module_in_the_working_directory_is_found_and_takes_no_place_of_the_standard_librarys(tmp_path: Path) -> None:
+    (tmp_path / "mymod.py").write_text("from time import sleep\n")
+    for name in ("queue", "tokenize", "threading", "tempfile", "platform", "statistics"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this one is the user's')\n")
+    done = check("-s", "import mymod", "mymod.sleep(0.01)", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    failed = check("-s", "import mymod", "mymod.nothing", cwd=tmp_path)
+    assert failed.stderr.splitlines()[-1] == "AttributeError: module 'mymod' has no attribute 'nothing'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((b"",), "nothing in it to run"),
+        ((b"  \n",), "nothing in it to run"),
+        ((b'x = "\xff"',), "not UTF-8"),
+        ((b"-s", b'x = "\xff"', b"pass"), "not UTF-8"),
+        ((b"--time", b"2", b"--timeout", b"1", b"pass"), "raise --timeout"),
+        ((b"--time", b"1", b"--timeout", b"1", b"pass"), "raise --timeout"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before_anything_starts(arguments: tuple[bytes, ...], why: str) -> None:
+    command = [sys.executable.encode(), b"-m", b"gilscope", b"check", *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert why in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_nul_character_is_told_too() -> None:
+    with pytest.raises(click.BadParameter, match="NUL"):
+        Source().convert("x = '\0'", None, None)
+
+
+@pytest.mark.parametrize("copy_does", ["pass", "1 / 0", "raise SystemExit(3)"])
+@pytest.mark.parametrize("where", ["setup", "statement"])
+def test_the_copies_that_a_statement_forks_do_not_go_on_with_the_check(
+    where: str, copy_does: str, tmp_path: Path
+) -> None:
+    setup = "import os, time, warnings; warnings.simplefilter('ignore'); noted = open('noted', 'ab', 0)"
+    note = "noted.write(b'%d\\n' % os.getpid())"
+    fork = f"copy = not os.fork(); {note}; time.sleep(0.01)\nif copy: {copy_does}"
+    code = ("-s", fork, f"{note}; time.sleep(0.01)") if where == "setup" else (fork,)
+    done = check("--json", "--time", "0.2", "-s", setup, *code, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = Counter((tmp_path / "noted").read_text().split())
+    calls = json.loads(done.stdout)["calls"]
+    (_, of_the_first), *copies = counts.most_common()
+    assert of_the_first == calls + (where == "setup")
+    assert copies
+    assert all(count == 1 for _, count in copies)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        (("-s", "import json\nx = = 1", "pass"), "SyntaxError: invalid syntax"),
+        (("1 +",), "SyntaxError: invalid syntax"),
+        (("-s", "import no_such_module", "pass"), "ModuleNotFoundError: No module named 'no_such_module'"),
+        (("-s", "def f():\n    return 1 / 0", "f()"), "ZeroDivisionError: division by zero"),
+        (("raise SystemExit(3)",), "SystemExit: 3"),
+    ],
+)
+def test_what_the_users_code_raises_is_shown_without_our_frames(arguments: tuple[str, ...], last: str) -> None:
+    done = check(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == last
+    assert "gilscope" not in done.stderr
+    assert '"<setup>"' in done.stderr or '"<statement>"' in done.stderr
+
+
+def test_the_users_lines_are_shown() -> None:
+    assert "    return 1 / 0" in check("-s", "def f():\n    return 1 / 0", "f()").stderr
+
+
+def test_what_ends_the_process_is_told() -> None:
+    done = check("import os; os.abort()")
+    assert done.returncode == 2
+    assert "killed by SIGABRT" in done.stderr
+
+
+def test_what_the_statement_prints_is_not_taken_for_data() -> None:
+    done = check("--json", "-s", "print('hello from the setup')", *SLEEP)
+    assert "hello from the setup" in done.stderr
+    assert json.loads(done.stdout)
+
+
+ENDLESS = [
+    (("-s", "import gilscope", "gilscope.countdown_held(2**62)"), "hogs"),
+    (("-s", "import ctypes", "ctypes.PyDLL(None).sleep(1000)"), "hogs"),
+    (("-s", "import time", "time.sleep(1000)"), "releases"),
+    (("while True: pass",), "yields"),
+]
+
+
+@needs_gil
+@pytest.mark.parametrize(("arguments", "kind"), ENDLESS, ids=[arguments[-1] for arguments, _ in ENDLESS])
+def test_a_statement_that_does_not_end_is_ended_and_judged(arguments: tuple[str, ...], kind: str) -> None:
+    began = time.monotonic()
+    done = check("--timeout", "2.5", "--json", *arguments)
+    assert time.monotonic() - began < 60
+    verdict = Verdict.from_json(done.stdout)
+    assert (done.returncode, verdict.kind, verdict.endless) == (0, kind, True)
+    if kind == "hogs":
+        assert verdict.longest_hold is not None
+        assert verdict.longest_hold > 1.0
+
+
+@needs_gil
+@pytest.mark.parametrize(("statement", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_300_000)", 3.4)])
+def test_calls_that_are_over_at_the_time_limit_are_judged_and_are_no_call_without_end(
+    statement: str, seconds: float
+) -> None:
+    setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
+    limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))
+    verdict = Verdict.from_json(check("--json", *limits, "-s", setup, statement).stdout)
+    assert not verdict.endless
+    assert verdict.calls >= 1
+    assert 0.1 < verdict.duration < 2.6
+    assert verdict.kind == ("releases" if "sleep(0" in statement else "hogs")
+
+
+@needs_gil
+def test_a_call_without_end_after_short_ones_is_the_one_that_is_judged() -> None:
+    setup = "import time; times = iter([0.001] * 9)"
+    verdict = Verdict.from_json(
+        check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))").stdout
+    )
+    assert (verdict.kind, verdict.endless) == ("releases", True)
+    assert verdict.duration > 1
+
+
+@needs_gil
+def test_a_hog_without_end_is_a_hog_to_expect() -> None:
+    arguments = ENDLESS[1][0]
+    assert check("--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
+    other = check("--timeout", "2", "--expect", "releases", *arguments)
+    assert other.returncode == 1
+    assert "it was ended after" in other.stdout
+
+
+def test_a_setup_without_end_is_told() -> None:
+    done = check("--timeout", "1", "-s", "import time; time.sleep(1000)", "pass")
+    assert done.returncode == 2
+    assert "setup" in done.stderr

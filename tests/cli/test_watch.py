@@ -1,0 +1,265 @@
+"""`gilscope watch` runs a program as python does, and tells at its end why its loops stalled."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from gilscope.cli import BadInput
+from gilscope.cli.watch import command
+from gilscope.records import result as results
+
+from tests.support.watched import watched
+
+STALLING = """
+    import asyncio, time
+
+    def nap():
+        time.sleep(0.3)
+
+    async def main():
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            nap()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+"""
+"""Three stalls: on a machine that is busy enough, nobody gets to see the line of one."""
+SECONDS_TO_LIVE = 120
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def script(text: str, name: str = "program.py") -> str:
+    Path(name).write_text(dedent(text))
+    return name
+
+
+def python(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False, input=typed
+    )
+
+
+def watch(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return python("-m", "gilscope", "watch", *arguments, typed=typed)
+
+
+@pytest.mark.usefixtures("folder")
+class TestAsPythonDoes:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "import sys; print(sys.argv, sys.path[0], __name__, __file__, __spec__, __package__, __builtins__)",
+            "import sys; print(sys.modules['__main__'].__dict__ is globals(), __annotations__ if 0 else __doc__)",
+            "import sys; print(sys.stdin.read())",
+            "import sys; sys.exit(7)",
+            "import sys; sys.exit('a reason')",
+            "raise SystemExit",
+            "import os; print('before', flush=True); os._exit(3)",
+            "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "import os; os.abort()",
+            "import signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))",
+            "raise KeyboardInterrupt",
+            "import atexit; atexit.register(print, 'bye')",
+            "import threading; threading.Thread(target=print, args=('late',)).start()",
+            "import threading; print(threading.active_count(), [t.name for t in threading.enumerate()])",
+            "import pickle\nclass A: pass\nprint(pickle.loads(pickle.dumps(A())).__class__ is A)",
+        ],
+    )
+    def test_output_and_exit_status_are_the_programs_own(self, text: str) -> None:
+        name = script(text)
+        plain, watched = python(name, "a", "--stall", typed="typed"), watch(name, "a", "--stall", typed="typed")
+        assert watched.returncode == plain.returncode
+        assert watched.stdout == plain.stdout
+
+    def test_a_traceback_is_the_programs_own(self) -> None:
+        name = script("def fail():\n    1 / 0\nfail()")
+        plain, watched = python(name), watch(name)
+        assert watched.stderr.startswith(plain.stderr)
+        assert watched.returncode == plain.returncode
+
+    def test_a_module_is_run_as_with_dash_m(self) -> None:
+        script("import sys; print(sys.argv, sys.path[0], __name__, __spec__.name)", "mod.py")
+        for arguments in (["-m", "mod", "a"], ["-m", "mod", "--live", "-o", "x", "--help"]):
+            assert watch("--stall", "1", *arguments).stdout == python(*arguments).stdout
+
+    def test_a_folder_is_run_by_its_main(self) -> None:
+        Path("app").mkdir()
+        script("import sys; print(sys.argv, sys.path[0], __name__)", "app/__main__.py")
+        assert watch("app", "a").stdout == python("app", "a").stdout
+
+    def test_worker_processes_find_the_programs_main(self) -> None:
+        name = script(
+            """
+            import multiprocessing
+            def double(x): return 2 * x
+            if __name__ == "__main__":
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    print(pool.map(double, [1, 2]))
+            """
+        )
+        assert watch(name).stdout == "[2, 4]\n"
+
+    def test_ctrl_c_ends_it_as_it_ends_python(self) -> None:
+        name = script("import time; print('up', flush=True); time.sleep(60)")
+        with subprocess.Popen(
+            [sys.executable, "-m", "gilscope", "watch", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            assert process.stdout.readline() == "up\n"
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.read()
+            assert process.wait(SECONDS_TO_LIVE) == -signal.SIGINT
+        assert "KeyboardInterrupt" in said
+        assert "gilscope watch:" in said
+
+    def test_a_forked_child_that_exits_tells_nothing(self) -> None:
+        name = script("import os, sys\nif os.fork() == 0: sys.exit(0)\nos.wait()")
+        said = watch("--", name).stderr
+        assert said.count("gilscope watch:") == 1
+        assert "1 child process was started, and not watched" in said
+
+
+@pytest.mark.usefixtures("folder")
+class TestItsAccount:
+    def test_it_names_cause_line_and_remedy(self) -> None:
+        said = watch(script(STALLING)).stderr
+        assert "blocked, waiting: 0." in said
+        assert "at program.py:5 in nap (thread MainThread)" in said
+        assert "-> Await an asynchronous version" in said
+
+    def test_it_says_that_nothing_stalled(self) -> None:
+        said = watch("--stall", "30", script(STALLING)).stderr
+        assert "no stall over 30.00 s" in said
+
+    def test_live_tells_while_the_program_runs(self) -> None:
+        name = script(STALLING + "\n    import sys; print('the program is done', file=sys.stderr)")
+        said = watch("--live", name).stderr
+        assert said.index("blocked, waiting at program.py:5 in nap") < said.index("the program is done")
+
+    def test_json_has_everything(self) -> None:
+        watch("-o", "out.json", script(STALLING), "a")
+        report = json.loads(Path("out.json").read_bytes())
+        assert (report["format"], report["kind"], report["command"]) == ("gilscope", "watch", ["program.py", "a"])
+        culprits = [site["culprit"] for site in report["snapshot"]["sites"] if site["cause"] == "blocked, waiting"]
+        assert {"file": str(Path("program.py").resolve()), "line": 5, "function": "nap"} in culprits
+
+    def test_the_account_can_be_printed_again_from_its_json(self) -> None:
+        said = watch("-o", "out.json", script(STALLING)).stderr
+        again = python("-m", "gilscope", "report", "out.json")
+        assert (again.returncode, again.stdout) == (0, said)
+
+    def test_perfetto_has_holders_stalls_and_lag(self) -> None:
+        watch("-o", "out.perfetto.json", script(STALLING))
+        events = json.loads(Path("out.perfetto.json").read_bytes())["traceEvents"]
+        assert {"X", "C", "M"} == {event["ph"] for event in events}
+        assert "blocked, waiting" in {event["name"] for event in events}
+        assert "GIL: MainThread" in {event["args"].get("name") for event in events}
+        assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
+
+    def test_html_has_the_account_and_the_same_page_is_made_of_the_json(self) -> None:
+        said = watch("-o", "out.html", script(STALLING), "<b>").stderr
+        text = Path("out.html").read_text()
+        assert "program.py &lt;b&gt;</h1>" in text
+        assert "at program.py:5 in nap (thread MainThread)" in text
+        assert said.splitlines()[1] in text
+        watch("-o", "out.json", script(STALLING), "<b>")
+        line = json.loads(Path("out.json").read_bytes())["timeline"]
+        assert max(filter(None, line["worst"])) > 0.2
+        again = python("-m", "gilscope", "report", "out.json", "-o", "again.html", "-o", "again.json")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert Path("again.json").read_bytes() == Path("out.json").read_bytes()
+        assert "How late the event loop was" in Path("again.html").read_text()
+
+    def test_a_file_is_written_where_it_was_asked_for_wherever_the_program_goes(self) -> None:
+        Path("elsewhere").mkdir()
+        watch("-o", "out.html", script("import os; os.chdir('elsewhere')"))
+        assert Path("out.html").exists()
+
+    def test_a_page_that_cannot_be_written_costs_no_figure_and_no_exit_status(self) -> None:
+        Path("out.html").symlink_to("/dev/full")
+        ended = watch("-o", "out.html", script(STALLING + "\n    raise SystemExit(7)"))
+        assert ended.returncode == 7
+        assert "blocked, waiting: " in ended.stderr
+        assert f"gilscope: cannot write {Path('out.html').absolute()}: No space left on device" in ended.stderr
+
+    def test_a_program_in_the_way_of_what_draws_keeps_its_exit_status_and_its_account(self) -> None:
+        script("", "altair.py")
+        ended = watch("-o", "out.html", script("raise SystemExit(7)"))
+        assert ended.returncode == 7
+        assert "gilscope watch: 0." in ended.stderr
+        assert re.search(r"gilscope: cannot write .*out\.html: (AttributeError|ImportError): ", ended.stderr)
+        assert "Traceback" not in ended.stderr
+
+    def test_a_missing_extra_is_told_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gilscope.reports.files.find_spec", lambda _: None)
+        with pytest.raises(BadInput, match=r"out.html needs altair and vl_convert: pip install 'gilscope\[plot\]'"):
+            command.main(["-o", "out.html", script("print('ran')")], standalone_mode=False)
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix is none of .json, .html"),
+            (["out.json", "-o", "out.perfetto.json"], "only gilscope watch -o out.perfetto.json has them all"),
+            (["out.json", "out.json"], "out.json is a watch, which is shown alone"),
+        ],
+    )
+    def test_what_a_report_of_a_watch_cannot_be_is_refused(self, arguments: list[str], complaint: str) -> None:
+        results.write(watched(), Path("out.json"))
+        ended = python("-m", "gilscope", "report", *arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert complaint in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            ([], "nothing to run: give a SCRIPT, or -m MODULE"),
+            (["missing.py"], "cannot open missing.py: there is no such file"),
+            (
+                ["-o", "out.svg", "program.py"],
+                "cannot write out.svg: its suffix is none of .perfetto.json, .json, .html",
+            ),
+            (["-o", "out", "program.py"], "its suffix is none of"),
+            (["-o", "no/such/out.html", "program.py"], "cannot write no/such/out.html: No such file or directory"),
+            (["-o", "folder.html", "program.py"], "cannot write folder.html: it is no file"),
+            (["--bogus", "program.py"], "No such option"),
+            (["--stall", "0", "program.py"], "Invalid value for '--stall'"),
+        ],
+    )
+    def test_bad_input_is_refused_before_anything_runs(self, arguments: list[str], complaint: str) -> None:
+        script("print('ran')")
+        Path("folder.html").mkdir()
+        ended = watch(*arguments)
+        assert ended.returncode == 2
+        assert complaint in ended.stderr
+        assert ended.stdout == ""
+
+    def test_a_program_that_closes_stderr_still_ends_well_and_its_file_is_written(self) -> None:
+        ended = watch("-o", "out.json", script("import os, sys; sys.stderr.close(); print('done', flush=True)"))
+        assert (ended.returncode, ended.stdout) == (0, "done\n")
+        assert json.loads(Path("out.json").read_bytes())["kind"] == "watch"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_process_that_exits_while_it_is_watched_does_not_abort() -> None:
+    name = script(
+        "import gilscope\nwatch = gilscope.Watch()\nwatch.start()\nimport threading, time\n"
+        "threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()\n"
+    )
+    for _ in range(10):
+        ended = python(name)
+        assert (ended.returncode, ended.stderr) == (0, "")

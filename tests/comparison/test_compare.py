@@ -1,0 +1,256 @@
+"""``gilscope.compare`` and ``gilscope compare`` from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import gilscope
+import pytest
+from gilscope.cli import main
+from gilscope.records import read as reading
+from gilscope.records import result as results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gilscope.records.result import Result
+
+SHORT: dict[str, Any] = {"seconds": 0.2}
+
+
+def strategies_of(result: Result) -> list[str]:
+    return list(dict.fromkeys(trial.strategy for trial in result.trials))
+
+
+def cli(*arguments: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gilscope", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def of_a_short_call() -> Result:
+    """Compare one under the usual strategies and three of the user's own; several tests look at sides of it."""
+    own: dict[str, Any] = {
+        "pickles": concurrent.futures.ThreadPoolExecutor,
+        "stays": lambda workers: concurrent.futures.ThreadPoolExecutor(workers, "mine"),
+        "is none": lambda workers: workers,
+    }
+    return gilscope.compare(len, "", strategies=own, **SHORT)
+
+
+def test_a_short_call_belongs_on_the_loop(of_a_short_call: Result) -> None:
+    assert of_a_short_call.recommendation.where == "inline"
+    assert strategies_of(of_a_short_call)[:3] == ["inline", "thread", "process"]
+    assert all(trial.status == "finished" for trial in of_a_short_call.trials)
+
+
+def test_a_sleep_belongs_in_threads_that_wait() -> None:
+    result = gilscope.compare(time.sleep, 0.05, strategies=["inline", "thread"], **SHORT)
+    assert result.recommendation.where == "thread"
+    assert "it_waits" in [finding.name for finding in result.recommendation.findings]
+
+
+def test_a_closure_runs_in_the_callers_process_and_says_so() -> None:
+    count = 2_000_000
+
+    def countdown() -> int:
+        return gilscope.countdown_python(count)
+
+    result = gilscope.compare(countdown, **SHORT)
+    assert result.comparison is not None
+    assert {trial.supervised for trial in result.trials} == {False}
+    assert strategies_of(result) == ["inline", "thread"]
+    assert "countdown" in result.comparison.stays
+    assert "process left out" in str(result)
+    assert "in the caller's process, unsupervised" in str(result)
+
+
+def test_executors_of_the_users_own_are_compared_after_the_usual_ones(of_a_short_call: Result) -> None:
+    assert strategies_of(of_a_short_call)[-2:] == ["pickles", "stays"]
+
+
+def test_an_executor_that_only_this_process_knows_runs_here(of_a_short_call: Result) -> None:
+    unsupervised = {trial.strategy for trial in of_a_short_call.trials if not trial.supervised}
+    assert unsupervised == {"stays"}
+
+
+def test_a_strategy_without_an_executor_is_left_out(of_a_short_call: Result) -> None:
+    assert "is none left out: its factory, called with 1, returned no executor but 1" in str(of_a_short_call)
+    assert "is none" not in strategies_of(of_a_short_call)
+
+
+def test_an_exit_that_the_call_raises_ends_its_trial_and_not_the_comparison() -> None:
+    def exits_beside_a_ticker() -> None:
+        try:
+            tasks = len(asyncio.all_tasks())
+        except RuntimeError:  # no loop in this thread
+            tasks = 0
+        if tasks > 1:
+            raise SystemExit(4)
+
+    result = gilscope.compare(exits_beside_a_ticker, strategies=["inline", "thread"], **SHORT)
+    told = {(trial.strategy, trial.status, trial.reason) for trial in result.trials}
+    assert told == {("inline", "died", "SystemExit: 4"), ("thread", "finished", "")}
+
+
+def test_what_the_call_raises_comes_out_as_it_is() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        gilscope.compare(json.loads, "{")
+
+
+async def a_coroutine() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "complaint"),
+    [
+        ((3,), {}, TypeError, "callable"),
+        ((a_coroutine,), {}, TypeError, "coroutine"),
+        ((len, ""), {"budget": float("nan")}, ValueError, "budget must be a finite, positive number of seconds"),
+        ((len, ""), {"budget": float("inf")}, ValueError, "budget must be a finite, positive number"),
+        ((len, ""), {"seconds": "1"}, TypeError, "seconds must be a number of seconds, not str"),
+        ((len, ""), {"strategies": []}, ValueError, "give at least one strategy"),
+        ((len, ""), {"strategies": "thread"}, TypeError, r"several names, such as \['thread'\], .*, not 'thread'"),
+        ((len, ""), {"strategies": None}, TypeError, "several names, .*, not None"),
+        ((len, ""), {"strategies": 5}, TypeError, "several names, .*, not 5"),
+        ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, "raise timeout"),
+        ((len, ""), {"seconds": 0}, ValueError, "seconds must be a finite, positive number of seconds"),
+        ((len, ""), {"strategies": ["thred"]}, ValueError, "no strategy is called 'thred'; there are: inline, thread"),
+        ((len, ""), {"strategies": {"thread": list}}, ValueError, "'thread' is a strategy already"),
+        ((len, ""), {"strategies": {"mine": 3}}, TypeError, "makes an executor"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    arguments: tuple[Any, ...], options: dict[str, Any], error: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(error, match=complaint):
+        gilscope.compare(*arguments, **options)
+
+
+def test_a_result_is_the_same_again_from_its_json(of_a_short_call: Result, tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    results.write(of_a_short_call, file)
+    assert reading.read(file) == of_a_short_call
+    assert str(reading.read(file)) == str(of_a_short_call)
+
+
+def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_top(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    setup = "import zlib; data = bytes(3_000_000)"
+    ran = cli(
+        "compare", "-s", setup, "zlib.crc32(data)", "--strategy", "process", "--seconds", "0.2", "--json", str(file)
+    )
+    assert ran.returncode == 0, ran.stderr
+    comparison = reading.read(file).comparison
+    assert comparison is not None
+    passage = comparison.passages[0]
+    assert passage.travels, passage.reason
+    assert passage.answer == "same"
+    assert passage.arguments is not None
+    assert passage.arguments > 3_000_000
+    shown = " ".join(ran.stdout.split())
+    assert shown.index(" ".join(str(comparison.verdict).split())) < shown.index("where ticks")
+
+
+def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_in_every_kind_of_worker(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text("def f():\n    return 3\n")
+    setup = "import math, mine\ndef root(n):\n    return math.sqrt(n)"
+    command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", setup, "-s", "n = 4", "root(n) + mine.f()"]
+    ran = subprocess.run(
+        [*command, "--seconds", "0.1", "--json", "-"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stderr
+    passages = {p["strategy"]: p for p in json.loads(ran.stdout)["comparison"]["passages"]}
+    wanted = {"inline", "thread", "process"} | ({"interpreter"} if sys.version_info >= (3, 14) else set())
+    assert {name for name, passage in passages.items() if passage["travels"]} == wanted
+    assert {passages[name]["answer"] for name in wanted} == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["1 +"], "SyntaxError|invalid syntax"),
+        (["1", "--strategy", "thred"], "no strategy is called 'thred'"),
+        (["1", "--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
+        (["1", "--seconds", "5", "--timeout", "5"], "raise --timeout"),
+        (["1", "--seconds", "0.1", "--timeout", "0.5"], "the verdict takes 0.5 s"),
+        ([""], "'STATEMENT': there is nothing in it to run"),
+        (["1\0"], "'STATEMENT': Python source has no NUL character in it"),
+        (["'\udcff'"], "'STATEMENT': this is not UTF-8 text"),
+        (["1", "-s", "'\udcff'"], "'--setup': this is not UTF-8 text"),
+        (["1", "-s", "1\0"], "'--setup': Python source has no NUL character in it"),
+        (["1", "--budget", "nan"], "nan is not a finite number of seconds"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(complaint, err), err
+
+
+def test_a_statement_that_fails_in_its_first_call_shows_the_users_traceback_alone() -> None:
+    ran = cli("compare", "-s", "def f(n): return 1 / n", "f(0)")
+    assert ran.returncode == 2
+    assert "ZeroDivisionError" in ran.stderr
+    assert "gilscope/" not in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_a_statement_that_never_ends_is_judged_and_not_compared() -> None:
+    ran = cli("compare", "-s", "import gilscope", "gilscope.countdown_held(2**63)", "--timeout", "3")
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("hogs: ")
+    assert "nothing to compare" in ran.stdout
+
+
+def test_a_strategy_that_this_python_has_not_is_refused_where_it_is_the_only_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "gilscope.comparison.api.unavailable", lambda name: "is not to be had" * (name == "interpreter")
+    )
+    assert main(["compare", "1", "--strategy", "interpreter"]) == 2
+    assert "interpreter is not to be had" in capsys.readouterr().err
+
+
+def test_the_dask_extra_is_asked_for_where_it_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert main(["compare", "1", "--strategy", "dask"]) == 2
+    assert "pip install 'gilscope[dask]'" in capsys.readouterr().err
+
+
+def test_a_statement_with_brackets_is_shown_as_it_is() -> None:
+    ran = cli("compare", "-s", "data = [[1]]", "data[0][:]", "--strategy", "inline", "--seconds", "0.1")
+    assert "data[0][:]" in ran.stdout
+
+
+def test_ctrl_c_shows_what_is_measured_and_exits_130() -> None:
+    command = [sys.executable, "-m", "gilscope", "compare", "1", "--seconds", "1", "--strategy", "inline"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    assert [running.stderr.readline().partition(":")[0] for _ in range(2)] == ["idle", "inline x1"]
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "Interrupted: the cases after the last one shown did not run." in out

@@ -1,0 +1,175 @@
+"""Where work should run: each choice on figures made for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from gilscope.comparison.recommendation import recommend
+
+from tests.support.constructed import compared, no_way, trials, verdict, way
+
+if TYPE_CHECKING:
+    from gilscope.records.result import Result, Trial
+
+BYTES = {"arguments": 4, "result": 100_000_000}
+
+
+def test_a_call_within_the_budget_belongs_on_the_loop_whatever_it_does_to_the_gil() -> None:
+    for kind in ("hogs", "yields", "releases", "too short"):
+        assert recommend(compared(verdict(kind, 20e-6), way("process"))).where == "inline"
+
+
+def test_the_budget_decides_what_is_short() -> None:
+    five_ms = verdict("hogs", 0.005)
+    assert recommend(compared(five_ms, way("process"), budget=0.01)).where == "inline"
+    assert recommend(compared(five_ms, way("process"), budget=0.001)).where == "process"
+
+
+@pytest.mark.parametrize(
+    ("call", "late", "queued", "where"),
+    [
+        (0.0045, 0.0145, 0.0, "process"),
+        (0.0045, 0.0090, 0.0, "inline"),
+        (0.0030, 0.0145, 0.0, "inline"),  # three of them fit: something else was late
+        (0.0045, 0.0145, 0.5, "inline"),  # on a busy machine the lag is not this call's
+    ],
+)
+def test_a_call_that_was_measured_to_delay_the_loop_beyond_the_budget_is_not_short(
+    call: float, late: float, queued: float, where: str
+) -> None:
+    run = compared(verdict("hogs", call), way("process"))
+    others = [trial for trial in run.trials if trial.strategy != "inline"]
+    measured = [
+        msgspec.structs.replace(trial, measure=msgspec.structs.replace(trial.measure, queued=queued))
+        for trial in trials("inline", 1 / call, 1 / call, late=late)
+        if trial.measure is not None
+    ]
+    advice = recommend(_with_trials(run, measured + others))
+    assert advice.where == where
+    assert ("too_short_to_matter" in [finding.name for finding in advice.findings]) == (where == "inline")
+
+
+def test_what_releases_the_gil_belongs_in_threads_even_where_processes_do_as_well() -> None:
+    advice = recommend(compared(verdict("releases", 0.07), way("process"), way("interpreter")))
+    assert advice.where == "thread"
+    assert "3 workers: 4 cores, one of them for the loop" in advice.claim
+
+
+def test_what_waits_belongs_in_as_many_threads_as_calls_wait() -> None:
+    advice = recommend(compared(verdict("releases", 0.1, cpu=0.0), way("process")))
+    assert advice.where == "thread"
+    assert "as many workers as calls should wait" in advice.claim
+
+
+@pytest.mark.parametrize("kind", ["hogs", "yields"])
+def test_what_needs_the_gil_belongs_in_processes(kind: str) -> None:
+    assert recommend(compared(verdict(kind, 0.07), way("process"))).where == "process"
+
+
+def test_of_pools_within_noise_interpreters_are_preferred_and_the_tie_is_told() -> None:
+    advice = recommend(compared(verdict("yields", 0.07), way("process"), way("interpreter")))
+    assert advice.where == "interpreter"
+    assert "process is within noise of it" in advice.because
+
+
+def test_a_pool_that_does_more_is_preferred_to_one_that_is_cheaper_to_start() -> None:
+    slow = trials("interpreter", 14.0, 30.0)
+    advice = recommend(compared(verdict("yields", 0.07), way("process"), way("interpreter"), others=slow))
+    assert advice.where == "process"
+    assert "within noise" not in advice.because
+
+
+def test_speeds_that_spread_widely_are_within_noise_at_a_distance_that_steady_ones_are_not() -> None:
+    for spread, where in ((0.02, "process"), (0.40, "interpreter")):
+        slower = trials("interpreter", 14.0, 40.0, spread=spread)
+        run = compared(verdict("yields", 0.07), way("process"), way("interpreter"), others=slower)
+        assert recommend(run).where == where
+
+
+def test_a_hog_whose_result_costs_more_to_carry_than_the_work_is_to_be_changed_first() -> None:
+    parse = compared(verdict("hogs", 0.080), way("process", 0.150, unpacking=0.060))
+    advice = recommend(parse)
+    assert advice.where == ""
+    assert "less to carry" in advice.unless[0]
+    assert "costs 150 ms" in advice.because
+
+
+def test_a_function_that_returns_100_mb_is_not_sent_to_a_process() -> None:
+    assert recommend(compared(verdict("hogs", 0.050), way("process", 0.200, unpacking=0.030, **BYTES))).where == ""
+
+
+def test_a_long_hog_with_a_large_result_still_gains_by_a_process() -> None:
+    assert recommend(compared(verdict("hogs", 5.0), way("process", 0.200, unpacking=0.030, **BYTES))).where == "process"
+
+
+def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None:
+    advice = recommend(compared(verdict("yields", 0.07), no_way("process"), no_way("interpreter")))
+    assert advice.where == "thread"
+    assert "one thread" in advice.claim
+    assert "top of a module" in advice.unless[0]
+
+
+def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one_thread() -> None:
+    in_turns = verdict("hogs", 0.07, stretch=0.004, longest_hold=0.004)
+    advice = recommend(compared(in_turns, no_way("process")))
+    assert advice.where == "thread"
+    assert "in a thread it holds the GIL for up to 4.00 ms at a stretch" in advice.because
+
+
+def test_the_processor_time_of_carrying_decides_where_it_is_known() -> None:
+    """On a busy machine a way that is short takes long, and the work's length is known without that."""
+    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2, computing=0.01))).where == "process"
+    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2))).where == ""
+
+
+def test_what_could_not_be_told_of_a_long_call_is_not_made_up() -> None:
+    unsure = verdict("too short", 0.07)
+    assert recommend(compared(unsure, way("process"))).where == "process"
+    assert "could not be told" in recommend(compared(unsure, no_way("process"))).because
+
+
+def test_a_closure_that_hogs_is_better_off_nowhere() -> None:
+    advice = recommend(compared(verdict("hogs", 0.07), no_way("process"), no_way("interpreter")))
+    assert advice.where == ""
+    assert "top of a module" in advice.unless[0]
+
+
+def test_an_interpreter_pool_takes_what_a_process_pool_does_not() -> None:
+    assert recommend(compared(verdict("hogs", 0.07), no_way("process"), way("interpreter"))).where == "interpreter"
+
+
+def test_without_a_gil_threads_do() -> None:
+    assert recommend(compared(verdict("no GIL", 0.07), way("process"))).where == "thread"
+
+
+def test_a_strategy_that_changes_the_answer_is_never_recommended() -> None:
+    wrong = way("process", answer="differs", note="it brought 1, a call in the parent 2")
+    assert recommend(compared(verdict("yields", 0.07), wrong)).where == "thread"
+
+
+def test_a_strategy_whose_trial_died_is_never_recommended() -> None:
+    run = compared(verdict("hogs", 0.07), way("process"))
+    lost = [trial for trial in run.trials if trial.strategy != "process"]
+    assert recommend(_with_trials(run, lost)).where == ""
+
+
+def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_process() -> None:
+    mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, stretch=0.04)
+    assert recommend(compared(mixed, way("process"))).where == "process"
+    assert recommend(compared(mixed, no_way("process"))).where == "thread"
+
+
+def test_somebodys_executor_is_recommended_where_it_does_more() -> None:
+    run = compared(verdict("yields", 0.07), way("process"), way("loky"), others=trials("loky", 14.0, 100.0))
+    assert recommend(run).where == "loky"
+
+
+def test_somebodys_threads_are_no_way_out_for_what_needs_the_gil() -> None:
+    theirs = way("their threads", shared=True)
+    assert recommend(compared(verdict("hogs", 0.07), theirs, no_way("process"))).where == ""
+
+
+def _with_trials(run: Result, left: list[Trial]) -> Result:
+    return msgspec.structs.replace(run, trials=left)

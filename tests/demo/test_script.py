@@ -1,0 +1,154 @@
+"""The article's script, with shorter ticks and tasks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import child
+
+DEMO = Path(__file__).parents[2] / "python" / "demo.py"
+HURRIED = f"""
+import sys
+sys.path.insert(0, {str(DEMO.parent)!r})
+import demo
+
+demo.TICK, demo.COUNT = 0.05, 200_000
+if __name__ == "__main__":
+    demo.main()
+"""
+CASES = [
+    *(
+        f"{worker}/{kernel}"
+        for worker in ("blocking", "thread", "process")
+        for kernel in ("python", "held", "released")
+    ),
+    "cooperative/python",
+    "tokio/released",
+]
+ARTICLE = {"thread": " (the article, in Python: 13.1 ms)", "process": " (the article, in Python: 6.8 ms)"}
+PATIENCE = 60.0
+
+
+def last_line_and_ticks(*arguments: str) -> tuple[str, int]:
+    *times, last = child.output(HURRIED, *arguments)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", time) for time in times)
+    return last, len(times)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_ends_with_the_ticks_that_came_of_those_due(case: str) -> None:
+    worker, kernel = case.split("/")
+    last, ticks = last_line_and_ticks(worker, "--kernel", kernel, "--seconds", "0.5")
+    drift = r", mean drift -?\d+\.\d ms a tick" if ticks > 1 else ""
+    assert re.fullmatch(f"{case}: {ticks} of 10 ticks came{drift}" + re.escape(ARTICLE.get(worker, "")), last)
+    assert 1 <= ticks <= 10
+
+
+@pytest.mark.parametrize("kernel", ["python", "held", "released"])
+def test_a_blocked_loop_ticks_once_and_the_missing_ticks_are_counted(kernel: str) -> None:
+    last, _ = last_line_and_ticks("blocking", "--kernel", kernel, "--seconds", "0.25")
+    assert last == f"blocking/{kernel}: 1 of 5 ticks came"
+
+
+def test_ticks_come_while_the_gil_is_released() -> None:
+    # The only way to a second tick: the first task is to take a minute.
+    script = HURRIED.replace("200_000", "3_000_000_000")
+    with started(script, "thread", "--kernel", "released") as process:
+        assert process.stdout is not None
+        assert [len(process.stdout.readline()) > 1 for _ in range(3)] == [True] * 3
+        process.kill()
+
+
+def test_without_arguments_it_tells_the_story() -> None:
+    lines = child.output(HURRIED, "--seconds", "0.1")
+    headings = [line for line in lines if line.startswith("thread/") and ":" not in line]
+    ends = [line.split(":")[0] for line in lines if " ticks came" in line]
+    assert headings == ends == ["thread/python", "thread/held", "thread/released"]
+
+
+def test_a_worker_runs_python_if_it_can() -> None:
+    assert last_line_and_ticks("thread", "--seconds", "0.1")[0].startswith("thread/python: ")
+    assert last_line_and_ticks("tokio", "--seconds", "0.1")[0].startswith("tokio/released: ")
+
+
+def test_the_script_as_it_stands_ticks_each_second() -> None:
+    ended = subprocess.run(
+        [sys.executable, DEMO, "tokio", "--seconds", "0.5"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "tokio/released: 1 of 1 ticks came"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("tokio --kernel held", "the tokio worker can run released, not held"),
+        ("cooperative --kernel released", "the cooperative worker can run python, not released"),
+        ("thread --kernel rust", "invalid choice: 'rust'"),
+        ("threads", "invalid choice: 'threads'"),
+        ("--kernel held", "--kernel needs a worker"),
+        ("thread --seconds 0", "--seconds must be a finite number of seconds, more than 0"),
+        ("thread --seconds nan", "--seconds must be a finite number of seconds, more than 0"),
+        ("thread --seconds soon", "invalid float value: 'soon'"),
+    ],
+)
+def test_bad_arguments_are_a_clear_error(arguments: str, message: str) -> None:
+    ended = child.run(HURRIED, *arguments.split())
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr.splitlines()[-1]
+
+
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start the script as a shell does: its process group is what the terminal's Ctrl-C reaches."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_the_worker_of(pid: int) -> None:
+    """Wait until there is one, beside multiprocessing's resource tracker: a Python that only begins to start."""
+    give_up = time.monotonic() + PATIENCE
+    while len(children_of(pid)) < 2:
+        assert time.monotonic() < give_up
+
+
+@pytest.mark.parametrize(
+    ("case", "moment"),
+    [*((case, 0.0) for case in CASES), *(("process/python", moment) for moment in (0.005, 0.02, 0.1, 0.5))],
+)
+def test_ctrl_c_ends_it_without_a_traceback(case: str, moment: float) -> None:
+    worker, kernel = case.split("/")
+    with started(HURRIED, worker, "--kernel", kernel, "--seconds", "3600") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        if worker == "process":
+            wait_for_the_worker_of(process.pid)
+            time.sleep(moment)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_ctrl_c_ends_the_whole_story() -> None:
+    with started(HURRIED, "--seconds", "3600") as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["\n", "thread/python\n"]
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors, "thread/held" in output) == (130, "", False)

@@ -1,0 +1,178 @@
+import io
+import random
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import msgspec
+import pytest
+from gilscope.cli import main
+from gilscope.demo.two_runs import Change, changes
+from gilscope.records import result as results
+from gilscope.records.result import Bins, Lane, Measure, Plan, Result, Trial
+from gilscope.reports.difference import Difference
+from gilscope.trial import machine_load as crowd
+from rich.console import Console
+
+Run = Callable[..., Result]
+Finished = Callable[..., Trial]
+
+
+def noisy(
+    case: str, seed: int, *, lag: float = 0.001, late: float = 0.0, busy: float = 0.2, others: float = 0.0
+) -> Trial:
+    """Make a trial of 2 s whose lags scatter about ``lag``, of which the share ``late`` never came, with tasks of ``busy``."""
+    chance = random.Random(seed)
+    worst = [lag * chance.uniform(0.5, 2.0) for _ in range(200)]
+    came = [int(chance.random() >= late) for _ in range(200)]
+    begin = [i * busy for i in range(int(2 / busy))]
+    lane = Lane(
+        process=1,
+        thread=2,
+        loop=False,
+        begin=begin,
+        end=[at + busy * chance.uniform(0.9, 1.0) for at in begin],
+        tasks=[1] * len(begin),
+        busy=[busy] * len(begin),
+    )
+    lags = results.Lag(due=200, came=sum(came), p50=lag, p90=lag, p99=2 * lag, max=2 * lag)
+    measure = Measure(
+        start_up=0.0,
+        elapsed=2.0,
+        tasks=len(begin),
+        rate=1.0,
+        cpu=2.0,
+        lag=lags,
+        ticks=Bins(width=0.01, due=[1] * 200, came=came, worst=worst),
+        lanes=[lane],
+        others=others,
+        spare=0.0,
+    )
+    return Trial(case=case, count=100, status="finished", measure=measure)
+
+
+def told(before: Result, after: Result, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(Difference(before, after))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def beyond(found: list[Change]) -> list[tuple[str, str]]:
+    return [(change.case, change.figure) for change in found if change.beyond and not change.doubt]
+
+
+def test_what_changed_is_told_and_what_did_not_is_not(run_of: Run) -> None:
+    before = run_of(noisy("thread/held", 1, lag=0.1, late=0.9), noisy("thread/released", 2))
+    after = run_of(noisy("thread/held", 3, lag=0.001), noisy("thread/released", 4))
+    assert beyond(changes(before, after)) == [
+        ("thread/held", "came"),
+        ("thread/held", "lag"),
+        ("thread/held", "worst lag"),
+    ]
+
+
+def test_the_ratio_is_after_over_before(run_of: Run) -> None:
+    before, after = run_of(noisy("thread/held", 1, busy=0.2)), run_of(noisy("thread/held", 2, busy=0.05))
+    found = {change.figure: change for change in changes(before, after) if change.case == "thread/held"}
+    assert found["steps/s"].ratio == pytest.approx(4.0, rel=0.1)
+    assert found["steps/s"].before.median == pytest.approx(100 / 0.2, rel=0.1)
+    assert found["steps/s"].beyond
+
+
+def test_two_runs_of_the_same_are_never_called_different(run_of: Run) -> None:
+    runs = [run_of(noisy("thread/python", seed, lag=0.02, late=0.3)) for seed in range(20)]
+    assert [beyond(changes(one, other)) for one, other in combinations(runs, 2)] == [[]] * 190
+
+
+def test_a_change_below_the_timers_grain_is_none(run_of: Run) -> None:
+    before, after = run_of(noisy("thread/held", 1, lag=0.0001)), run_of(noisy("thread/held", 2, lag=0.0009))
+    assert beyond(changes(before, after)) == []
+
+
+def test_a_difference_on_a_crowded_machine_is_shown_and_not_judged(run_of: Run) -> None:
+    before = run_of(noisy("thread/held", 1, lag=0.02, others=0.6))
+    after = run_of(noisy("thread/held", 2, lag=0.1, others=0.65))
+    assert beyond(changes(before, after)) == []
+    text = told(before, after, 200)
+    assert (
+        "Not judged: thread/held: other programs took 60% of the processors' time before and 65% after; only a ratio over 6 "
+        "would count." in text
+    )
+    lines = text.splitlines()
+    row = next(number for number, line in enumerate(lines) if line.startswith("thread/held"))
+    assert [line.split()[-1] for line in lines[row + 1 : row + 3]] == ["?", "?"]
+
+
+def test_a_large_difference_counts_where_both_runs_were_as_crowded(run_of: Run) -> None:
+    before, after = noisy("thread/held", 1, lag=0.1, others=0.6), noisy("thread/held", 2, lag=0.001, others=0.65)
+    assert beyond(changes(run_of(before), run_of(after))) == [("thread/held", "lag"), ("thread/held", "worst lag")]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.6, 0.0), (0.0, 0.6), (0.9, 0.7)])
+def test_no_difference_counts_where_one_run_was_more_crowded(run_of: Run, before: float, after: float) -> None:
+    one, other = noisy("thread/held", 1, lag=0.1, others=before), noisy("thread/held", 2, lag=0.001, others=after)
+    assert beyond(changes(run_of(one), run_of(other))) == []
+
+
+def test_tasks_of_different_sizes_are_not_judged(run_of: Run) -> None:
+    one = noisy("thread/held", 1, lag=0.1)
+    other = msgspec.structs.replace(noisy("thread/held", 2), count=150)
+    assert "a task had 100 steps before and 150 after (give --count)" in told(run_of(one), run_of(other), 200)
+    assert beyond(changes(run_of(one), run_of(other))) == []
+
+
+def test_what_else_differs_between_the_runs_is_told(run_of: Run) -> None:
+    before = run_of(noisy("thread/held", 1), plan=Plan(seconds=2.0))
+    after = run_of(noisy("thread/python", 1), plan=Plan(seconds=5.0), cores=8.0)
+    text = told(before, after, 200)
+    assert "the two runs differ in their plan: seconds 2.0 -> 5.0" in text
+    assert "the two runs differ in their machine: cores 2.0 -> 8.0" in text
+    assert "measured in one of the two only: thread/held, thread/python" in text
+
+
+def test_no_line_is_wider_than_the_terminal(run_of: Run) -> None:
+    before = run_of(msgspec.structs.replace(noisy("interpreter/python", 1, lag=123.456, late=0.9), count=900_000_000))
+    after = run_of(msgspec.structs.replace(noisy("interpreter/python", 2, busy=0.05), count=999_999_999))
+    assert max(map(len, told(before, after, 80).splitlines())) <= 80
+    assert "…" not in told(before, after, 80)
+
+
+def test_a_result_without_lanes_has_no_steps_in_time(run_of: Run, finished: Finished) -> None:
+    found = changes(run_of(finished("thread/held")), run_of(finished("thread/held")))
+    assert {change.figure for change in found} == {"came", "lag", "worst lag"}
+
+
+def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    results.write(run_of(noisy("thread/held", 1, lag=0.1, late=0.9)), files[0])
+    results.write(run_of(noisy("thread/held", 2)), files[1])
+    assert main(["report", *map(str, files)]) == 0
+    assert "Beyond the runs' own spread, 3 of 7 figures: thread/held: came, lag, worst lag." in capsys.readouterr().out
+
+
+def test_one_picture_of_two_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "a.json", "b.json", "-o", str(tmp_path / "x.json")]) == 2
+    assert "-o takes one result: give FILE alone" in capsys.readouterr().err
+
+
+STAT = """cpu  400 0 100 1000 100 0 0 50 0 0
+cpu0 100 10 20 500 50 1 2 30 7 7
+cpu1 300 0 80 500 50 0 0 20 0 0
+intr 1 2 3
+"""
+
+
+def test_the_time_of_the_processors_is_read_as_the_manual_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    assert crowd.read(STAT, {0}) == crowd.Used(busy=1.63, idle=5.5)
+    assert crowd.read(STAT, {0, 1}) == crowd.Used(busy=5.63, idle=11.0)
+    assert crowd.read(STAT, {7}) is None
+
+
+def test_what_others_took_is_what_is_not_ours() -> None:
+    before, after = crowd.Used(busy=10.0, idle=20.0), crowd.Used(busy=13.0, idle=21.0)
+    assert crowd.shares(before, after, 1.0) == (0.5, 0.25)
+    assert crowd.shares(before, after, 3.01) == (0.0, 0.25)
+    assert crowd.shares(None, after, 1.0) == (None, None)
+    assert crowd.shares(before, before, 0.0) == (None, None)

@@ -1,0 +1,53 @@
+import asyncio
+import threading
+
+import pytest
+from gilscope.isolated import in_process as here
+
+
+async def answer() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_the_work_runs_on_a_loop_of_its_own_beside_one_that_runs() -> None:
+    async def in_a_notebook() -> str:
+        return here.run(answer)
+
+    assert asyncio.run(in_a_notebook()) == "gilscope trial"
+
+
+def test_what_the_work_raises_comes_out() -> None:
+    async def fails() -> None:
+        raise LookupError("as it is")
+
+    with pytest.raises(LookupError, match="as it is"):
+        here.run(fails)
+
+
+def test_an_exception_in_the_caller_cancels_the_work() -> None:
+    cancelled = threading.Event()
+
+    async def goes_on() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    def ctrl_c(_passed: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        here.run(goes_on, ctrl_c)
+    assert cancelled.wait(10)
+
+
+def test_the_time_that_has_passed_is_told_meanwhile() -> None:
+    told: list[float] = []
+
+    async def takes_a_moment() -> None:
+        while len(told) < 2:  # noqa: ASYNC110 - nothing tells of the caller's clock
+            await asyncio.sleep(0.01)
+
+    here.run(takes_a_moment, told.append)
+    assert told == sorted(told)

@@ -1,0 +1,140 @@
+"""Results of comparisons as they would be measured on a machine with cores to spare, to try the advice on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from gilscope.records.comparison import Comparison, Passage
+from gilscope.records.machine import Machine
+from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Times, Trial
+from gilscope.records.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MACHINE = Machine(
+    python="3.13.0", implementation="CPython", gil=True, system="Linux 6.18", processor="one of ours", cores=4.0
+)
+SHARES = {"releases": (1.0, 0.0, 0.0), "yields": (0.0, 1.0, 0.0), "hogs": (0.0, 0.0, 1.0), "too short": (1.0, 0.0, 0.0)}
+WIDEST = 4
+
+
+def verdict(kind: str, call: float, **changed: Any) -> Verdict:
+    """Return the verdict of a callable that does nothing but ``kind`` for ``call`` seconds."""
+    released, yielded, hogged = SHARES.get(kind, (None, None, None))
+    hold = {"hogs": call, "yields": 0.005}.get(kind, 0.0)
+    fields: dict[str, Any] = {
+        "name": "work",
+        "kind": kind,
+        "released": released,
+        "yielded": yielded,
+        "hogged": hogged,
+        "longest_hold": None if released is None else hold,
+        "stretch": call if kind == "hogs" else None,
+        "waits": None,
+        "knocks": 500,
+        "duration": call,
+        "calls": 10,
+        "cpu": 1.0,
+        "baseline": None,
+        "interval": 0.005,
+        "machine": MACHINE,
+    }
+    return Verdict(**{**fields, **changed})
+
+
+def measure(rate: float, late: float = 0.001, *, tasks: int = 1, wanted: float = 1.0, spread: float = 0.02) -> Measure:
+    """Return a second of calls, ``rate`` of them, beside a loop whose p99 was ``late``."""
+    call = tasks / rate
+    return Measure(
+        start_up=0.1,
+        elapsed=1.0,
+        tasks=round(rate),
+        rate=rate,
+        cpu=wanted,
+        queued=0.0,
+        call=Times(p50=call, p90=call * (1 + spread), max=call * 1.5),
+        lag=Lag(due=100, came=100, p50=late / 2, p90=late, p99=late, max=2 * late),
+        ticks=Bins(width=0.01, due=[1] * 100, came=[1] * 100, worst=[late] * 100),
+    )
+
+
+def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **of_measure: Any) -> list[Trial]:
+    """Return trials of one, two and four calls at once, with ``one`` to ``widest`` calls a second."""
+    rates = {1: one, 2: one if widest < 1.5 * one else 2 * one, WIDEST: widest}
+    return [
+        Trial(
+            case=f"{strategy} x{tasks}",
+            count=1,
+            status="finished",
+            strategy=strategy,
+            concurrency=tasks,
+            measure=measure(rate, late, tasks=tasks, wanted=rate / one, **of_measure),
+        )
+        for tasks, rate in rates.items()
+    ]
+
+
+def way(
+    strategy: str, carried: float = 0.0002, *, packing: float = 1e-6, unpacking: float = 1e-6, **changed: Any
+) -> Passage:
+    """Return the passage to a strategy with a GIL of its own."""
+    fields: dict[str, Any] = {
+        "strategy": strategy,
+        "travels": True,
+        "answer": "same",
+        "hand_over": 0.00015,
+        "carried": carried,
+        "packing": packing,
+        "unpacking": unpacking,
+        "arguments": 20,
+        "result": 5,
+    }
+    return Passage(**{**fields, **changed})
+
+
+def no_way(strategy: str, reason: str = "it cannot be pickled: Can't pickle local object", **changed: Any) -> Passage:
+    return Passage(strategy=strategy, travels=False, reason=reason, **changed)
+
+
+def shared(strategy: str, hand_over: float) -> Passage:
+    return Passage(strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True)
+
+
+def compared(
+    verdict: Verdict,
+    *passages: Passage,
+    thread: Sequence[Trial] | None = None,
+    others: Sequence[Trial] = (),
+    budget: float = 0.01,
+    cores: float = 4.0,
+) -> Result:
+    """Return a comparison: ``passages`` beside inline's and thread's, with trials as good as the verdict has it."""
+    rate = 1 / verdict.duration
+    wide = WIDEST * rate if verdict.kind in ("releases", "no GIL") else rate
+    measured = [
+        *trials("inline", rate, rate, late=verdict.duration),
+        *(trials("thread", rate, wide) if thread is None else thread),
+    ]
+    theirs = {trial.strategy for trial in others}
+    for passage in passages:
+        if passage.travels and passage.strategy not in theirs:
+            measured += trials(passage.strategy, rate, WIDEST * rate)
+    return Result(
+        kind="compare",
+        version="0.1.0",
+        created="2026-11-24T12:00:00+00:00",
+        machine=msgspec.structs.replace(MACHINE, cores=cores),
+        plan=Plan(seconds=1.0),
+        alone={},
+        idle=Trial(case="idle", count=0, status="finished", measure=measure(1.0)),
+        trials=[*measured, *others],
+        comparison=Comparison(
+            subject="work",
+            budget=budget,
+            verdict=verdict,
+            concurrency=[1, 2, WIDEST],
+            passages=[shared("inline", 1e-7), shared("thread", 4e-5), *passages],
+        ),
+    )

@@ -1,0 +1,15 @@
+"""A process that ends with native work under way ends with its own status and says nothing."""
+
+import pytest
+
+from tests.support import endings
+
+PROCESSES = 40
+"""At least so many for each function whose work is under way, over its endings together; ``benches/exit.py`` runs 200
+for each ending."""
+
+
+@pytest.mark.parametrize("ending", endings.ENDINGS)
+def test_each_of_many_processes_ends_well(ending: str) -> None:
+    processes = endings.share(ending, of=PROCESSES)
+    assert endings.tally(ending, processes=processes) == {endings.WELL: processes}

@@ -1,0 +1,248 @@
+import contextlib
+import ctypes
+import operator
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import starmap
+from pathlib import Path
+
+import pytest
+from gilscope._core import Collections, Knocker, KnockTally, LoweredSwitchInterval, monotonic, run_queue_delay
+from gilscope.checks.knocks import BLOCKED, was_held
+
+HOLD = ctypes.PyDLL(None).usleep
+"""Keeps the GIL for so many microseconds."""
+
+ON_LINUX = sys.platform == "linux"
+
+
+def knocker(*, mean_gap: float = 0.0005, keep: int = 100_000) -> Knocker:
+    return Knocker(mean_gap=mean_gap, watched=threading.get_native_id(), keep=keep)
+
+
+@pytest.fixture
+def knocking() -> Iterator[Knocker]:
+    with knocker() as running:
+        yield running
+
+
+def threads() -> list[str]:
+    names = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            names.append((thread / "comm").read_text().strip())
+    return names
+
+
+def held_share(before: KnockTally, after: KnockTally) -> float:
+    elapsed, waited = after.elapsed - before.elapsed, after.waited - before.waited
+    knocks = after.knocks - before.knocks
+    return (waited + (elapsed - waited) * (after.held - before.held) / max(1, knocks)) / elapsed
+
+
+@pytest.mark.parametrize("lasts", [0.05, 0.3])
+def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: float) -> None:
+    for _ in range(5):  # a knock may come late on a busy machine; a wait that is not counted comes late each time
+        with knocker() as running:
+            begin = monotonic()
+            HOLD(int(lasts * 1e6))
+            took = monotonic() - begin
+            tally = running.tally()
+        if took * 0.9 <= tally.longest <= took * 1.1:
+            return
+    pytest.fail(f"read {tally.longest} for a hold of {took}")
+
+
+def test_a_wait_in_progress_counts(knocking: Knocker) -> None:
+    # One call of C for both, so that the GIL is not given up in between: the knock that met the hold still waits.
+    _, tally = starmap(operator.call, [(HOLD, 100_000), (knocking.tally,)])
+    assert tally.waiting > 0.05
+    assert tally.waited >= tally.waiting
+    assert tally.held >= 1
+
+
+def test_an_idle_second_after_a_busy_one_reads_idle(knocking: Knocker) -> None:
+    HOLD(300_000)
+    time.sleep(0.05)
+    before = knocking.tally()
+    time.sleep(0.5)
+    assert held_share(before, knocking.tally()) < 0.05
+
+
+def test_a_thread_that_holds_the_gil_all_the_time_reads_one(knocking: Knocker) -> None:
+    before = knocking.tally()
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        HOLD(20_000)
+    assert held_share(before, knocking.tally()) > 0.95
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="needs Linux's account of the threads")
+def test_a_knock_says_whether_the_thread_was_blocked_and_whether_the_gil_was_free(knocking: Knocker) -> None:
+    time.sleep(0.3)
+    asleep = [knock for knock in knocking.knocks() if knock.doing == BLOCKED]
+    assert len(asleep) > 20
+    assert sum(was_held(knock) for knock in asleep) <= len(asleep) / 5
+
+
+def test_it_counts_in_a_histogram(knocking: Knocker) -> None:
+    HOLD(50_000)
+    time.sleep(0.05)
+    longest = knocking.wait_quantile(1.0)
+    assert longest == pytest.approx(knocking.tally().longest, rel=0.002)
+    with pytest.raises(ValueError, match="q must be from 0 to 1"):
+        knocking.wait_quantile(1.5)
+
+
+def test_no_more_knocks_are_kept_than_asked_for() -> None:
+    with knocker(keep=5) as running:
+        time.sleep(0.2)
+        tally = running.tally()
+    assert len(running.knocks()) == 5
+    assert tally.knocks > 5
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="lists the threads as Linux does")
+def test_stop_returns_when_the_thread_is_gone_and_at_once() -> None:
+    running = knocker(mean_gap=3600.0)
+    running.start()
+    assert "gilscope-knock" in threads()
+    begin = time.monotonic()
+    running.stop()
+    assert "gilscope-knock" not in threads()
+    assert time.monotonic() - begin < 5  # not the hour that it would have slept
+    running.stop()
+
+
+def test_it_starts_once() -> None:
+    with knocker() as running, pytest.raises(RuntimeError, match="starts once"):
+        running.start()
+
+
+@pytest.mark.parametrize("mean_gap", [0.0, 1e-9, -1.0])
+def test_a_pace_that_would_never_sleep_is_refused(mean_gap: float) -> None:
+    with pytest.raises(ValueError, match="at least a microsecond"):
+        knocker(mean_gap=mean_gap)
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="lists the threads as Linux does")
+def test_one_that_nobody_keeps_ends() -> None:
+    running = knocker()
+    running.start()
+    del running
+    deadline = time.monotonic() + 30
+    while "gilscope-knock" in threads():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+ALIVE_AT_EXIT = """
+import threading, time
+from gilscope._core import Knocker
+running = Knocker(mean_gap=0.0001, watched=threading.get_native_id(), keep=10)
+running.start()
+{more}
+print(time.monotonic(), flush=True)
+"""
+SPINNING_DAEMON = """
+def spin():
+    while True: pass
+threading.Thread(target=spin, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("more", ["", SPINNING_DAEMON], ids=["alone", "beside a daemon that spins"])
+def test_one_that_is_alive_at_exit_neither_crashes_nor_delays_it(more: str) -> None:
+    for _ in range(10):
+        child = subprocess.run(
+            [sys.executable, "-c", ALIVE_AT_EXIT.format(more=more)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        left = time.monotonic() - float(child.stdout)
+        assert (child.returncode, child.stderr) == (0, "")
+        assert left < 10
+
+
+FORKING = """
+import os, threading, time, warnings
+from gilscope._core import Knocker
+warnings.simplefilter("ignore")
+running = Knocker(mean_gap=0.0001, watched=threading.get_native_id(), keep=10)
+running.start()
+time.sleep(0.02)
+pid = os.fork()
+if pid == 0:
+    try:
+        running.tally()
+    except RuntimeError as error:
+        assert "forked" in str(error), error
+    else:
+        os._exit(1)
+    running.stop()
+    with Knocker(mean_gap=0.0001, watched=None, keep=0) as other:
+        time.sleep(0.05)
+        assert other.tally().knocks
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+running.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_stop_it_and_make_another() -> None:
+    child = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=False)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_a_wait_that_has_no_end_is_told_by_a_thread_that_never_attaches(tmp_path: Path) -> None:
+    told = os.open(tmp_path / "told", os.O_RDWR | os.O_CREAT)
+    with knocker() as running:
+        running.tell(told, 0.005)
+        pread = ctypes.PyDLL(None).pread  # keeps the GIL: what it reads was written by one that has not got it
+        text = ctypes.create_string_buffer(32)
+        HOLD(200_000)
+        pread(told, text, 32, ctypes.c_long(0))
+    os.close(told)
+    assert float(text.value) > 0.1
+
+
+def test_the_switch_interval_is_put_back_when_the_last_has_left() -> None:
+    usual = sys.getswitchinterval()
+    one, other = LoweredSwitchInterval(interval=0.001), LoweredSwitchInterval(interval=0.0002)
+    assert one.__enter__() == pytest.approx(usual)
+    assert other.__enter__() == pytest.approx(usual)
+    assert sys.getswitchinterval() == pytest.approx(0.0002)
+    one.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(0.0002)
+    other.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(usual)
+
+
+def test_the_switch_interval_is_not_raised() -> None:
+    usual = sys.getswitchinterval()
+    with LoweredSwitchInterval(interval=10.0):
+        assert sys.getswitchinterval() == pytest.approx(usual)
+    assert sys.getswitchinterval() == pytest.approx(usual)
+
+
+def test_collections_are_noted_from_their_shortest_on() -> None:
+    all_of_them, long_ones = Collections(shortest=0.0), Collections(shortest=100.0)
+    for callback in (all_of_them, long_ones):
+        callback("stop", {})  # one that began before it listened
+        callback("start", {})
+        callback("stop", {})
+    assert len(all_of_them.pauses()) == 1
+    assert long_ones.pauses() == []
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="needs Linux's account of the threads")
+def test_the_run_queue_is_known_of_threads_that_there_are() -> None:
+    assert run_queue_delay(threading.get_native_id()) is not None
+    assert run_queue_delay(2**30) is None

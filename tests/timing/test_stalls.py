@@ -1,0 +1,212 @@
+"""A watch tells why a loop stalled and which line did it, on asyncio and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import subprocess
+import sys
+import threading
+import time
+from ctypes import CDLL
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gilscope.watch.api import Watch
+
+if TYPE_CHECKING:
+    from gilscope.records.stall import Cause
+
+from tests.support.stalling import (
+    LONG,
+    Main,
+    Run,
+    hold,
+    in_coroutine,
+    in_pool,
+    nap,
+    run_asyncio,
+    run_uvloop,
+    stalls,
+    the,
+)
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="what is seen here, Linux tells")
+
+
+@pytest.fixture(params=[run_asyncio, run_uvloop])
+def run(request: pytest.FixtureRequest) -> Run:
+    chosen: Run = request.param
+    return chosen
+
+
+def test_a_call_that_holds_the_gil_in_a_coroutine(run: Run) -> None:
+    stall = the("blocked, computing", "hold", stalls(run, in_coroutine(hold)))
+    assert stall.culprit_thread == stall.thread
+    assert stall.callback is not None
+    assert stall.callback.function == "stalls.<locals>.thrice"
+
+
+def test_a_call_that_sleeps_in_a_coroutine(run: Run) -> None:
+    stall = the("blocked, waiting", "nap", stalls(run, in_coroutine(nap)))
+    assert stall.duration > LONG * 0.8
+
+
+def test_a_lock_in_a_coroutine_is_not_taken_for_the_gil(run: Run) -> None:
+    lock = threading.Lock()
+
+    def wait() -> None:
+        lock.acquire(timeout=LONG)
+
+    with lock:
+        told = stalls(run, in_coroutine(wait))
+    the("blocked, waiting", "test_a_lock_in_a_coroutine_is_not_taken_for_the_gil.<locals>.wait", told)
+
+
+def test_a_call_that_holds_the_gil_in_a_pool(run: Run) -> None:
+    stall = the("starved by a hog", "hold", stalls(run, in_pool(hold)))
+    assert stall.culprit_thread is not None
+    assert (stall.culprit_thread.name or "").startswith("pool")
+
+
+def test_a_hog_is_noticed_while_it_holds_the_gil(run: Run) -> None:
+    stall = the("starved by a hog", "hold", stalls(run, in_pool(hold)))
+    assert stall.noticed is not None
+    assert stall.noticed < stall.end
+    assert stall.noticed_holder == stall.culprit_thread
+
+
+def test_a_call_that_releases_the_gil_in_a_pool_stalls_nothing(run: Run) -> None:
+    with Watch(stall=LONG / 2) as watch:
+        run(in_pool(lambda: CDLL(None).usleep(int(LONG * 1e6))))
+    assert not {"starved by a hog", "blocked, computing", "blocked, waiting"} & watch.snapshot().stalls.keys()
+
+
+def test_many_python_threads_take_turns(run: Run) -> None:
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            pass
+
+    async def main() -> None:
+        threads = [threading.Thread(target=spin) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:  # noqa: ASYNC110 - a loop that comes back again and again
+            await asyncio.sleep(0.001)
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    with Watch(stall=0.03) as watch:
+        run(main)
+    snapshot = watch.snapshot()
+    turns = [stall for stall in snapshot.worst if stall.cause == "starved by turns"]
+    assert turns
+    assert {stall.culprit.function for stall in turns if stall.culprit} <= {
+        "test_many_python_threads_take_turns.<locals>.spin"
+    }
+    assert len(turns[0].evidence.rivals) > 1
+
+
+def test_a_full_collection(run: Run) -> None:
+    cyclic: list[Any] = [[] for _ in range(2_000_000)]
+    for item in cyclic:
+        item.append(item)
+
+    async def collect_thrice() -> None:
+        for _ in range(3):
+            await in_coroutine(gc.collect)()
+
+    with Watch(stall=0.02) as watch:
+        run(collect_thrice)
+    assert "garbage collection" in watch.snapshot().stalls
+    assert not {"blocked, computing", "starved by a hog", "starved by turns"} & watch.snapshot().stalls.keys()
+    assert watch.snapshot().collected > 0.02
+
+
+def test_a_hog_and_a_sleep_are_told_apart_in_one_run(run: Run) -> None:
+    async def main() -> None:
+        await in_pool(hold)()
+        await in_coroutine(nap)()
+
+    told = stalls(run, main)
+    the("starved by a hog", "hold", [stall for stall in told if stall.cause != "blocked, waiting"])
+    the("blocked, waiting", "nap", [stall for stall in told if stall.cause != "starved by a hog"])
+
+
+def test_a_loop_that_stops_while_it_is_late_has_stalled(run: Run) -> None:
+    async def main() -> None:
+        await asyncio.sleep(0.05)
+        nap()
+
+    with Watch() as watch:
+        run(main)
+    the("blocked, waiting", "nap", [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2])
+
+
+@pytest.mark.parametrize(
+    ("main", "cause"),
+    [
+        (in_pool(hold), "starved by a hog"),
+        (in_coroutine(nap), "blocked, waiting"),
+    ],
+)
+def test_without_reading_the_gil_the_witness_tells_the_cause_and_no_thread(main: Main, cause: Cause) -> None:
+    told = stalls(run_asyncio, main, read_gil=False)
+    assert {stall.cause for stall in told} <= {cause, "no CPU", "unknown"}
+    found = [stall for stall in told if stall.cause == cause]
+    assert found
+    if cause == "starved by a hog":
+        assert {stall.culprit_thread for stall in found} == {None}
+
+
+def test_a_process_that_is_stopped_had_no_cpu() -> None:
+    program = dedent(
+        """
+        import asyncio, sys, threading
+        from gilscope.watch.api import Watch
+
+        async def main():
+            asked = threading.Event()
+            threading.Thread(target=lambda: (sys.stdin.read(), asked.set())).start()
+            await asyncio.sleep(0.05)
+            print("up", flush=True)
+            while not asked.is_set():
+                await asyncio.sleep(0.005)
+
+        with Watch() as watch:
+            asyncio.run(main())
+        print({stall.cause for stall in watch.snapshot().worst if stall.duration > 0.25})
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        assert process.stdout.read() == "{'no CPU'}\n"
+
+
+def test_the_task_and_its_coroutine_are_named() -> None:
+    async def blocking() -> None:
+        nap()
+
+    async def main() -> None:
+        await asyncio.sleep(0.05)
+        await asyncio.create_task(blocking(), name="the culprit")
+
+    stall = the("blocked, waiting", "nap", stalls(run_asyncio, main))
+    assert stall.task == "the culprit"
+    assert stall.coroutine is not None
+    assert stall.coroutine.endswith("blocking")

@@ -1,0 +1,298 @@
+"""A watch leaves the program as it would be without it, and its sums can be relied upon."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import gilscope
+import pytest
+from gilscope import _core
+from gilscope.watch.api import Watch
+
+if TYPE_CHECKING:
+    from gilscope.records.stall import Stall
+
+    from tests.support.stalling import Run
+
+from tests.support.stalling import LONG, hold, in_coroutine, in_pool, nap, run_asyncio, run_uvloop, seen
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="what is seen here, Linux tells")
+
+
+def test_a_loop_that_runs_already_is_watched() -> None:
+    async def main() -> None:
+        await asyncio.sleep(0)
+        with Watch() as watch:
+            nap()
+        assert seen(watch.snapshot().worst[0]) == ("blocked, waiting", "nap")
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_runs_already_in_another_thread_is_watched() -> None:
+    started, watched = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        started.set()
+        while not watched.is_set():  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        nap()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    started.wait()
+    with Watch() as watch:
+        watched.set()
+        thread.join()
+    assert seen(watch.snapshot().worst[0]) == ("blocked, waiting", "nap")
+
+
+def test_a_loop_with_a_clock_of_its_own_is_left_alone() -> None:
+    class Fake(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return 1.0
+
+    async def main() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    with Watch() as watch, asyncio.Runner(loop_factory=Fake) as runner:
+        runner.run(main())
+    assert watch.snapshot().loops_with_own_clock == 1
+    assert watch.snapshot().lags.count == 0
+
+
+def test_stalls_are_told_while_the_program_runs() -> None:
+    told: list[tuple[float, Stall]] = []
+    with Watch(on_stall=lambda stall: told.append((time.monotonic(), stall))) as watch:
+        run_asyncio(in_pool(hold))
+        by_then = [stall for at, stall in told]
+    late = [at - watch.began - stall.end for at, stall in told if stall.cause == "starved by a hog"]
+    assert by_then
+    assert late
+    assert max(late) < 1.0
+
+
+def test_a_failing_callback_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(stall: Stall) -> None:
+        raise RuntimeError(stall.cause)
+
+    with caplog.at_level(logging.ERROR, "gilscope"), Watch(on_stall=fail) as watch:
+        run_asyncio(in_coroutine(nap))
+        run_asyncio(in_coroutine(nap))
+    assert watch.snapshot().stalls["blocked, waiting"] >= 2
+    assert "on_stall failed" in caplog.text
+
+
+def test_a_callback_may_stop_the_watch() -> None:
+    done = threading.Event()
+
+    def stop(_: Stall) -> None:
+        watch.stop()
+        done.set()
+
+    watch = Watch(on_stall=stop)
+    watch.start()
+    run_asyncio(in_coroutine(nap))
+    assert done.wait(30)
+
+
+def test_sums_only_grow_and_never_outrun_the_time() -> None:
+    with Watch() as watch:
+        before = watch.snapshot()
+        for _ in range(5):
+            hold_for = time.monotonic() + 0.05
+            while time.monotonic() < hold_for:
+                pass
+            after = watch.snapshot()
+            assert before.held is not None
+            assert after.held is not None
+            assert 0 <= after.held - before.held <= after.elapsed - before.elapsed + 1e-6
+            assert after.samples >= before.samples
+            assert after.waits.count >= before.waits.count
+            before = after
+
+
+def test_a_single_hold_is_in_the_snapshot_straight_after_it() -> None:
+    with Watch() as watch:
+        time.sleep(0.05)
+        before = watch.snapshot().held
+        hold()
+        after = watch.snapshot().held
+    assert before is not None
+    assert after is not None
+    assert after - before > 0.9 * LONG
+
+
+def test_an_idle_second_after_a_busy_one_adds_nothing() -> None:
+    with Watch() as watch:
+        hold()
+        time.sleep(0.1)
+        before = watch.snapshot()
+        time.sleep(1)
+        after = watch.snapshot()
+    assert before.held is not None
+    assert after.held is not None
+    assert after.held - before.held < 0.1
+
+
+def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
+    watch = Watch()
+    with pytest.raises(RuntimeError, match="has not started"):
+        watch.snapshot()
+    watch.stop()
+    watch.start()
+    with pytest.raises(RuntimeError, match="starts once"):
+        watch.start()
+    watch.stop()
+    watch.stop()
+    assert watch.snapshot() == watch.snapshot()
+
+
+def test_a_watch_that_samples_seldom_stops_as_soon_as_any_other() -> None:
+    watch = Watch(sample=60, knock=60)
+    watch.start()
+    began = time.monotonic()
+    watch.stop()
+    assert time.monotonic() - began < 30
+
+
+def test_the_hooks_are_gone_when_nobody_watches() -> None:
+    before = asyncio.BaseEventLoop.run_forever, list(sys.meta_path), list(gc.callbacks)
+    with Watch(), Watch():
+        assert asyncio.BaseEventLoop.run_forever is not before[0]
+    assert (asyncio.BaseEventLoop.run_forever, list(sys.meta_path), list(gc.callbacks)) == before
+
+
+def test_starting_and_stopping_leaves_nothing() -> None:
+    def left() -> tuple[int, int]:
+        return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/proc/self/fd").iterdir()))
+
+    others = set(Path("/proc/self/task").iterdir())
+    with Watch():
+        run_asyncio(in_coroutine(lambda: None))
+    _settle(others)
+    before, threads = left(), threading.active_count()
+    for _ in range(200):
+        with Watch():
+            pass
+    _settle(others)
+    assert left() == before
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("run", [run_asyncio, run_uvloop])
+def test_a_loop_that_goes_on_after_the_watch_keeps_nothing_of_it(run: Run) -> None:
+    def files() -> list[Path]:
+        return sorted(file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+
+    def start_and_stop() -> None:
+        with Watch():
+            time.sleep(0.03)
+
+    async def main() -> None:
+        start_and_stop()
+        await asyncio.to_thread(int)  # the pool's thread and what it needs are there
+        before = files()
+        for _ in range(5):
+            start_and_stop()
+            await asyncio.to_thread(start_and_stop)
+            await asyncio.sleep(0.01)
+        assert files() == before
+
+    run(main)
+
+
+def test_a_loop_that_watches_no_files_beats_by_its_own_timer() -> None:
+    class Bare(asyncio.SelectorEventLoop):
+        def add_reader(self, *_: object) -> NoReturn:
+            raise NotImplementedError
+
+    with Watch() as watch, asyncio.Runner(loop_factory=Bare) as runner:
+        runner.run(in_coroutine(nap)())
+    assert ("blocked, waiting", "nap") in {seen(stall) for stall in watch.snapshot().worst}
+    assert watch.snapshot().lags.count > 5
+
+
+def test_a_loops_thread_that_nobody_saw_with_the_gil_has_its_name() -> None:
+    with Watch(read_gil=False) as watch:
+        run_asyncio(in_coroutine(nap))
+    assert {stall.thread.name for stall in watch.snapshot().worst} == {"MainThread"}
+
+
+def _settle(others: set[Path]) -> None:
+    """Wait for all threads but ``others``: the one that tells has told, but may not have gone yet."""
+    end = time.monotonic() + 30
+    while not set(Path("/proc/self/task").iterdir()) <= others and time.monotonic() < end:
+        time.sleep(0.001)
+    time.sleep(0.05)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_runs_on_and_is_not_watched() -> None:
+    with Watch() as watch:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                run_asyncio(in_coroutine(lambda: None))
+                watch.stop()
+                with Watch() as anew:
+                    run_asyncio(in_coroutine(nap))
+                status = 0 if anew.snapshot().stalls.get("blocked, waiting") else 2
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended) == 0
+    assert watch.snapshot().children == 1
+
+
+def test_children_that_run_another_program_are_counted() -> None:
+    def run_true() -> None:
+        subprocess.run(["true"], check=True)
+
+    def run_true_after_a_fork() -> None:
+        subprocess.run(["true"], check=True, preexec_fn=lambda: None)
+
+    before = subprocess._fork_exec, os.posix_spawn  # type: ignore[attr-defined]
+    with Watch() as outer, Watch() as inner:
+        run_true()
+        run_true_after_a_fork()
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
+    assert (outer.snapshot().children, inner.snapshot().children) == (3, 3)
+    assert (subprocess._fork_exec, os.posix_spawn) == before  # type: ignore[attr-defined]
+
+
+def test_importing_gilscope_loads_no_watch() -> None:
+    assert gilscope.Watch is Watch
+    assert _core.monotonic() == pytest.approx(time.monotonic(), abs=60)
+
+
+def test_the_holds_that_are_kept_are_together_as_long_as_what_was_held() -> None:
+    def turns() -> None:
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            sum(range(200))
+
+    with Watch(trace=True) as watch:
+        spinning = [threading.Thread(target=turns) for _ in range(4)]
+        for thread in spinning:
+            thread.start()
+        for thread in spinning:
+            thread.join()
+    snapshot = watch.snapshot()
+    if snapshot.held is None:
+        pytest.skip(f"the GIL cannot be read: {snapshot.gil_unreadable}")
+    assert snapshot.held > 0.1
+    assert sum(end - start for *_, start, end in watch.holds()) == pytest.approx(snapshot.held, abs=1e-4)
