@@ -14,7 +14,7 @@ from gilscope.records.result import Bins, Lag, Measure, Result, Trial
 from gilscope.reports import chart, panels
 from gilscope.reports.files import FORMATS, format_of, write
 from gilscope.reports.page import page
-from gilscope.reports.stalls import Stall, coarser, stalls
+from gilscope.reports.ticks import LateSpan, late_spans, merged
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
@@ -125,16 +125,15 @@ def test_the_two_colours_differ_in_grey_too() -> None:
     assert (grey(panels.LATE) + 0.05) / (grey(panels.TICK) + 0.05) > 3  # WCAG's contrast for graphics
 
 
-def test_late_stretches_that_overlap_are_one() -> None:
-    ticks = coarser(Bins(width=1.0, due=[1, 1, 1, 1], came=[1, 0, 1, 1], worst=[0.0, 1.5, 0.4, 0.9]), 10)[1]
-    assert stalls(ticks, 0.3) == [Stall(1.0, 2.5, 2, 1, 1.5), Stall(3.0, 3.9, 1, 0, 0.9)]
-    assert stalls(ticks, 0.5) == [Stall(1.0, 2.5, 1, 1, 1.5), Stall(3.0, 3.9, 1, 0, 0.9)]
+def test_late_spans_that_overlap_are_merged() -> None:
+    ticks = merged(Bins(width=1.0, due=[1, 1, 1, 1], came=[1, 0, 1, 1], worst=[0.0, 1.5, 0.4, 0.9]), 10)
+    assert late_spans(ticks, 0.3) == [LateSpan(1.0, 2.5, 2, 1, 1.5), LateSpan(3.0, 3.9, 1, 0, 0.9)]
+    assert late_spans(ticks, 0.5) == [LateSpan(1.0, 2.5, 1, 1, 1.5), LateSpan(3.0, 3.9, 1, 0, 0.9)]
 
 
-def test_fewer_bins_lose_no_tick_and_no_worst() -> None:
+def test_merged_bins_lose_no_tick_and_keep_the_worst_lag() -> None:
     bins = Bins(width=0.5, due=[1, 2, 0, 0, 3], came=[1, 1, 0, 0, 3], worst=[0.1, 0.7, 0.0, 0.0, 0.2])
-    width, ticks = coarser(bins, 3)
-    assert width == 1.0
+    ticks = merged(bins, 3)
     assert [(tick.at, tick.lag, tick.due, tick.came) for tick in ticks] == [(0.5, 0.7, 3, 2), (2.0, 0.2, 3, 3)]
 
 

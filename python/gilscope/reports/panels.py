@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from gilscope.formatting import milliseconds
-from gilscope.reports.stalls import coarser, stalls
+from gilscope.reports.ticks import late_spans, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilscope.records.result import Trial
-    from gilscope.reports.stalls import Stall, Tick
+    from gilscope.reports.ticks import LateSpan, Tick
 
     Panel = alt.LayerChart
     Row = dict[str, Any]
@@ -43,9 +43,9 @@ def in_time(trials: list[Trial], budget: float, row: alt.Y) -> Panel:
         if trial.measure is None:
             notes.append({"case": trial.case, "note": trial.status, "reason": trial.reason})
             continue
-        bins = coarser(trial.measure.ticks, MOST_BINS)[1]
+        bins = merged(trial.measure.ticks, MOST_BINS)
         longest = max(longest, trial.measure.elapsed, *(tick.served for tick in bins))
-        bars += (_bar(trial.case, stall) for stall in stalls(bins, budget))
+        bars += (_bar(trial.case, span) for span in late_spans(bins, budget))
         ticks += (_mark(trial.case, tick) for tick in bins if tick.came)
     scale = alt.Scale(domain=[0, longest or 1.0], nice=False)
     axis = alt.Axis(title="time, in seconds", grid=False, tickCount=5, labelFlush=False)
@@ -124,15 +124,15 @@ def _mark(case: str, tick: Tick) -> Row:
     }
 
 
-def _bar(case: str, stall: Stall) -> Row:
+def _bar(case: str, span: LateSpan) -> Row:
     return {
         "case": case,
-        "start": round(stall.begin, 6),
-        "stop": round(stall.end, 6),
-        "begin": f"{stall.begin:.3f} s",
-        "end": f"{stall.end:.3f} s",
-        "lasted": f"{milliseconds(stall.end - stall.begin)} ms",
-        "missed": f"{stall.missed} of {stall.due}",
+        "start": round(span.begin, 6),
+        "stop": round(span.end, 6),
+        "begin": f"{span.begin:.3f} s",
+        "end": f"{span.end:.3f} s",
+        "lasted": f"{milliseconds(span.end - span.begin)} ms",
+        "missed": f"{span.missed} of {span.due}",
     }
 
 

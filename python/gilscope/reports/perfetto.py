@@ -11,14 +11,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gilscope.formatting import milliseconds
-from gilscope.reports.stalls import coarser, stalls
+from gilscope.reports.ticks import late_spans, merged
 from gilscope.reports.table import title, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilscope.records.result import Lane, Measure, Result
-    from gilscope.reports.stalls import Tick
+    from gilscope.reports.ticks import Tick
 
 Event = dict[str, Any]
 TICKS, LAGS, FIRST_LANE = 1, 2, 3
@@ -40,13 +40,13 @@ def trace(result: Result) -> str:
 
 
 def _case(measure: Measure) -> Iterator[Event]:
-    ticks = coarser(measure.ticks, len(measure.ticks.due) or 1)[1]
+    ticks = merged(measure.ticks, len(measure.ticks.due) or 1)
     yield from _named(TICKS, "ticks")
     yield from map(_tick, (tick for tick in ticks if tick.came))
     yield from _named(LAGS, "lag")
-    for stall in stalls(ticks):
-        args = {"worst lag, ms": stall.worst * 1000, "ticks due": stall.due, "never came": stall.missed}
-        yield _slice(LAGS, f"{milliseconds(stall.worst)} ms late", stall.begin, stall.end, args)
+    for span in late_spans(ticks):
+        args = {"worst lag, ms": span.worst * 1000, "ticks due": span.due, "never came": span.missed}
+        yield _slice(LAGS, f"{milliseconds(span.worst)} ms late", span.begin, span.end, args)
     for number, lane in enumerate(measure.lanes, FIRST_LANE):
         yield from _named(number, _thread(lane, number - FIRST_LANE + 1))
         yield from _tasks(lane, number)
