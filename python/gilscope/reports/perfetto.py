@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gilscope.formatting import milliseconds
-from gilscope.reports.ticks import late_spans, merged
 from gilscope.reports.table import title, where
+from gilscope.reports.ticks import late_spans, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
