@@ -1,19 +1,17 @@
 //! Awaitables whose workers never attach to the interpreter.
 //!
 //! Releasing the GIL during the work is half the matter; who takes it at the end is the other half. Here nobody does who
-//! did not have it: a worker leaves its plain result in the loop's mailbox and rings a bell, and the loop, which holds the
+//! did not have it: a worker leaves its plain result in the loop's mailbox and writes to an eventfd, and the loop, which holds the
 //! GIL whenever it runs Python, takes all results that have arrived and settles the futures that it made itself.
 //!
 //! ```text
 //! loop's thread:  start -> promise (inbox.rs) -> submit (pool.rs) ............ drain -> future.set_result (inbox.rs)
-//! worker:                                         work -> post (mailbox.rs) -> ring (bell.rs)
+//! worker:                                         work -> post (mailbox.rs) -> notify (system/event_fd.rs)
 //! ```
 //!
 //! It assumes of a loop that it has `create_future`, that its futures are `asyncio`'s, and that it drops its readers when
 //! it is closed; see `inbox.rs`.
 
-mod bell;
-mod courier;
 mod inbox;
 mod mailbox;
 mod pool;
@@ -24,13 +22,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
 use crate::per_process::PerProcess;
-use courier::Courier;
 use inbox::{Inbox, Promise};
 use mailbox::{Letter, Outcome, Plain};
 use pool::Pool;
@@ -77,12 +73,6 @@ where
         stop,
         mailbox,
     } = inbox.promise(py)?;
-    if mailbox.is_cut_off() {
-        // Only the thread that shuts the interpreter down gets here.
-        inbox.forget(slot);
-        let message = "the bridge starts no more work: the interpreter is shutting down";
-        return Err(PyRuntimeError::new_err(message));
-    }
     let job = move || {
         let outcome = outcome_of(work, &stop);
         mailbox.post(Letter { slot, outcome })
@@ -118,7 +108,6 @@ fn outcome_of<T: Plain + 'static>(
 /// What a process has of the bridge.
 struct Host {
     pool: Pool,
-    courier: Courier,
     threshold: Threshold,
     /// By the address of the loop, which the inbox keeps from being reused.
     inboxes: Mutex<HashMap<usize, Weak<Inbox>>>,
@@ -131,7 +120,6 @@ impl Host {
         HOST.get_or_try_init(|| {
             Ok(Self {
                 pool: Pool::new(),
-                courier: Courier::default(),
                 threshold: Threshold::default(),
                 inboxes: Mutex::default(),
             })
@@ -154,7 +142,7 @@ impl Host {
     }
 }
 
-/// Have `atexit` end what attaches: the courier, and daemon threads' stays. The workers end with the process.
+/// Have `atexit` wait until no other thread is inside the bridge. The workers end with the process.
 pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
     let close = wrap_pyfunction!(close, py)?;
     py.import("atexit")?
@@ -165,9 +153,6 @@ pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn close(py: Python<'_>) {
     if let Some(host) = HOST.get() {
-        py.detach(|| {
-            host.threshold.close();
-            host.courier.dismiss();
-        });
+        py.detach(|| host.threshold.close());
     }
 }

@@ -25,23 +25,10 @@ const SIGNAL_PERIOD: Duration = Duration::from_millis(50);
 fn count_down(mut n: u64) -> u64 {
     while n > 0 {
         n -= 1;
-        #[cfg(any(
-            target_arch = "x86_64",
-            target_arch = "aarch64",
-            target_arch = "riscv64"
-        ))]
         // SAFETY: the template is a comment: it executes nothing, touches no memory, stack or flags, and leaves `n` as
         // it is.
         unsafe {
             std::arch::asm!("/* {0} */", inout(reg) n, options(nomem, nostack, preserves_flags));
-        }
-        #[cfg(not(any(
-            target_arch = "x86_64",
-            target_arch = "aarch64",
-            target_arch = "riscv64"
-        )))]
-        {
-            n = std::hint::black_box(n);
         }
     }
     n
@@ -106,7 +93,6 @@ pub fn add_chain(py: Python<'_>, n: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok(py.detach(|| chain_of_additions(n)))
 }
 
-#[cfg(target_arch = "x86_64")]
 fn chain_of_additions(n: u64) -> u64 {
     let mut sum = 0_u64;
     let one = std::hint::black_box(1_u64);
@@ -120,9 +106,4 @@ fn chain_of_additions(n: u64) -> u64 {
         }
     }
     sum
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn chain_of_additions(n: u64) -> u64 {
-    (0..n / 16 * 16).fold(0, |sum, _| std::hint::black_box(sum + 1))
 }

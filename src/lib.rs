@@ -1,5 +1,12 @@
 //! gilscope's native half. This file is its table of contents; the contract with Python is `python/gilscope/_core.pyi`.
 
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_pointer_width = "64"
+)))]
+compile_error!("gilscope runs on Linux on x86-64 only: src/system.rs says where a port starts");
+
 mod arguments;
 mod bridge;
 mod countdown;

@@ -1,6 +1,12 @@
-//! What is Linux's: clocks, run queues, scheduling, the threads of this process. A port to another system starts here.
+//! Everything that only Linux has: clocks, run queues, scheduling, the threads of this process, eventfds. A port to
+//! another operating system starts in this folder.
+//!
+//! Three things that depend on Linux or on x86-64 lie elsewhere, beside the code that uses them: the layout of
+//! interpreter memory (`src/gil.rs`), the timerfd of the heartbeat (`src/watch`), and the assembly of the kernels
+//! (`src/countdown.rs`).
 
 pub mod clock;
+pub mod event_fd;
 pub mod other_threads;
 pub mod pace;
 pub mod run_queue;

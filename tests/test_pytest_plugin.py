@@ -5,7 +5,6 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-ON_LINUX = sys.platform == "linux"
 needs_gil = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL to hog, yield or release"
 )
@@ -71,7 +70,6 @@ def test_releases(gil):
 
 
 @needs_gil
-@pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
 def test_the_marker_fails_a_test_with_a_longer_stretch_and_says_how_long(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -99,7 +97,6 @@ def test_failing():
 
 
 @needs_gil
-@pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
 def test_of_several_markers_the_least_limit_counts_and_fixtures_are_not_watched(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -120,7 +117,6 @@ def test_fixture(held):
 
 
 @needs_gil
-@pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
 def test_the_marker_names_a_garbage_collection(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -176,7 +172,6 @@ def test_the_marker_and_the_fixture_are_listed(pytester: pytest.Pytester) -> Non
 
 
 @needs_gil
-@pytest.mark.skipif(not ON_LINUX, reason="elsewhere it cannot judge")
 def test_it_works_under_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     result = run(

@@ -62,11 +62,9 @@ def countdown_bridge(n: SupportsIndex) -> Future[int]:
     """Count ``n`` down to 0 on a thread of the bridge, which never attaches; await the future for the number of decrements.
 
     The future is made, and its result is set, by the event loop that runs in this thread (``RuntimeError`` if none does).
-    Cancelling it ends the countdown within microseconds of the loop's next turn; so does closing the loop. ``OSError`` if
-    the process cannot have a descriptor (one for each loop) or a first thread.
-
-    A loop without ``add_reader`` (Windows' Proactor) is told of results by a thread that does attach. With such a loop
-    ``RuntimeError`` once ``atexit`` has stopped that thread; with any other the bridge works until the process ends.
+    Cancelling it ends the countdown within microseconds of the loop's next turn; so does closing the loop.
+    ``NotImplementedError`` if the loop has no ``add_reader``; ``OSError`` if the process cannot open a descriptor (one
+    for each loop) or start a first thread. The bridge works until the process ends.
     """
 
 def panic_bridge(message: str) -> Future[NoReturn]:

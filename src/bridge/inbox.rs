@@ -4,11 +4,11 @@
 //! reader that the loop registers for it. `loop.close()` drops its readers, in asyncio and in uvloop, and with them the
 //! inbox and, as soon as no worker needs it, the descriptor, whose number can be reused only then. A loop that is collected
 //! without having been closed does the same. Everything else that knows an inbox holds it weakly: a future that outlives
-//! its loop keeps nothing alive. A loop that is not able to watch a descriptor has the inbox as an attribute.
+//! its loop keeps nothing alive.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
@@ -17,16 +17,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::{PyTraverseError, PyVisit, intern};
 use slab::Slab;
 
-use super::bell::{Bell, Descriptor};
-use super::courier::Calls;
 use super::mailbox::{Letter, Mailbox, Outcome};
 use super::{HOST, Host};
+use crate::system::event_fd::EventFd;
 
 /// How long one turn of the loop goes on settling futures. Each one settled makes work for the turn after it, about as
 /// much again: a loop that is flooded with results still turns every millisecond or so.
 const TURN: Duration = Duration::from_micros(200);
-/// The attribute of a loop that holds its inbox, if a reader does not.
-const DRAIN: &str = "_gilscope_drain";
 /// Futures between two looks at the clock.
 const STRIDE: usize = 16;
 
@@ -75,45 +72,29 @@ impl Inbox {
     }
 
     fn open(event_loop: &Bound<'_, PyAny>, key: usize, host: &'static Host) -> PyResult<Arc<Self>> {
-        #[cfg(unix)]
-        {
-            let descriptor = Descriptor::new()?;
-            let number = descriptor.number();
-            let inbox = Self::with_bell(event_loop, |_| Bell::Descriptor(descriptor))?;
-            let drain = Drain::method_of(event_loop.py(), &inbox)?;
-            let add_reader = intern!(event_loop.py(), "add_reader");
-            match event_loop.call_method1(add_reader, (number, drain)) {
-                Ok(_) => {
-                    host.remember(key, &inbox);
-                    return Ok(inbox);
-                }
-                Err(error) if error.is_instance_of::<PyNotImplementedError>(event_loop.py()) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let errands = host.courier.errands()?;
-        let inbox = Self::with_bell(event_loop, |inbox| {
-            Bell::Courier(Calls::new(Weak::clone(inbox), errands))
-        })?;
-        let drain = Drain::method_of(event_loop.py(), &inbox)?;
-        event_loop.setattr(intern!(event_loop.py(), DRAIN), drain)?;
-        host.remember(key, &inbox);
-        Ok(inbox)
-    }
-
-    fn with_bell(
-        event_loop: &Bound<'_, PyAny>,
-        bell: impl FnOnce(&Weak<Self>) -> Bell,
-    ) -> PyResult<Arc<Self>> {
-        let create_future = event_loop.getattr("create_future")?.unbind();
-        Ok(Arc::new_cyclic(|inbox| Self {
+        let py = event_loop.py();
+        let bell = EventFd::new()?;
+        let number = bell.number();
+        let inbox = Arc::new(Self {
             pid: std::process::id(),
             event_loop: event_loop.clone().unbind(),
-            create_future,
-            mailbox: Arc::new(Mailbox::new(bell(inbox))),
+            create_future: event_loop.getattr("create_future")?.unbind(),
+            mailbox: Arc::new(Mailbox::new(bell)),
             pending: Mutex::default(),
             taken: Mutex::default(),
-        }))
+        });
+        let drain = Drain::method_of(py, &inbox)?;
+        event_loop
+            .call_method1(intern!(py, "add_reader"), (number, drain))
+            .map_err(|error| {
+                if error.is_instance_of::<PyNotImplementedError>(py) {
+                    needs_add_reader(event_loop)
+                } else {
+                    error
+                }
+            })?;
+        host.remember(key, &inbox);
+        Ok(inbox)
     }
 
     /// Has the loop make a future for a result to come.
@@ -164,26 +145,6 @@ impl Inbox {
         Ok(())
     }
 
-    /// Has the loop take what has arrived, from another thread: what the courier does.
-    pub fn call_loop(&self, py: Python<'_>) {
-        let event_loop = self.event_loop.bind(py);
-        let called = event_loop.getattr(intern!(py, DRAIN)).and_then(|drain| {
-            event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (drain,))
-        });
-        let closed = || {
-            event_loop
-                .call_method0(intern!(py, "is_closed"))?
-                .is_truthy()
-        };
-        match called {
-            // A loop that was closed has nobody waiting for the result.
-            Err(error) if !closed().unwrap_or(false) => {
-                error.write_unraisable(py, Some(event_loop));
-            }
-            _ => {}
-        }
-    }
-
     fn settle(&self, py: Python<'_>, letter: Letter) -> PyResult<()> {
         let Pending { future, withdraw } = lock(&self.pending).remove(letter.slot);
         let future = future.bind(py);
@@ -204,6 +165,14 @@ impl Inbox {
         }
         Ok(())
     }
+}
+
+fn needs_add_reader(event_loop: &Bound<'_, PyAny>) -> PyErr {
+    let kind = event_loop.get_type();
+    PyNotImplementedError::new_err(format!(
+        "countdown_bridge needs an event loop that implements add_reader, and {kind} does not: \
+         use asyncio.SelectorEventLoop or uvloop"
+    ))
 }
 
 impl Drop for Inbox {

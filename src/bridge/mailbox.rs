@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
-use super::bell::Bell;
+use crate::system::event_fd::EventFd;
 
 /// A result that is turned into a Python object on the loop's thread. It must hold no Python reference by itself.
 pub trait Plain: Send {
@@ -39,11 +39,11 @@ pub struct Letter {
 
 pub struct Mailbox {
     letters: Mutex<VecDeque<Letter>>,
-    bell: Bell,
+    bell: EventFd,
 }
 
 impl Mailbox {
-    pub fn new(bell: Bell) -> Self {
+    pub fn new(bell: EventFd) -> Self {
         Self {
             letters: Mutex::default(),
             bell,
@@ -57,25 +57,20 @@ impl Mailbox {
         letters.push_back(letter);
         drop(letters);
         if was_empty {
-            self.bell.ring();
+            self.bell.notify();
         }
         !was_empty
     }
 
     /// Moves everything that has arrived to the end of `taken`. Called by the loop.
     pub fn empty_into(&self, taken: &mut VecDeque<Letter>) {
-        self.bell.silence();
+        self.bell.clear();
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         taken.append(&mut letters);
     }
 
-    /// Whether the loop will not be told of what arrives.
-    pub fn is_cut_off(&self) -> bool {
-        self.bell.is_dead()
-    }
-
     /// Has the loop look again in its next turn.
     pub fn ring(&self) {
-        self.bell.ring();
+        self.bell.notify();
     }
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from gilscope import countdown_bridge
 from gilscope._core import bridge_workers, panic_bridge
 
 from tests.support import child
-from tests.support.bridging import FOR_EVER, LOOPS, PATIENCE, rests, settles, threads_at_work
+from tests.support.bridging import FOR_EVER, LOOPS, PATIENCE, descriptors, rests, settles, threads_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-on_every_loop = pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop", "without_readers"])
+on_every_loop = pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop"])
 
 
 def run(main: Awaitable[T], loop: Loop) -> T:
@@ -71,6 +71,28 @@ def test_it_is_an_asyncio_future_of_the_running_loop() -> None:
 def test_it_needs_a_running_loop() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         countdown_bridge(5)
+
+
+def test_a_loop_without_add_reader_is_refused_with_a_remedy_and_keeps_no_descriptor() -> None:
+    class LoopWithoutReaders(asyncio.SelectorEventLoop):
+        add_reader = asyncio.AbstractEventLoop.add_reader  # raises NotImplementedError without a message
+
+    async def refused() -> None:
+        before = descriptors()
+        with pytest.raises(NotImplementedError, match=r"add_reader.*LoopWithoutReaders.*asyncio\.SelectorEventLoop"):
+            countdown_bridge(5)
+        assert descriptors() == before
+
+    run(refused(), LoopWithoutReaders)
+
+
+def test_an_error_of_add_reader_is_passed_on() -> None:
+    class Failing(asyncio.SelectorEventLoop):
+        def add_reader(self, *_reader: Any) -> None:  # type: ignore[override]
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        run(one(5), Failing)
 
 
 @on_every_loop

@@ -17,18 +17,7 @@ FOR_EVER = LARGEST_COUNT
 PATIENCE = 30.0
 
 
-class LoopWithoutReaders(asyncio.SelectorEventLoop):
-    """Refuses what Windows' Proactor loop refuses."""
-
-    def add_reader(self, fd: object, callback: object, *args: object) -> None:
-        raise NotImplementedError
-
-
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
-    asyncio.SelectorEventLoop,
-    uvloop.new_event_loop,
-    LoopWithoutReaders,
-]
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.SelectorEventLoop, uvloop.new_event_loop]
 
 
 def threads_at_work(named: str = "gilscope-bridge") -> int:

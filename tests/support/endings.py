@@ -37,10 +37,6 @@ _ON_THE_BRIDGE = """
 import asyncio, sys, threading, time
 from gilscope import countdown_bridge
 
-class WithoutReaders(asyncio.SelectorEventLoop):  # as Windows' Proactor loop is
-    def add_reader(self, fd, callback, *args):
-        raise NotImplementedError
-
 def run(main):
     with asyncio.Runner(loop_factory={loop}) as runner:
         runner.run(main)
@@ -60,7 +56,6 @@ sys.exit(7)
 _BRIDGED_LOOPS = {
     "asyncio": "asyncio.SelectorEventLoop",
     "uvloop": "__import__('uvloop').new_event_loop",
-    "without readers": "WithoutReaders",
 }
 _BRIDGED_ENDS = {
     "the last act was an await": "run(many())",

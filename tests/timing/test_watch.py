@@ -238,7 +238,6 @@ def _settle(others: set[Path]) -> None:
     time.sleep(0.05)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_runs_on_and_is_not_watched() -> None:
     with Watch() as watch:

@@ -75,15 +75,14 @@ def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float
 
 
 def die_with_parent() -> None:
-    """Have the system end this process when its parent is gone, however that ended (Linux; elsewhere nothing)."""
-    if sys.platform == "linux":
-        import ctypes
+    """Have the system end this process when its parent is gone, however that ended."""
+    import ctypes
 
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        parent = os.environ.pop(PARENT, None)
-        if parent is not None and os.getppid() != int(parent):  # it went before that was in force
-            os._exit(1)
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None and os.getppid() != int(parent):  # it went before that was in force
+        os._exit(1)
 
 
 def _wait(
@@ -101,7 +100,7 @@ def _wait(
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """End the child's process group, its pool's workers included, and reap the child."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a group of zombies
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 

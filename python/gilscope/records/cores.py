@@ -14,8 +14,7 @@ def cores() -> float:
 
     A quota need not be whole: a container with ``--cpus 1.5`` has 1.5.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(allowed), cgroup_quota())
+    return min(float(len(os.sched_getaffinity(0))), cgroup_quota())
 
 
 def cgroup_quota(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> float:

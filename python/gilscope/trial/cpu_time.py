@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,10 @@ class Family:
     """The processes that a trial has now: this one and its descendants."""
 
     def __init__(self) -> None:
-        self._pids = [os.getpid(), *descendants(os.getpid())] if sys.platform == "linux" else []
+        self._pids = [os.getpid(), *descendants(os.getpid())]
 
     def read(self) -> Reading:
         """Return what all of them have used and waited for by now; ``None`` for either if one of them has gone."""
-        if not self._pids:
-            import multiprocessing
-
-            return Reading(None if multiprocessing.active_children() else time.process_time(), None)
         try:
             used = sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in self._pids)
             return Reading(used, sum(map(_queued, self._pids)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import NamedTuple
 
 
@@ -15,9 +14,7 @@ class Used(NamedTuple):
 
 
 def used() -> Used | None:
-    """Return how the processors spent their time; ``None`` where the system does not tell (Linux does)."""
-    if sys.platform != "linux":
-        return None
+    """Return how the processors spent their time; ``None`` if ``/proc/stat`` cannot be read."""
     try:
         with open("/proc/stat", encoding="ascii") as lines:  # noqa: PTH123 - a stream of lines
             return read(lines.read(), os.sched_getaffinity(0))
