@@ -1,9 +1,11 @@
-"""The article's script, with shorter ticks and tasks."""
+"""The article's script, run with shorter ticks and tasks."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +19,12 @@ from tests.support import child
 DEMO = Path(__file__).parents[2] / "python" / "demo.py"
 HURRIED = f"""
 import sys
-sys.path.insert(0, {str(DEMO.parent)!r})
+sys.path.append({str(DEMO.parent)!r})
 import demo
 
 demo.TICK, demo.COUNT = 0.05, 200_000
 if __name__ == "__main__":
-    demo.main()
+    demo.script.main(demo.WORKERS, demo.run)
 """
 CASES = [
     *(
@@ -34,7 +36,26 @@ CASES = [
     "tokio/released",
 ]
 ARTICLE = {"thread": " (the article, in Python: 13.1 ms)", "process": " (the article, in Python: 6.8 ms)"}
-PATIENCE = 60.0
+SECONDS_TO_WAIT = 60.0
+"""Fail a test that waits longer than this for the script."""
+
+
+def test_it_has_the_articles_functions_in_the_articles_order() -> None:
+    tree = ast.parse(DEMO.read_text())
+    functions = [node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+    assert functions[:4] == ["ticker", "blocking_worker", "async_process_worker", "async_thread_worker"]
+
+
+def test_it_fits_a_screen_and_a_half() -> None:
+    assert len(DEMO.read_text().splitlines()) <= 90
+
+
+def test_it_runs_the_installed_gilscope_and_not_the_source_beside_it(tmp_path: Path) -> None:
+    shutil.copy(DEMO, tmp_path)
+    (tmp_path / "gilscope.py").write_text("raise ImportError('this is the source')")
+    script = [sys.executable, str(tmp_path / DEMO.name), "process", "--seconds", "0.01"]
+    ended = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def last_line_and_ticks(*arguments: str) -> tuple[str, int]:
@@ -59,7 +80,7 @@ def test_a_blocked_loop_ticks_once_and_the_missing_ticks_are_counted(kernel: str
 
 
 def test_ticks_come_while_the_gil_is_released() -> None:
-    # The only way to a second tick: the first task is to take a minute.
+    # The first task takes a minute, so a second tick can only come while that task runs.
     script = HURRIED.replace("200_000", "3_000_000_000")
     with started(script, "thread", "--kernel", "released") as process:
         assert process.stdout is not None
@@ -67,19 +88,19 @@ def test_ticks_come_while_the_gil_is_released() -> None:
         process.kill()
 
 
-def test_without_arguments_it_tells_the_story() -> None:
+def test_without_arguments_it_runs_the_thread_worker_with_each_kernel() -> None:
     lines = child.output(HURRIED, "--seconds", "0.1")
     headings = [line for line in lines if line.startswith("thread/") and ":" not in line]
     ends = [line.split(":")[0] for line in lines if " ticks came" in line]
     assert headings == ends == ["thread/python", "thread/held", "thread/released"]
 
 
-def test_a_worker_runs_python_if_it_can() -> None:
+def test_a_workers_default_kernel_is_python_where_it_has_that() -> None:
     assert last_line_and_ticks("thread", "--seconds", "0.1")[0].startswith("thread/python: ")
     assert last_line_and_ticks("tokio", "--seconds", "0.1")[0].startswith("tokio/released: ")
 
 
-def test_the_script_as_it_stands_ticks_each_second() -> None:
+def test_the_unchanged_script_ticks_once_a_second() -> None:
     ended = subprocess.run(
         [sys.executable, DEMO, "tokio", "--seconds", "0.5"], capture_output=True, text=True, check=True
     )
@@ -106,7 +127,7 @@ def test_bad_arguments_are_a_clear_error(arguments: str, message: str) -> None:
 
 
 def started(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start the script as a shell does: its process group is what the terminal's Ctrl-C reaches."""
+    """Start the script in a process group of its own, as a shell does: Ctrl-C in a terminal reaches the whole group."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         stdout=subprocess.PIPE,
@@ -120,11 +141,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for_the_worker_of(pid: int) -> None:
-    """Wait until there is one, beside multiprocessing's resource tracker: a Python that only begins to start."""
-    give_up = time.monotonic() + PATIENCE
+def wait_for_a_worker_process_of(pid: int) -> None:
+    """Wait for the second child: the first is multiprocessing's resource tracker. The worker only begins to start."""
+    deadline = time.monotonic() + SECONDS_TO_WAIT
     while len(children_of(pid)) < 2:
-        assert time.monotonic() < give_up
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
@@ -137,18 +158,18 @@ def test_ctrl_c_ends_it_without_a_traceback(case: str, moment: float) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         if worker == "process":
-            wait_for_the_worker_of(process.pid)
+            wait_for_a_worker_process_of(process.pid)
             time.sleep(moment)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=SECONDS_TO_WAIT)
     assert (process.returncode, errors) == (130, "")
 
 
-def test_ctrl_c_ends_the_whole_story() -> None:
+def test_ctrl_c_also_skips_the_kernels_still_to_come() -> None:
     with started(HURRIED, "--seconds", "3600") as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["\n", "thread/python\n"]
         process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=SECONDS_TO_WAIT)
     assert (process.returncode, errors, "thread/held" in output) == (130, "", False)
