@@ -1,15 +1,40 @@
-"""Durations, sizes and counts as text."""
+"""Durations, sizes and counts as text, and the one parser of durations such as "50ms"."""
 
 from __future__ import annotations
 
+import re
+from math import inf, isfinite
+
+SECONDS_OF_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+DURATION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(us|ms|s)?\s*", re.ASCII)
+
+
+def parse_duration(value: object, *, unit_required: bool = False) -> float:
+    """Return the seconds of ``"50ms"``, ``"0.05 s"`` or ``"200us"``; a number without a unit is in seconds.
+
+    Raises ``ValueError`` for anything else, and for a number without a unit if ``unit_required``.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds, unit = float(value), None
+    elif isinstance(value, str) and (match := DURATION.fullmatch(value)):
+        unit = match[2]
+        seconds = float(match[1]) * SECONDS_OF_UNIT[unit or "s"]
+    else:
+        seconds, unit = inf, None
+    if not isfinite(seconds) or seconds < 0 or (unit_required and unit is None):
+        raise ValueError(
+            f"{value!r} is not a duration: write a number with its unit, such as '50ms', '0.05 s' or '200us'"
+        )
+    return seconds
+
 
 def milliseconds(seconds: float) -> str:
-    """Return a duration in milliseconds, to three digits or to 10 us: ``0.81``, ``33.0``, ``1973``."""
+    """Return a duration in milliseconds without the unit, for a table: ``0.81``, ``33.0``, ``1973``."""
     return _three_digits(seconds * 1000)
 
 
 def duration(seconds: float) -> str:
-    """Return a duration to three digits in the unit that suits it: ``34.0 us``, ``1.20 ms``, ``2.50 s``; none is ``0 s``."""
+    """Return a duration with three digits and its unit: ``34.0 us``, ``1.20 ms``, ``2.50 s``, ``0 s``."""
     if seconds == 0:
         return "0 s"
     for unit, name in ((1e-9, "ns"), (1e-6, "us"), (1e-3, "ms")):
@@ -19,7 +44,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes to three digits in the unit that suits it: ``512 B``, ``4.00 MB``."""
+    """Return a number of bytes with three digits and its unit: ``512 B``, ``4.00 MB``."""
     value = float(count)
     for name in ("B", "kB", "MB"):
         if value < 1000:
@@ -29,7 +54,7 @@ def size(count: int) -> str:
 
 
 def roughly(number: float) -> int:
-    """Return a count to two digits: 117612 is 120000."""
+    """Round a count to two digits: 117612 to 120000."""
     return int(float(f"{number:.2g}"))
 
 

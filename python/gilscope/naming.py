@@ -1,17 +1,20 @@
-"""What a callable or a statement is called in a sentence."""
+"""How a sentence names a callable, a statement or a line of code."""
 
 from __future__ import annotations
 
 from functools import partial
 from keyword import iskeyword
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-LONGEST = 60
-"""Characters of a statement that a sentence can bear."""
+if TYPE_CHECKING:
+    from gilscope.records.stall import Frame
+
+MAX_STATEMENT_CHARACTERS = 60
 
 
 def name_of(fn: Any) -> str:
-    """Return how a reader would write ``fn``: ``json.dumps``, ``Parser.feed``."""
+    """Return the name of ``fn`` as its user would write it: ``json.dumps``, ``Parser.feed``."""
     if isinstance(fn, partial):
         return name_of(fn.func)
     name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
@@ -26,14 +29,14 @@ def name_of(fn: Any) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name as it stands in a sentence: that of a callable as it is, a statement in backticks, on one line."""
+    """Return a name for use in a sentence: a callable's name as it is, a statement shortened and in backticks."""
     if name == "<lambda>" or all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
         return name
     return f"`{shortened(name)}`"
 
 
-def shortened(statement: str, longest: int = LONGEST) -> str:
-    """Return a statement in one line: of several the first, and of a long one what it begins and ends with."""
+def shortened(statement: str, longest: int = MAX_STATEMENT_CHARACTERS) -> str:
+    """Return a statement on one line: the first of several lines, and the beginning and end of a long line."""
     first, *others = statement.splitlines() or [""]
     if others:
         first = f"{first.rstrip()} ..."
@@ -41,3 +44,12 @@ def shortened(statement: str, longest: int = LONGEST) -> str:
         return first
     end = max(0, longest - 3) // 3
     return f"{first[: longest - 3 - end]}...{first[len(first) - end :]}"
+
+
+def place_of(frame: Frame) -> str:
+    """Return where ``frame`` is, as ``file:line in function``, with the file relative to the working directory."""
+    try:
+        file = str(Path(frame.file).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        file = frame.file
+    return f"{file}:{frame.line} in {frame.function}"

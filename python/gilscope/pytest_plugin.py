@@ -1,45 +1,55 @@
-"""pytest: the fixture ``gil`` and the marker ``limit_gil_hold``. Nothing of gilscope is imported before one is used."""
+"""pytest: the fixtures ``gil`` and ``assert_loop_responsive``, the markers ``limit_gil_hold`` and ``limit_loop_lag``.
+
+gilscope is imported only when a test uses one of the four: the plugin itself costs nothing.
+"""
 
 from __future__ import annotations
 
-import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from gilscope.records.verdict import Verdict
+    from gilscope.watch.api import Watch
 
-MARKER = (
-    'limit_gil_hold(limit): fail the test if the GIL is kept in one stretch for longer than limit, as "5ms", while the test '
-    "itself runs (not its fixtures); of several markers the least limit counts"
+MARKERS = (
+    (
+        'limit_gil_hold(limit): fail the test if a thread holds the GIL without a break for longer than limit, such as "5ms", '
+        "while the test itself runs (its fixtures are not measured). Of several markers the lowest limit counts."
+    ),
+    (
+        'limit_loop_lag(limit): fail the test if an event loop is late by more than limit, such as "50ms" or 0.05 (seconds), '
+        "while the test itself runs (its fixtures are not measured). Of several markers the closest to the test counts."
+    ),
 )
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-LEAST = 0.001
-"""A limit under this (seconds) would be met by code that yields: it is asked every 0.1 ms, and not at once there."""
+MIN_LIMIT_SECONDS = 0.001
+"""Neither measurement is finer: code that yields is asked for the GIL every 0.1 ms, and a loop's clock counts in ms."""
 
 
 class Gil:
-    """What the fixture ``gil`` is: gilscope's functions that take a callable."""
+    """The functions of gilscope that take a callable: what the fixture ``gil`` returns."""
 
     def check(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
-        """Return :func:`gilscope.check`'s verdict."""
+        """Return the verdict of :func:`gilscope.check`."""
         from gilscope.checks.api import check
 
         return check(fn, *args, **kwargs)
 
     def assert_releases(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
-        """Fail unless ``fn(*args, **kwargs)`` releases the GIL; the failure's text is the evidence and the remedy."""
+        """Fail unless ``fn(*args, **kwargs)`` releases the GIL; the failure shows the evidence and a remedy."""
         __tracebackhide__ = True
         from gilscope.checks.assertions import assert_releases
 
         return assert_releases(fn, *args, **kwargs)
 
     def assert_yields(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
-        """Fail unless ``fn(*args, **kwargs)`` yields the GIL; the failure's text is the evidence and the remedy."""
+        """Fail unless ``fn(*args, **kwargs)`` yields the GIL; the failure shows the evidence and a remedy."""
         __tracebackhide__ = True
         from gilscope.checks.assertions import assert_yields
 
@@ -48,56 +58,90 @@ class Gil:
 
 @pytest.fixture
 def gil() -> Gil:
-    """Whether a callable hogs, yields or releases the GIL: ``gil.check``, ``gil.assert_releases``, ``gil.assert_yields``."""
+    """Check a callable: ``gil.check(fn)``, ``gil.assert_releases(fn)``, ``gil.assert_yields(fn)``."""
     return Gil()
 
 
+@pytest.fixture
+def assert_loop_responsive() -> Callable[..., AbstractContextManager[Watch]]:
+    """Return the context manager ``gilscope.assert_loop_responsive(max_lag=0.05)``."""
+    from gilscope.watch.responsive import assert_loop_responsive as context
+
+    return context
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER)
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    markers = list(item.iter_markers("limit_gil_hold"))
-    if not markers or not getattr(sys, "_is_gil_enabled", lambda: True)():
+    """Measure the body of a marked test. An exception of the test itself comes first."""
+    # The hold is measured inside: importing and starting the watch would be a hold of its own.
+    with _loop_lag_limited(item), _gil_hold_limited(item):
         return (yield)
-    limit = min(map(_limit, markers))
+
+
+@contextmanager
+def _gil_hold_limited(item: pytest.Item) -> Iterator[None]:
+    limits = [_limit(marker, unit_required=True) for marker in item.iter_markers("limit_gil_hold")]
+    if not limits or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        yield
+        return
     from gilscope.checks.limit import holds
 
     with holds() as found:
-        result = yield
+        yield
     if not found.judged:
         item.warn(
             pytest.PytestWarning(
-                f"limit_gil_hold cannot judge {item.name}: {sys.platform} does not tell what was the system's doing"
+                f"limit_gil_hold cannot judge {item.name}: the system does not report how long threads wait for a CPU"
             )
         )
-        return result
-    if (over := found.over(limit)) is not None:
-        _fail(*over, limit)
-    return result
+    elif (over := found.over(min(limits))) is not None:
+        _fail_hold(*over, min(limits))
 
 
-def _fail(longest: float, collecting: bool, limit: float) -> None:
+@contextmanager
+def _loop_lag_limited(item: pytest.Item) -> Iterator[None]:
+    marker = item.get_closest_marker("limit_loop_lag")
+    if marker is None:
+        yield
+        return
+    limit = _limit(marker)
+    from gilscope.watch.api import Watch
+    from gilscope.watch.responsive import failure
+
+    with Watch(stall=limit) as watch:
+        yield
+    if (snapshot := watch.snapshot()).stalls:
+        pytest.fail(failure(snapshot, limit), pytrace=False)
+
+
+def _fail_hold(longest: float, collecting: bool, limit: float) -> None:
     from gilscope.formatting import duration
     from gilscope.records.verdict import REMEDY
 
-    why = ", by a garbage collection" if collecting else ""
+    why = " by a garbage collection" if collecting else ""
     pytest.fail(
-        f"the GIL was kept for {duration(longest)} in one stretch{why}, and the limit is {duration(limit)}: an event loop "
-        f"in this process stalls that long. {REMEDY['hogs']}",
+        f"the GIL was held for {duration(longest)} without a break{why}; the limit is {duration(limit)}. An event loop in "
+        f"this process stalls that long. {REMEDY['hogs']}",
         pytrace=False,
     )
 
 
-def _limit(marker: pytest.Mark) -> float:
-    text = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
-    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*(us|ms|s)\s*", text) if isinstance(text, str) else None
-    seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
-    if seconds < LEAST:
-        given = ", ".join([*map(repr, marker.args), *(f"{name}={value!r}" for name, value in marker.kwargs.items())])
-        pytest.fail(
-            f'limit_gil_hold takes one duration of 1 ms or more, as limit_gil_hold("5ms"), and not ({given})',
-            pytrace=False,
-        )
+def _limit(marker: pytest.Mark, *, unit_required: bool = False) -> float:
+    """Return the seconds that ``marker`` was given; fail the test if it was given anything else."""
+    from gilscope.formatting import parse_duration
+
+    given = [*marker.args, *marker.kwargs.values()]
+    if len(given) != 1 or set(marker.kwargs) - {"limit"}:
+        pytest.fail(f'{marker.name} takes one duration, such as {marker.name}("50ms")', pytrace=False)
+    try:
+        seconds = parse_duration(given[0], unit_required=unit_required)
+    except ValueError as error:
+        pytest.fail(f"{marker.name}: {error}", pytrace=False)
+    if seconds < MIN_LIMIT_SECONDS:
+        pytest.fail(f"{marker.name} takes a duration of 1 ms or more, not {given[0]!r}", pytrace=False)
     return seconds

@@ -144,7 +144,7 @@ class TestItsAccount:
 
     def test_it_says_that_nothing_stalled(self) -> None:
         said = watch("--stall", "30", script(STALLING)).stderr
-        assert "no stall over 30.00 s" in said
+        assert "no stall over 30.0 s" in said
 
     def test_live_tells_while_the_program_runs(self) -> None:
         name = script(STALLING + "\n    import sys; print('the program is done', file=sys.stderr)")

@@ -41,9 +41,9 @@ def test_it_names_program_length_lag_holders_causes_lines_and_remedies() -> None
     text = page(watched(*HOGGED))
     for said in (
         "<h1>gilscope watch: 4.0 s of server.py</h1>",
-        "loop lag: p50 1 ms, p99 310 ms, max 310 ms",
+        "loop lag: p50 1.00 ms, p99 310 ms, max 310 ms",
         "GIL: held 15% of the time (pool_0 15%)",
-        "3 stalls over 50 ms, 0.61 s in all:",
+        "3 stalls over 50.0 ms, 0.61 s in all:",
         "at /srv/server.py:41 in report (thread pool_0)",
         "the loop was in /srv/server.py:90 in serve",
         REMEDY["starved by a hog"],
@@ -111,7 +111,7 @@ def test_a_page_refers_to_nothing_outside_of_it() -> None:
 def test_a_watch_without_a_stall_shows_lag_and_holders_and_says_that_none_was() -> None:
     quiet = watched()
     assert headings(quiet) == ["How late the event loop was", "Who held the GIL, by share of time"]
-    assert "no stall over 50 ms" in page(quiet)
+    assert "no stall over 50.0 ms" in page(quiet)
 
 
 def test_a_report_of_before_there_was_a_time_line_shows_its_stalls_and_says_what_is_missing(tmp_path: Path) -> None:

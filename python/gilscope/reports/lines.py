@@ -1,34 +1,18 @@
-"""Stalls, frames and durations in a few words, without any library."""
+"""A stall in one line, for ``gilscope watch --live``: without rich, which the watched program may not have loaded."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilscope.formatting import duration
+from gilscope.naming import place_of
+
 if TYPE_CHECKING:
-    from gilscope.records.stall import Frame, Stall
+    from gilscope.records.stall import Stall
 
 
 def line(stall: Stall) -> str:
-    """Return ``stall`` in one line: what ``--live`` prints."""
-    where = f" at {short(stall.culprit)}" if stall.culprit else ""
+    """Return when ``stall`` began, its length, its cause and the line of its culprit."""
+    where = f" at {place_of(stall.culprit)}" if stall.culprit else ""
     thread = f" (thread {stall.culprit_thread})" if stall.culprit_thread else ""
-    return f"gilscope: {stall.start:8.2f} s: stalled for {length(stall.duration)}: {stall.cause}{where}{thread}"
-
-
-def short(frame: Frame) -> str:
-    """Return a frame with its file as short as it can be said from here."""
-    try:
-        file = str(Path(frame.file).relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        file = frame.file
-    return f"{file}:{frame.line} in {frame.function}"
-
-
-def length(duration: float | None) -> str:
-    """Return a duration to three digits, in the unit that suits it."""
-    if duration is None:
-        return "-"
-    if duration < 0.001:
-        return f"{duration * 1e6:.3g} us"
-    return f"{duration * 1000:.3g} ms" if duration < 1 else f"{duration:.2f} s"
+    return f"gilscope: {stall.start:8.2f} s: stalled for {duration(stall.duration)}: {stall.cause}{where}{thread}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from gilscope.formatting import counted
-from gilscope.reports.lines import length, short
+from gilscope.formatting import counted, duration
+from gilscope.naming import place_of
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def lag(seen: Snapshot) -> str:
 
 
 def _quantiles(of: Distribution) -> str:
-    return f"p50 {length(of.p50)}, p99 {length(of.p99)}, max {length(of.max)}"
+    p50, p99, longest = ("-" if value is None else duration(value) for value in (of.p50, of.p99, of.max))
+    return f"p50 {p50}, p99 {p99}, max {longest}"
 
 
 def gil(seen: Snapshot) -> Iterator[str]:
@@ -96,8 +97,8 @@ def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
 def stalls(seen: Snapshot, threshold: float) -> str:
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
     if not count:
-        return f"no stall over {length(threshold)}"
-    return f"{counted(count, 'stall')} over {length(threshold)}, {total:.2f} s in all:"
+        return f"no stall over {duration(threshold)}"
+    return f"{counted(count, 'stall')} over {duration(threshold)}, {total:.2f} s in all:"
 
 
 def others(seen: Snapshot) -> str:
@@ -108,14 +109,14 @@ def others(seen: Snapshot) -> str:
 
 def what(site: Site) -> str:
     times = "once" if site.stalls == 1 else f"{site.stalls} times"
-    longest = "" if site.stalls == 1 else f", longest {length(site.longest)}"
+    longest = "" if site.stalls == 1 else f", longest {duration(site.longest)}"
     return f"{site.cause}: {site.stalled:.2f} s, {times}{longest}"
 
 
 def where(site: Site) -> Iterator[str]:
     if site.culprit:
-        yield f"at {short(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
+        yield f"at {place_of(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
     elif site.thread:
         yield f"in thread {site.thread}; nobody saw the line"
     if site.callback and site.callback != site.culprit:
-        yield f"the loop was in {short(site.callback)}"
+        yield f"the loop was in {place_of(site.callback)}"

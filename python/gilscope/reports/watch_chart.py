@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
+from gilscope.formatting import duration
+from gilscope.naming import place_of
 from gilscope.reports.chart import GREY
-from gilscope.reports.lines import length, short
 from gilscope.reports.panels import TICK
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> a
         labelExpr="datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.value + ' ms'",
     )
     rows = [
-        {"from": begin, "to": end, "ms": _ms(lag), "when": _when(begin, end), "lag": length(lag)}
+        {"from": begin, "to": end, "ms": _ms(lag), "when": _when(begin, end), "lag": duration(lag)}
         for (begin, end), lag in zip(_bins(line), line.worst, strict=True)
         if lag is not None
     ]
@@ -205,10 +206,10 @@ def _stall(stall: Stall) -> Row:
         "to": round(stall.end, 6),
         "cause": stall.cause,
         "when": _when(stall.start, stall.end),
-        "lasted": length(stall.duration),
-        "culprit": short(stall.culprit) if stall.culprit else "nobody saw the line",
+        "lasted": duration(stall.duration),
+        "culprit": place_of(stall.culprit) if stall.culprit else "nobody saw the line",
         "thread": str(stall.culprit_thread or "-"),
-        "callback": short(stall.callback) if stall.callback else "-",
+        "callback": place_of(stall.callback) if stall.callback else "-",
         "task": stall.task or "-",
         "coroutine": stall.coroutine or "-",
     }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from gilscope.formatting import counted
+from gilscope.formatting import counted, duration
 from gilscope.reports import watch_chart
-from gilscope.reports.lines import length
 from gilscope.reports.panels import TICK
 from gilscope.reports.shell import about, filled, shell, table
 from gilscope.reports.watch import SITES, gil, lag, others, stalls, title, unseen, where
@@ -48,7 +47,7 @@ def _figure(report: WatchReport) -> str:
     return filled(
         "watch_figure.html",
         lag=TICK,
-        threshold=escape(length(report.stall)),
+        threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
 
@@ -59,7 +58,7 @@ def _caption(report: WatchReport) -> Iterator[str]:
     if line is None:
         yield "This report was written without a time line: how late the loop was and who held the GIL when is not known."
     else:
-        yield f"A bar is the worst of {length(line.width)}; where none is, no loop ran."
+        yield f"A bar is the worst of {duration(line.width)}; where none is, no loop ran."
         if line.held:
             yield "A thread's row is full where it held the GIL all the time."
         if line.begin:
@@ -83,7 +82,7 @@ def _row(site: Site) -> str:
     colour = watch_chart.COLOURS[site.cause]
     swatch = f"<svg width='12' height='12' aria-hidden='true'><path d='M0 0h12v12H0z' fill='{colour}'/></svg>"
     places = "".join(f"<div class='place'>{escape(place)}</div>" for place in where(site))
-    figures = (f"{site.stalled:.2f} s", str(site.stalls), length(site.longest))
+    figures = (f"{site.stalled:.2f} s", str(site.stalls), duration(site.longest))
     told = "".join(
         f"<td data-name='{name}'>{escape(figure)}</td>" for name, figure in zip(COLUMNS[2:], figures, strict=True)
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gilscope.reports.lines import length, short
+from gilscope.formatting import duration
+from gilscope.naming import place_of
 from gilscope.watch.api import Watch
 from gilscope.watch.cause import REMEDY
 
@@ -40,14 +41,14 @@ def failure(snapshot: Snapshot, max_lag: float) -> str:
     count = sum(snapshot.stalls.values())
     times = "once" if count == 1 else f"{count} times"
     head = (
-        f"the event loop was late by more than {length(max_lag)} {times}, "
-        f"by {length(snapshot.worst[0].duration)} at worst"
+        f"the event loop was late by more than {duration(max_lag)} {times}, "
+        f"by {duration(snapshot.worst[0].duration)} at worst"
     )
     return "\n".join([f"{head}:", *(line for site in snapshot.sites[:SITES] for line in _lines(site))])
 
 
 def _lines(site: Site) -> Iterator[str]:
-    where = f" at {short(site.culprit)}" if site.culprit else ""
+    where = f" at {place_of(site.culprit)}" if site.culprit else ""
     thread = f" (thread {site.thread})" if site.thread else ""
-    yield f"  {length(site.longest)}: {site.cause}{where}{thread}"
+    yield f"  {duration(site.longest)}: {site.cause}{where}{thread}"
     yield f"      -> {REMEDY[site.cause]}"
