@@ -1,6 +1,6 @@
 """Compares the kernels with each other and with the processor's clock, in one run, on this machine as it is now.
 
-The clock is told by a chain of dependent additions, one a cycle (``gilscope._core.add_chain``). Each round measures all
+The clock is told by a chain of dependent additions, one a cycle (``_Testing.add_chain``). Each round measures all
 of them one after another, so that the ratios of a round share the machine's mood. Rates are per second of CPU time,
 from which other programs take nothing. How much more two threads do than one is told by the wall clock, and wants free
 cores.
@@ -17,7 +17,8 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 import click
-from gilscope import _core, countdown_cooperative, countdown_held, countdown_python, countdown_released, countdown_tokio
+from gilscope import countdown_cooperative, countdown_held, countdown_python, countdown_released, countdown_tokio
+from gilscope._core import _Testing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def cooperatively(n: int) -> int:
 
 
 KERNELS: dict[str, tuple[Callable[[int], int], int]] = {  # and how far each counts, for some tens of milliseconds
-    "clock": (_core.add_chain, 200_000_000),
+    "clock": (_Testing.add_chain, 200_000_000),
     "python": (countdown_python, 3_000_000),
     "cooperative": (cooperatively, 2_000_000),
     "held": (countdown_held, 200_000_000),

@@ -1,21 +1,27 @@
-//! Awaitables whose workers never attach to the interpreter.
+//! Awaitables whose worker threads never attach to the interpreter.
 //!
-//! Releasing the GIL during the work is half the matter; who takes it at the end is the other half. Here nobody does who
-//! did not have it: a worker leaves its plain result in the loop's mailbox and writes to an eventfd, and the loop, which holds the
-//! GIL whenever it runs Python, takes all results that have arrived and settles the futures that it made itself.
+//! A worker pushes its plain Rust result to the completion queue of the event loop and writes to the loop's eventfd. The
+//! loop, which is attached whenever it runs Python, then takes all completions at once and settles the futures that it
+//! made itself.
 //!
 //! ```text
-//! loop's thread:  start -> promise (inbox.rs) -> submit (pool.rs) ............ drain -> future.set_result (inbox.rs)
-//! worker:                                         work -> post (mailbox.rs) -> notify (system/event_fd.rs)
+//! loop's thread                                       worker thread
+//! -------------                                       -------------
+//! start              bridge.rs
+//!   register         pending_futures.rs
+//!   submit           worker_pool.rs  ---- job ---->   run the job                          worker_pool.rs
+//!                                                       push completion                    completion_queue.rs
+//! settle_completed   pending_futures.rs  <- eventfd -   notify, if the queue was empty     system/event_fd.rs
+//!   future.set_result
 //! ```
 //!
-//! It assumes of a loop that it has `create_future`, that its futures are `asyncio`'s, and that it drops its readers when
-//! it is closed; see `inbox.rs`.
+//! The bridge assumes three things of an event loop: it has `create_future` and `add_reader`, its futures have the methods
+//! of `asyncio.Future`, and it drops its readers when it is closed (see `pending_futures.rs`).
 
-mod inbox;
-mod mailbox;
-mod pool;
-mod threshold;
+mod completion_queue;
+mod exit_gate;
+mod pending_futures;
+mod worker_pool;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,74 +33,70 @@ use pyo3::prelude::*;
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
 use crate::per_process::PerProcess;
-use inbox::{Inbox, Promise};
-use mailbox::{Letter, Outcome, Plain};
-use pool::Pool;
-use threshold::Threshold;
+use completion_queue::{Completion, Outcome, PlainValue};
+use exit_gate::ExitGate;
+use pending_futures::{PendingFutures, Registered};
+use worker_pool::WorkerPool;
 
-/// Count `n` down to 0 on a thread of the bridge; await the returned future for the number of decrements.
+/// Count `n` down to 0 on a worker thread of the bridge; await the returned future for the number of decrements.
 #[pyfunction]
 pub fn countdown_bridge<'py>(
     py: Python<'py>,
     n: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let n = arguments::count(n)?;
-    start(py, move |stop| count_down_until(n, || is_set(stop)))
+    start(py, move |cancelled| {
+        count_down_until(n, || is_set(cancelled))
+    })
 }
 
-/// Panic with this message on a thread of the bridge; await the returned future for the exception.
-#[pyfunction]
-pub fn panic_bridge(py: Python<'_>, message: String) -> PyResult<Bound<'_, PyAny>> {
-    start(py, move |_| -> () { panic!("{message}") })
-}
-
-/// Let the bridge have up to `at_least` workers, and return how many it may have.
+/// Allow the bridge up to `at_least` worker threads, and return how many it may start.
 #[pyfunction]
 #[pyo3(signature = (*, at_least = 0))]
 pub fn bridge_workers(at_least: usize) -> PyResult<usize> {
-    Ok(Host::of_this_process()?.pool.grow(at_least))
+    Ok(Bridge::of_this_process()?.workers.allow(at_least))
 }
 
-/// Has a worker do the work, and returns the running loop's future for its result.
+/// Runs `work` on a worker thread and returns a future of the running loop for its result.
 ///
-/// The flag is set when nobody waits for the result any more: the work must look at it every few milliseconds. Neither the
-/// work nor its result may hold a Python reference.
-fn start<T, F>(py: Python<'_>, work: F) -> PyResult<Bound<'_, PyAny>>
+/// `work` gets a flag that is set when the future is cancelled or its loop is closed. `work` must check the flag every few
+/// milliseconds. Neither `work` nor its result may hold a reference to a Python object.
+pub fn start<T, F>(py: Python<'_>, work: F) -> PyResult<Bound<'_, PyAny>>
 where
-    T: Plain + 'static,
+    T: PlainValue + 'static,
     F: FnOnce(&AtomicBool) -> T + Send + 'static,
 {
-    let host = Host::of_this_process()?;
-    let _stay = host.threshold.cross(py);
-    let inbox = Inbox::of_running_loop(py, host)?;
-    let Promise {
+    let bridge = Bridge::of_this_process()?;
+    let _entered = bridge.exit_gate.enter(py);
+    let pending = PendingFutures::of_running_loop(py, bridge)?;
+    let Registered {
         future,
-        slot,
-        stop,
-        mailbox,
-    } = inbox.promise(py)?;
+        token,
+        cancelled,
+        completions,
+    } = pending.register(py)?;
     let job = move || {
-        let outcome = outcome_of(work, &stop);
-        mailbox.post(Letter { slot, outcome })
+        let outcome = outcome_of(work, &cancelled);
+        completions.push(Completion { token, outcome })
     };
-    if let Err(error) = host.pool.submit(Box::new(job)) {
-        inbox.forget(slot);
+    if let Err(error) = bridge.workers.submit(Box::new(job)) {
+        pending.deregister(token);
         return Err(error.into());
     }
     Ok(future)
 }
 
-fn outcome_of<T: Plain + 'static>(
+fn outcome_of<T: PlainValue + 'static>(
     work: impl FnOnce(&AtomicBool) -> T,
-    stop: &AtomicBool,
+    cancelled: &AtomicBool,
 ) -> Outcome {
-    if is_set(stop) {
-        return Outcome::Unwanted;
+    if is_set(cancelled) {
+        return Outcome::Cancelled;
     }
-    // What the work shares with others is what it brought: that it is whole after a panic is the work's affair.
-    match catch_unwind(AssertUnwindSafe(|| work(stop))) {
-        Ok(_) if is_set(stop) => Outcome::Unwanted,
-        Ok(value) => Outcome::Done(Box::new(value)),
+    // `work` owns everything that it uses, so a panic leaves no broken state behind for other code to see.
+    match catch_unwind(AssertUnwindSafe(|| work(cancelled))) {
+        Ok(_) if is_set(cancelled) => Outcome::Cancelled,
+        Ok(value) => Outcome::Returned(Box::new(value)),
         Err(panic) => Outcome::Panicked(
             panic
                 .downcast_ref::<&str>()
@@ -105,44 +107,46 @@ fn outcome_of<T: Plain + 'static>(
     }
 }
 
-/// What a process has of the bridge.
-struct Host {
-    pool: Pool,
-    threshold: Threshold,
-    /// By the address of the loop, which the inbox keeps from being reused.
-    inboxes: Mutex<HashMap<usize, Weak<Inbox>>>,
+/// The bridge's state in one process.
+struct Bridge {
+    workers: WorkerPool,
+    exit_gate: ExitGate,
+    /// The pending futures of each event loop, by the loop's address. `PendingFutures` keeps its loop alive, so that no
+    /// other loop gets the address while the entry is valid.
+    loops: Mutex<HashMap<usize, Weak<PendingFutures>>>,
 }
 
-static HOST: PerProcess<Host> = PerProcess::new();
+static BRIDGE: PerProcess<Bridge> = PerProcess::new();
 
-impl Host {
+impl Bridge {
     fn of_this_process() -> PyResult<&'static Self> {
-        HOST.get_or_try_init(|| {
+        BRIDGE.get_or_try_init(|| {
             Ok(Self {
-                pool: Pool::new(),
-                threshold: Threshold::default(),
-                inboxes: Mutex::default(),
+                workers: WorkerPool::new(),
+                exit_gate: ExitGate::default(),
+                loops: Mutex::default(),
             })
         })
     }
 
-    fn inbox(&self, key: usize) -> Option<Arc<Inbox>> {
-        self.inboxes().get(&key).and_then(Weak::upgrade)
+    fn pending_futures(&self, loop_address: usize) -> Option<Arc<PendingFutures>> {
+        self.loops().get(&loop_address).and_then(Weak::upgrade)
     }
 
-    fn remember(&self, key: usize, inbox: &Arc<Inbox>) {
-        let mut inboxes = self.inboxes();
-        inboxes.retain(|_, inbox| inbox.strong_count() > 0);
-        inboxes.insert(key, Arc::downgrade(inbox));
+    fn insert(&self, loop_address: usize, pending: &Arc<PendingFutures>) {
+        let mut loops = self.loops();
+        loops.retain(|_, pending| pending.strong_count() > 0);
+        loops.insert(loop_address, Arc::downgrade(pending));
     }
 
-    fn inboxes(&self) -> MutexGuard<'_, HashMap<usize, Weak<Inbox>>> {
-        // Nothing that can panic, and no Python code, runs under the lock.
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn loops(&self) -> MutexGuard<'_, HashMap<usize, Weak<PendingFutures>>> {
+        // No Python code runs under this lock, and nothing panics.
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Have `atexit` wait until no other thread is inside the bridge. The workers end with the process.
+/// Registers an `atexit` function that waits until no other thread is inside the bridge. The worker threads are not
+/// stopped: they end with the process.
 pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
     let close = wrap_pyfunction!(close, py)?;
     py.import("atexit")?
@@ -152,7 +156,7 @@ pub fn close_at_exit(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn close(py: Python<'_>) {
-    if let Some(host) = HOST.get() {
-        py.detach(|| host.threshold.close());
+    if let Some(bridge) = BRIDGE.get() {
+        py.detach(|| bridge.exit_gate.close());
     }
 }

@@ -85,25 +85,3 @@ pub fn countdown_released(py: Python<'_>, n: &Bound<'_, PyAny>) -> PyResult<u64>
     }
     Ok(n - left)
 }
-
-/// Add 1 to a register `n` times, each addition waiting for the one before: a clock that ticks once a cycle.
-#[pyfunction]
-pub fn add_chain(py: Python<'_>, n: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let n = arguments::count(n)?;
-    Ok(py.detach(|| chain_of_additions(n)))
-}
-
-fn chain_of_additions(n: u64) -> u64 {
-    let mut sum = 0_u64;
-    let one = std::hint::black_box(1_u64);
-    for _ in 0..n / 16 {
-        // SAFETY: sixteen additions of one register to another: no memory and no stack.
-        unsafe {
-            std::arch::asm!(
-                ".rept 16", "add {sum}, {one}", ".endr",
-                sum = inout(reg) sum, one = in(reg) one, options(nomem, nostack)
-            );
-        }
-    }
-    sum
-}

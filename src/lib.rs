@@ -16,6 +16,7 @@ mod knock;
 mod main_interpreter;
 mod per_process;
 mod system;
+mod testing;
 mod tokio_bridge;
 mod watch;
 
@@ -25,13 +26,13 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     use super::{
-        Bound, PyModule, PyResult, bridge, knock::knocker, main_interpreter, tokio_bridge,
+        Bound, PyModule, PyResult, bridge, knock::knocker, main_interpreter, testing, tokio_bridge,
     };
 
     #[pymodule_export]
-    use crate::bridge::{bridge_workers, countdown_bridge, panic_bridge};
+    use crate::bridge::{bridge_workers, countdown_bridge};
     #[pymodule_export]
-    use crate::countdown::{add_chain, countdown_held, countdown_released};
+    use crate::countdown::{countdown_held, countdown_released};
     #[pymodule_export]
     use crate::gil::gil_unreadable;
     #[pymodule_export]
@@ -58,6 +59,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
+        testing::add_to(module)?;
         bridge::close_at_exit(module.py())?;
         knocker::stop_at_exit(module.py())?;
         tokio_bridge::drain_at_exit(module.py())

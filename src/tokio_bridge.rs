@@ -1,13 +1,14 @@
-//! Awaitables on tokio, through `pyo3-async-runtimes`, that a process can exit with.
+//! Awaitables on tokio, through `pyo3-async-runtimes`, that do not abort the process at exit.
 //!
-//! `pyo3-async-runtimes` delivers a result from a tokio thread that attaches and calls `loop.call_soon_threadsafe`,
-//! whose write to the loop's self-pipe drops the GIL. The loop may take it, resume the awaiting coroutine and end the
-//! program; the thread then wants the GIL of an interpreter that is finalizing, CPython ends the thread by unwinding it,
-//! the unwinding meets Rust, and the process aborts without a word (rust-lang/rust#135929, pyo3-async-runtimes#40).
+//! `pyo3-async-runtimes` delivers a result from a tokio thread, which attaches and calls `loop.call_soon_threadsafe`. That
+//! call writes to the loop's self-pipe, and releases the GIL for the write. The loop may then acquire the GIL, resume the
+//! awaiting coroutine and end the program. The tokio thread next waits for the GIL of an interpreter that is finalizing:
+//! CPython ends the thread by unwinding its stack, the unwinding reaches Rust, and the process aborts without a message
+//! (rust-lang/rust#135929, pyo3-async-runtimes#40).
 //!
-//! So the runtime is our own. It counts the deliveries that are under way, and at exit it refuses new ones and waits for
-//! those: `atexit` runs while the interpreter is whole. It assumes that a delivery ends by itself: it waits for nothing
-//! but the GIL. The runtime belongs to the process that started it: a forked child, whose threads are gone, starts its own.
+//! So this module has its own tokio runtime, which counts the deliveries in progress. `atexit`, which runs while the
+//! interpreter is still whole, refuses new deliveries and waits for those in progress. A delivery always ends, because it
+//! waits for nothing but the GIL. Each process has its own runtime: the threads of the parent's do not survive a fork.
 
 use std::cell::OnceCell;
 use std::future::Future;
@@ -30,28 +31,28 @@ use crate::per_process::PerProcess;
 pub fn countdown_tokio<'py>(py: Python<'py>, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let n = arguments::count(n)?;
     let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
-    let host = Host::of_this_process()?;
-    if is_set(&host.closing) {
+    let tokio = TokioRuntime::of_this_process()?;
+    if is_set(&tokio.closing) {
         if main_interpreter::is_main_thread(py)? {
             return Err(PyRuntimeError::new_err(
                 "countdown_tokio cannot start: the interpreter is shutting down",
             ));
         }
-        // A daemon thread's loop, about to be ended by CPython where it stands: no reason for a traceback.
+        // A daemon thread, which CPython is about to end: a traceback would not help anyone.
         return event_loop.call_method0("create_future");
     }
     let event_loop = event_loop.unbind();
-    let locals = TaskLocals::new(Bound::new(py, Mailbox { event_loop })?.into_any());
+    let locals = TaskLocals::new(Bound::new(py, LoopHandle { event_loop })?.into_any());
     generic::future_into_py_with_locals::<Tokio, _, u64>(py, locals, async move {
         let cancelled = StopOnDrop(Arc::default());
         let stop = Arc::clone(&cancelled.0);
-        let work = move || count_down_until(n, || is_set(&stop) || is_set(&host.closing));
-        let done = host.runtime.spawn_blocking(work).await;
+        let work = move || count_down_until(n, || is_set(&stop) || is_set(&tokio.closing));
+        let done = tokio.runtime.spawn_blocking(work).await;
         done.map_err(|error| PyRuntimeError::new_err(error.to_string()))
     })
 }
 
-/// Have `atexit` stop the work and wait for the deliveries under way.
+/// Registers an `atexit` function that stops the work and waits for the deliveries in progress.
 pub fn drain_at_exit(py: Python<'_>) -> PyResult<()> {
     let drain = wrap_pyfunction!(drain, py)?;
     py.import("atexit")?
@@ -61,12 +62,12 @@ pub fn drain_at_exit(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn drain(py: Python<'_>) {
-    if let Some(host) = HOST.get() {
-        py.detach(|| host.close());
+    if let Some(tokio) = TOKIO.get() {
+        py.detach(|| tokio.close());
     }
 }
 
-/// Tells the work that it is not wanted any more when the future that waits for it is dropped, as cancelling does.
+/// Stops the work when the Rust future that waits for it is dropped, as happens when the Python future is cancelled.
 struct StopOnDrop(Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
@@ -75,15 +76,15 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// The event loop as a worker thread uses it. A loop that is closed before the result arrives has nobody waiting for it:
-/// that is not an error to be printed by a thread that nobody knows.
+/// The event loop as a tokio thread uses it. If the loop was closed before the result arrived, the result is dropped
+/// without an error: no code waits for it any more.
 #[pyclass(frozen)]
-struct Mailbox {
+struct LoopHandle {
     event_loop: Py<PyAny>,
 }
 
 #[pymethods]
-impl Mailbox {
+impl LoopHandle {
     fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.event_loop.bind(py).call_method0("create_future")
     }
@@ -102,26 +103,26 @@ impl Mailbox {
     }
 }
 
-/// A tokio runtime and what must be known of it to leave it behind.
-struct Host {
+/// A tokio runtime that counts its deliveries, so that it can be left behind at exit.
+struct TokioRuntime {
     runtime: tokio::runtime::Runtime,
     closing: AtomicBool,
-    deliveries: Mutex<usize>,
+    deliveries_in_progress: Mutex<usize>,
     delivered: Condvar,
 }
 
-static HOST: PerProcess<Host> = PerProcess::new();
+static TOKIO: PerProcess<TokioRuntime> = PerProcess::new();
 
-impl Host {
+impl TokioRuntime {
     fn of_this_process() -> PyResult<&'static Self> {
-        HOST.get_or_try_init(|| {
+        TOKIO.get_or_try_init(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .thread_name("gilscope-tokio")
                 .build()?;
             Ok(Self {
                 runtime,
                 closing: AtomicBool::new(false),
-                deliveries: Mutex::new(0),
+                deliveries_in_progress: Mutex::new(0),
                 delivered: Condvar::new(),
             })
         })
@@ -129,43 +130,43 @@ impl Host {
 
     fn begin_delivery(&'static self) -> Delivery {
         *self
-            .deliveries
+            .deliveries_in_progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner) += 1;
         Delivery(self)
     }
 
-    /// Ends all work, lets the deliveries under way arrive, and starts no more.
+    /// Stops all work, waits for the deliveries in progress, and starts no more.
     fn close(&self) {
         self.closing.store(true, Ordering::Relaxed); // the mutex below orders it before every later `begin_delivery`
-        let mut under_way = self
-            .deliveries
+        let mut in_progress = self
+            .deliveries_in_progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        while *under_way > 0 {
-            under_way = self
+        while *in_progress > 0 {
+            in_progress = self
                 .delivered
-                .wait(under_way)
+                .wait(in_progress)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// One delivery under way.
-struct Delivery(&'static Host);
+/// A delivery in progress.
+struct Delivery(&'static TokioRuntime);
 
 impl Drop for Delivery {
     fn drop(&mut self) {
         *self
             .0
-            .deliveries
+            .deliveries_in_progress
             .lock()
             .unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.delivered.notify_all();
     }
 }
 
-/// What `pyo3-async-runtimes` needs to know of a runtime.
+/// The interface that `pyo3-async-runtimes` needs from a runtime.
 struct Tokio;
 
 tokio::task_local! {
@@ -190,9 +191,10 @@ fn joined(handle: tokio::task::JoinHandle<()>) -> JoinHandle {
     Box::pin(async move { handle.await.map_err(JoinError) })
 }
 
-fn host() -> &'static Host {
-    HOST.get()
-        .expect("a future of ours is polled by the host that spawned it")
+fn runtime() -> &'static TokioRuntime {
+    TOKIO
+        .get()
+        .expect("only this process's runtime polls these futures")
 }
 
 impl generic::Runtime for Tokio {
@@ -203,7 +205,7 @@ impl generic::Runtime for Tokio {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        joined(host().runtime.spawn(future))
+        joined(runtime().runtime.spawn(future))
     }
 
     /// `pyo3-async-runtimes` calls this to deliver a result.
@@ -211,11 +213,11 @@ impl generic::Runtime for Tokio {
     where
         F: FnOnce() + Send + 'static,
     {
-        let host = host();
-        let under_way = host.begin_delivery();
-        joined(host.runtime.spawn_blocking(move || {
-            let _under_way = under_way;
-            if !is_set(&host.closing) {
+        let tokio = runtime();
+        let delivery = tokio.begin_delivery();
+        joined(tokio.runtime.spawn_blocking(move || {
+            let _delivery = delivery;
+            if !is_set(&tokio.closing) {
                 deliver();
             }
         }))

@@ -23,7 +23,6 @@ __all__ = [
     "Knocker",
     "LoweredSwitchInterval",
     "Watcher",
-    "add_chain",
     "bridge_workers",
     "countdown_bridge",
     "countdown_held",
@@ -31,7 +30,6 @@ __all__ = [
     "countdown_tokio",
     "gil_unreadable",
     "monotonic",
-    "panic_bridge",
     "run_queue_delay",
 ]
 
@@ -67,23 +65,10 @@ def countdown_bridge(n: SupportsIndex) -> Future[int]:
     for each loop) or start a first thread. The bridge works until the process ends.
     """
 
-def panic_bridge(message: str) -> Future[NoReturn]:
-    """Panic on a thread of the bridge; awaiting the future raises ``RuntimeError`` with ``message`` at its end.
-
-    This is for seeing that a bug in a kernel becomes an exception, prints nothing, and that the worker lives on.
-    """
-
 def bridge_workers(*, at_least: int = 0) -> int:
     """Let the bridge have ``at_least`` threads if it has fewer; return how many it may have, as many as cores at first.
 
     Threads are started when work waits for them, and stay. ``OverflowError`` below 0.
-    """
-
-def add_chain(n: SupportsIndex) -> int:
-    """Do ``n`` additions (rounded down to a multiple of 16), each waiting for the one before; return how many.
-
-    One takes one clock cycle (on x86-64; elsewhere it may take more), so this tells the clock's rate. GIL released.
-    Nothing interrupts it, Ctrl-C neither: a second of it is some 4 * 10**9.
     """
 
 @final
@@ -369,3 +354,22 @@ class CollectionListener:
 
     def __call__(self, phase: str, info: object, /) -> None:
         """Note a ``phase``, "start" or "stop": the protocol of ``gc.callbacks``."""
+
+@final
+class _Testing:
+    """Functions for gilscope's own tests and benches."""
+
+    @staticmethod
+    def panic_bridge(message: str) -> Future[NoReturn]:
+        """Panic on a worker thread of the bridge; awaiting the future raises ``RuntimeError`` that ends with ``message``.
+
+        Tests use it to prove that a bug in native work becomes an exception, prints nothing, and leaves the worker alive.
+        """
+
+    @staticmethod
+    def add_chain(n: SupportsIndex) -> int:
+        """Do ``n`` dependent additions (rounded down to a multiple of 16) with the GIL released; return how many.
+
+        One addition takes one clock cycle, so this measures the clock's rate. Nothing interrupts it, not even Ctrl-C:
+        4 * 10**9 take about a second.
+        """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from gilscope import countdown_bridge
-from gilscope._core import bridge_workers, panic_bridge
+from gilscope._core import _Testing, bridge_workers
 
 from tests.support import child
 from tests.support.bridging import FOR_EVER, LOOPS, PATIENCE, descriptors, rests, settles, threads_at_work
@@ -145,7 +145,7 @@ def test_cancelled_work_that_waited_for_a_worker_is_never_done() -> None:
 def test_a_result_that_comes_too_late_for_its_future_is_dropped(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     async def overtaken() -> list[object]:
         cancelled, settled = countdown_bridge(0), countdown_bridge(0)
-        assert rests()  # the results are in the mailbox, and the loop has not looked
+        assert rests()  # the results are in the queue, and the loop has not looked
         cancelled.cancel()
         settled.set_result(99)
         return [*await asyncio.gather(cancelled, settled, return_exceptions=True), await countdown_bridge(1)]
@@ -163,7 +163,7 @@ def test_a_panic_in_a_worker_is_an_exception_with_its_message_and_is_not_printed
 ) -> None:
     async def panicking() -> str:
         with pytest.raises(RuntimeError) as raised:
-            await panic_bridge("no such luck")
+            await _Testing.panic_bridge("no such luck")
         return str(raised.value)
 
     assert run(panicking(), loop) == "a worker panicked: no such luck"
@@ -172,7 +172,7 @@ def test_a_panic_in_a_worker_is_an_exception_with_its_message_and_is_not_printed
 
 def test_workers_live_on_after_more_panics_than_there_are_workers() -> None:
     async def after_panics() -> int:
-        panics = [panic_bridge(str(number)) for number in range(10 * bridge_workers())]
+        panics = [_Testing.panic_bridge(str(number)) for number in range(10 * bridge_workers())]
         ends = await asyncio.gather(*panics, return_exceptions=True)
         assert [str(end) for end in ends] == [f"a worker panicked: {number}" for number in range(len(panics))]
         return await countdown_bridge(5)
@@ -260,7 +260,7 @@ def test_a_flood_of_results_is_settled_over_many_turns(loop: Loop) -> None:
 
     async def settled_by_turn() -> list[int]:
         counting = [countdown_bridge(0) for _ in range(flood)]
-        assert rests()  # all results are in the mailbox
+        assert rests()  # all results are in the queue
         settled, by_turn = 0, []
         while settled < flood:
             await asyncio.sleep(0)

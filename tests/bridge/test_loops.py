@@ -166,7 +166,7 @@ def test_whoever_takes_the_reader_away_gets_another_with_the_next_await() -> Non
         event_loop = asyncio.get_running_loop()
         selector = event_loop._selector  # type: ignore[attr-defined]
         for key in list(selector.get_map().values()):
-            if "Drain" in repr(key.data):
+            if "BridgeReader" in repr(key.data):
                 event_loop.remove_reader(key.fd)
         return await asyncio.wait_for(countdown_bridge(3), PATIENCE)
 

@@ -1,0 +1,45 @@
+//! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
+
+use pyo3::prelude::*;
+
+use crate::arguments;
+use crate::bridge;
+
+#[pyclass(frozen, name = "_Testing", module = "gilscope._core")]
+pub struct Testing;
+
+#[pymethods]
+impl Testing {
+    /// Panic with this message on a worker thread of the bridge; await the returned future for the exception.
+    #[staticmethod]
+    fn panic_bridge(py: Python<'_>, message: String) -> PyResult<Bound<'_, PyAny>> {
+        bridge::start(py, move |_| -> () { panic!("{message}") })
+    }
+
+    /// Add 1 to a register `n` times, where each addition waits for the one before: one addition takes one clock cycle.
+    #[staticmethod]
+    fn add_chain(py: Python<'_>, n: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let n = arguments::count(n)?;
+        Ok(py.detach(|| chain_of_additions(n)))
+    }
+}
+
+/// Adds `Testing` without `PyModule::add`, which would list it in `__all__`.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.setattr("_Testing", module.py().get_type::<Testing>())
+}
+
+fn chain_of_additions(n: u64) -> u64 {
+    let mut sum = 0_u64;
+    let one = std::hint::black_box(1_u64);
+    for _ in 0..n / 16 {
+        // SAFETY: sixteen additions of one register to another, which touch neither memory nor the stack.
+        unsafe {
+            std::arch::asm!(
+                ".rept 16", "add {sum}, {one}", ".endr",
+                sum = inout(reg) sum, one = in(reg) one, options(nomem, nostack)
+            );
+        }
+    }
+    sum
+}
