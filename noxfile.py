@@ -1,25 +1,106 @@
-"""Every check, by name: ``nox -s lint``, ``nox -s tests``."""
+"""Every check by name: ``nox`` runs all, ``nox -s lint`` only one, ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests"]
+ROOT = Path(__file__).parent
+VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+WHEELS: list[Path] = []
+"""The wheel, once it is built."""
+
+nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lints and types, of Rust and Python, and the stub against the binary: the tree's, or that of a wheel."""
+    """Check format, lints, types, the stub against the binary, and that the documentation builds."""
     session.run("cargo", "fmt", "--check", external=True)
     session.run("cargo", "clippy", "--all-targets", "--", "-D", "warnings", external=True)
-    session.install(*session.posargs or [".[lint,test]"])
+    install(session, "lint", "test")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("python", "-m", "mypy.stubtest", "gilscope._core")
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp())
 
 
-@nox.session
+@nox.session(venv_backend="none")
+def rust(session: nox.Session) -> None:
+    """Run the tests that are written in Rust."""
+    session.run("cargo", "test", "--quiet", external=True)
+
+
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the suite on this Python."""
-    session.install(".[test]")
-    session.run("pytest", *session.posargs)
+    """Run the README's test command, and measure the coverage; what follows ``--`` goes to pytest instead."""
+    command = re.findall(r"^```sh\n(.*?)\s*^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[1]
+    coverage = {} if session.posargs else {"PYTEST_ADDOPTS": "--cov"}
+    session.run(
+        "bash", "-euo", "pipefail", "-c", f"{command} {shlex.join(session.posargs)}", env=coverage, external=True
+    )
+
+
+def tests_on(version: str) -> None:
+    """Declare the session that runs the suite on a given Python, from the wheel that all these sessions share."""
+    python = interpreter(version)
+
+    @nox.session(name=f"tests-{version}", python=python or False)
+    def tests_of_this_version(session: nox.Session) -> None:
+        if python is None:
+            session.skip(f"CPython {version} is not on this machine")
+        install(session, "test")
+        thorough = [] if version in WHOLE_SUITE_ON else ["--skip-thorough"]
+        session.run("pytest", *thorough, *session.posargs)
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install gilscope with what its extras need, from the one wheel."""
+    wheel = built_wheel(session)
+    session.install("--force-reinstall", "--no-deps", str(wheel))  # the version is the same, the content may differ
+    session.install(f"{wheel}[{','.join(extras)}]")
+
+
+def built_wheel(session: nox.Session) -> Path:
+    """Return the abi3 wheel for all Pythons; the first session that asks builds it."""
+    folder = session.cache_dir / "wheel"
+    if not WHEELS:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), ".")
+        WHEELS.extend(folder.glob("gilscope-*-cp311-abi3-*.whl"))
+    return WHEELS[0]
+
+
+def interpreter(version: str) -> str | None:
+    """Return the path of a CPython of this version: on the PATH, or one that pyenv installed."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [Path(folder) / f"python{version}" for folder in os.get_exec_path()]
+    candidates += sorted(pyenv.glob(f"versions/{version}.*/bin/python"))
+    return next((str(candidate) for candidate in candidates if version_of(candidate) == version), None)
+
+
+def version_of(python: Path | str) -> str | None:
+    """Return the version that an interpreter reports: what pyenv puts in the place of one that is not chosen has none."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    try:
+        return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return None
+
+
+DEFAULT = version_of("python3")
+WHOLE_SUITE_ON = {DEFAULT, VERSIONS[0], VERSIONS[-1]}
+"""The Pythons that also run the tests that are marked as thorough."""
+nox.options.sessions = ["lint", "rust", "tests"]
+for each in VERSIONS:
+    tests_on(each)
+    if each != DEFAULT:
+        nox.options.sessions.append(f"tests-{each}")

@@ -1,15 +1,62 @@
-"""Records that tests are about, and the assertions of ``child`` and ``stalling`` made to say what a child printed."""
+"""How the suite is run: which tests share the machine, and which are skipped; and records that several tests are about."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 import pytest
 from gilscope.records.machine import Machine
 from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Trial
 
+from tests.support import quiet
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
+
 pytest.register_assert_rewrite("tests.support.child", "tests.support.stalling")
 
 Finished = Callable[..., Trial]
 Run = Callable[..., Result]
+MAX_WORKERS = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skip-thorough", action="store_true", help="Skip the tests that are marked as thorough.")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what needs real time last, when other workers have nothing left to do, and skip what is not asked for."""
+    items.sort(key=_needs_real_time)
+    if config.getoption("--skip-thorough"):
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(pytest.mark.skip(reason="thorough: left to the oldest and the newest Python"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    from tests.support.distribution import TimingLast
+
+    return TimingLast(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with quiet.machine(alone=_needs_real_time(item)):
+        return (yield)
+
+
+def _needs_real_time(item: pytest.Item) -> bool:
+    return item.get_closest_marker("timing") is not None
 
 
 @pytest.fixture
