@@ -9,6 +9,7 @@ PROCESSES = 40
 for each ending."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ending", endings.ENDINGS)
 def test_each_of_many_processes_ends_well(ending: str) -> None:
     processes = endings.share(ending, of=PROCESSES)

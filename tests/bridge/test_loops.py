@@ -37,6 +37,7 @@ def run(loop: Loop) -> list[int]:
         return runner.run(several_at_once())
 
 
+@pytest.mark.thorough
 @on_every_loop
 def test_thousands_of_loops_one_after_another_leave_no_descriptor(loop: Loop) -> None:
     for _ in range(10):
@@ -184,6 +185,7 @@ def test_the_work_of_a_closed_loop_does_not_keep_others_waiting() -> None:
     assert asyncio.run(asyncio.wait_for(several_at_once(), PATIENCE)) == list(range(100))
 
 
+@pytest.mark.thorough
 def test_a_million_awaits_take_no_memory_and_no_descriptor() -> None:
     async def awaits(bursts: int) -> None:
         for _ in range(bursts):

@@ -9,9 +9,12 @@ from tests.support.truth import STANDARD, TABLE, Case
 REPEATS = 2
 """One ``too short`` is an honest answer on a machine that is busy elsewhere; a wrong word never is."""
 
-pytestmark = pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL to hog, yield or release"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(
+        not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL to hog, yield or release"
+    ),
+]
 
 
 def test_the_table_has_thirty_callables_of_the_standard_library_and_each_says_where_its_truth_stands() -> None:

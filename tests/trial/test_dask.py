@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 START_LIMIT = 60
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture
