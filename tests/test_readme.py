@@ -87,6 +87,12 @@ def test_every_command_is_in_the_readme() -> None:
     assert shown >= set(command_line.list_commands(click.Context(command_line)))
 
 
+def test_every_file_that_the_guide_for_contributors_names_exists() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:python|src|tests|benches|docs|\.ci)/[^`]*)`", guide)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_readmes_two_commands_are_its_first_two_blocks_of_sh() -> None:
     demo, tests = blocks(README, "sh")[:2]
     assert demo.strip().endswith("gilscope demo")
