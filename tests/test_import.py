@@ -1,12 +1,31 @@
-"""Importing gilscope is cheap, and possible where the native core is not."""
+"""Importing gilscope is cheap, and works in subinterpreters, where the native core does not load."""
 
 from __future__ import annotations
+
+import ast
+import inspect
+from importlib.util import find_spec
 
 import gilscope
 import pytest
 
 from tests.support import child
 
+PUBLIC = [
+    "Verdict",
+    "Watch",
+    "assert_loop_responsive",
+    "assert_releases",
+    "assert_yields",
+    "check",
+    "compare",
+    "countdown_bridge",
+    "countdown_cooperative",
+    "countdown_held",
+    "countdown_python",
+    "countdown_released",
+    "countdown_tokio",
+]
 HEAVY = ["asyncio", "altair", "click", "distributed", "msgspec", "rich", "uvloop", "gilscope._core"]
 IN_A_SUBINTERPRETER = """
     import sys
@@ -24,32 +43,47 @@ IN_A_SUBINTERPRETER = """
 every_kind_of_subinterpreter = pytest.mark.parametrize("kind", ["isolated", "legacy"])
 
 
-def test_importing_gilscope_loads_nothing_heavy() -> None:
-    script = """
-        import gilscope, sys
-        print(*sorted(set(sys.argv[1:]) & sys.modules.keys()))
+def loaded_after(statement: str) -> list[str]:
+    """Return which modules are loaded by ``statement``: those of gilscope, and those that are heavy."""
+    script = f"""
+        import sys
+        {statement}
+        print(*(name for name in sorted(sys.modules) if name in sys.argv or name.partition(".")[0] == "gilscope"))
     """
-    assert child.output(script, *HEAVY) == [""]
+    return child.output(script, *HEAVY)[-1].split()
+
+
+def test_importing_gilscope_loads_none_of_its_modules_and_nothing_heavy() -> None:
+    assert all(map(find_spec, HEAVY))  # else a misspelt or missing name would prove nothing
+    assert loaded_after("import gilscope") == ["gilscope"]
 
 
 def test_the_python_kernels_load_nothing_heavy_either() -> None:
+    loaded = loaded_after("import gilscope; gilscope.countdown_python(3); gilscope.countdown_cooperative")
+    assert loaded == ["gilscope", "gilscope.countdown"]
+
+
+def test_the_public_names_are_these_and_each_can_be_loaded() -> None:
+    assert gilscope.__all__ == PUBLIC
+    assert {name: getattr(gilscope, name).__name__ for name in PUBLIC} == {name: name for name in PUBLIC}
+
+
+def test_a_public_name_is_listed_and_starred_before_anything_used_it() -> None:
     script = """
-        import gilscope, sys
-        counted = gilscope.countdown_python(3), gilscope.countdown_cooperative.__name__
-        print(*counted, *sorted(set(sys.argv[1:]) & sys.modules.keys()))
+        import gilscope
+        print(*dir(gilscope))
+        from gilscope import *
+        print(*globals())
     """
-    assert child.output(script, *HEAVY) == ["3 countdown_cooperative"]
+    listed, starred = child.output(script)
+    assert set(listed.split()) >= set(PUBLIC)
+    assert set(starred.split()) >= set(PUBLIC)
 
 
-def test_dir_lists_what_can_be_had() -> None:
-    assert set(gilscope.__all__) <= set(dir(gilscope))
-    assert all(getattr(gilscope, name) is getattr(gilscope, name) for name in dir(gilscope))
-
-
-def test_all_is_what_a_star_brings() -> None:
-    brought: dict[str, object] = {}
-    exec("from gilscope import *", brought)  # noqa: S102
-    assert set(gilscope.__all__) <= brought.keys()
+def test_type_checkers_see_each_public_name_where_it_is_loaded_from() -> None:
+    branches = [node for node in ast.parse(inspect.getsource(gilscope)).body if isinstance(node, ast.If)]
+    imports = [node for node in branches[0].body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name: node.module for node in imports for alias in node.names} == gilscope._HOME
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
