@@ -87,6 +87,16 @@ def test_every_command_is_in_the_readme() -> None:
     assert shown >= set(command_line.list_commands(click.Context(command_line)))
 
 
+def test_the_api_page_has_every_public_name() -> None:
+    described = set(re.findall(r"^::: gilscope\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    assert described == {*gilscope.__all__, "prometheus"}
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    listed = re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(page.name for page in PAGES[1:])
+
+
 def test_every_file_that_the_guide_for_contributors_names_exists() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:python|src|tests|benches|docs|\.ci)/[^`]*)`", guide)
