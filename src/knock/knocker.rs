@@ -21,10 +21,10 @@ use crate::histogram::{nanoseconds, seconds};
 use crate::knock::reading::Reading;
 use crate::knock::tally::{Knock, KnockTally, Tally};
 use crate::system::clock::now_ns;
-use crate::system::other_threads::Others;
+use crate::system::other_threads::OtherThreads;
 use crate::system::pace::Pace;
-use crate::system::run_queue::{Account, Doing, own_sleeps, own_tid};
-use crate::system::scheduling::{self, Rank};
+use crate::system::run_queue::{ThreadState, ThreadStats, own_tid, own_voluntary_switches};
+use crate::system::scheduling::{self, Priority};
 
 /// A thread that asks for the GIL at random moments.
 #[pyclass(frozen, module = "gilscope._core")]
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     fn run(&self, attached: &mpsc::Sender<()>) {
-        scheduling::settle(Rank::First);
+        scheduling::prepare_sampling_thread(Priority::RealTime);
         // Attached once all the way, and detached inside: the thread keeps its thread state, and a knock costs 50 ns
         // instead of 300.
         Python::try_attach(|py| {
@@ -212,17 +212,17 @@ impl Shared {
 
     fn knock_until_stopped(&self) {
         let mut pace = Pace::new();
-        let watched = self.watched.and_then(Account::of);
-        let own = watched.as_ref().and_then(|_| Account::of(own_tid()));
-        let mut others = Others::but(self.watched.unwrap_or_default(), own_tid());
+        let watched = self.watched.and_then(ThreadStats::of);
+        let own = watched.as_ref().and_then(|_| ThreadStats::of(own_tid()));
+        let mut others = OtherThreads::except(self.watched.unwrap_or_default(), own_tid());
         let accounts = watched.as_ref().zip(own.as_ref());
         let mut last = Reading::take(accounts);
         while self.sleep(pace.exponential_ns(self.mean_gap_ns)) {
             let before = Reading::take(accounts);
-            let doing = accounts.map(|(watched, _)| watched.doing(before.ran_ns, before.at_ns));
+            let doing = accounts.map(|(watched, _)| watched.state(before.ran_ns, before.at_ns));
             // Blocked, it may have another thread do its work.
-            let met = (doing == Some(Doing::Blocked)).then(|| others.meet());
-            let sleeps = own_sleeps();
+            let met = (doing == Some(ThreadState::Blocked)).then(|| others.at_start());
+            let sleeps = own_voluntary_switches();
             let start_ns = now_ns();
             lock(&self.tally).waiting_since_ns = Some(start_ns);
             let Some(end_ns) = Python::try_attach(|_| now_ns()) else {
@@ -231,7 +231,9 @@ impl Shared {
                     std::thread::park();
                 }
             };
-            let slept = own_sleeps().zip(sleeps).map(|(now, then)| now - then);
+            let slept = own_voluntary_switches()
+                .zip(sleeps)
+                .map(|(now, then)| now - then);
             let after = Reading::take(accounts);
             let mut knock = Knock {
                 start: seconds(start_ns),
@@ -248,16 +250,16 @@ impl Shared {
             };
             match met {
                 Some(met) => {
-                    if let Some(other) = others.part(&met) {
-                        knock.doing = Some(other.doing as u8);
+                    if let Some(other) = others.most_delayed_at_end(&met) {
+                        knock.doing = Some(other.state as u8);
                         knock.of_another = true;
-                        knock.ran_before = seconds(other.ran_before_ns);
-                        knock.ran = seconds(other.ran_ns);
-                        knock.queued_before = seconds(other.queued_before_ns);
-                        knock.queued = seconds(other.queued_ns);
+                        knock.ran_before = seconds(other.cpu_time_before_ns);
+                        knock.ran = seconds(other.cpu_time_ns);
+                        knock.queued_before = seconds(other.run_queue_delay_before_ns);
+                        knock.queued = seconds(other.run_queue_delay_ns);
                     }
                 }
-                None => others.pass(),
+                None => others.skip_sample(),
             }
             lock(&self.tally).count(start_ns, end_ns, knock);
             last = after;
@@ -267,7 +269,7 @@ impl Shared {
 
 impl Shared {
     fn tell_until_stopped(&self, fd: i32, period_ns: u64) {
-        scheduling::settle(Rank::First);
+        scheduling::prepare_sampling_thread(Priority::RealTime);
         while self.sleep(period_ns) {
             let waiting = lock(&self.tally).waiting_since_ns;
             let waited_ns = waiting.map_or(0, |since| now_ns().saturating_sub(since));

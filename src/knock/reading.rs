@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::histogram::seconds;
 use crate::system::clock::now_ns;
-use crate::system::run_queue::Account;
+use crate::system::run_queue::ThreadStats;
 
 /// What Linux has booked for the watched thread and for this one; all 0 where it does not tell.
 #[derive(Default)]
@@ -18,15 +18,15 @@ pub struct Reading {
 
 impl Reading {
     /// The watched thread may have ended: then its account stands still.
-    pub fn take(accounts: Option<(&Account, &Account)>) -> Self {
+    pub fn take(accounts: Option<(&ThreadStats, &ThreadStats)>) -> Self {
         let Some((watched, own)) = accounts else {
             return Self::default();
         };
         Self {
             at_ns: now_ns(),
-            ran_ns: watched.ran_ns().unwrap_or_default(),
-            queued_ns: watched.queued_ns().unwrap_or_default(),
-            own_queued_ns: own.queued_ns().unwrap_or_default(),
+            ran_ns: watched.cpu_time_ns().unwrap_or_default(),
+            queued_ns: watched.run_queue_delay_ns().unwrap_or_default(),
+            own_queued_ns: own.run_queue_delay_ns().unwrap_or_default(),
         }
     }
 }
@@ -40,5 +40,5 @@ pub fn monotonic() -> f64 {
 /// How long a thread of this process has stood in run queues.
 #[pyfunction]
 pub fn run_queue_delay(thread: i32) -> Option<f64> {
-    Account::of(thread)?.queued_ns().map(seconds)
+    ThreadStats::of(thread)?.run_queue_delay_ns().map(seconds)
 }

@@ -1,112 +1,122 @@
-//! The process's other threads, for the knocks that come while the watched one is blocked: it may have another thread do
-//! its work, which then is the one that keeps the GIL, or lets go of it, or waits for a processor.
+//! The other threads of the process, for samples that are taken while the watched thread is blocked. The watched thread may
+//! have another thread do its work: then that thread holds the GIL, releases it, or waits for a core.
 
 use crate::system::clock::now_ns;
-use crate::system::run_queue::{Account, Doing};
+use crate::system::run_queue::{ThreadState, ThreadStats};
 
-/// Of more threads than this no others are looked at: a look costs some microseconds each.
-const MOST: usize = 16;
+/// In a process with more other threads than this, none of them is read: each costs some microseconds a sample.
+const MAX_THREADS: usize = 16;
 
-/// What a thread was at when a knock came, and what it has been doing since the knock before.
+/// A thread that was not blocked when the sample began, and its times before and during the sample.
 #[derive(Clone, Copy)]
-pub struct Met {
+pub struct ActiveThread {
     tid: i32,
-    pub doing: Doing,
-    pub ran_before_ns: u64,
-    pub queued_before_ns: u64,
-    pub ran_ns: u64,
-    pub queued_ns: u64,
+    pub state: ThreadState,
+    /// CPU time between the sample before and this one.
+    pub cpu_time_before_ns: u64,
+    pub run_queue_delay_before_ns: u64,
+    /// From `at_start`: the thread's CPU time so far. From `most_delayed_at_end`: its CPU time during the sample.
+    pub cpu_time_ns: u64,
+    pub run_queue_delay_ns: u64,
 }
 
-/// The other threads, by their ids.
-pub struct Others {
-    but: [i32; 2],
-    known: Vec<Other>,
+pub struct OtherThreads {
+    excluded: [i32; 2],
+    known: Vec<OtherThread>,
 }
 
-struct Other {
+struct OtherThread {
     tid: i32,
-    account: Account,
-    /// As they stood at the end of the knock before; `None` if the thread was not looked at then.
+    stats: ThreadStats,
+    /// CPU time and run-queue delay at the end of the sample before; `None` if the thread was not read then.
     last: Option<(u64, u64)>,
 }
 
-impl Others {
-    /// All but these two: the watched one and the caller's own.
-    pub fn but(watched: i32, own: i32) -> Self {
+impl OtherThreads {
+    /// All threads of the process except the watched one and the sampling one.
+    pub fn except(watched: i32, sampling: i32) -> Self {
         Self {
-            but: [watched, own],
+            excluded: [watched, sampling],
             known: Vec::new(),
         }
     }
 
-    /// Looks at them when a knock comes; returns those that are not blocked.
-    pub fn meet(&mut self) -> Vec<Met> {
-        self.learn();
+    /// Reads all threads when a sample begins; returns those that are running or runnable.
+    pub fn at_start(&mut self) -> Vec<ActiveThread> {
+        self.update_known();
         let at_ns = now_ns();
-        let clocks: Vec<_> = self.known.iter().map(Other::reading).collect();
-        let met = |(other, reading): (&Other, &Option<(u64, u64)>)| {
-            let (ran_ns, queued_ns) = (*reading)?;
-            let doing = other.account.doing(ran_ns, at_ns);
-            let (last_ran_ns, last_queued_ns) = other.last.unwrap_or((ran_ns, queued_ns));
-            matches!(doing, Doing::Running | Doing::Queued).then_some(Met {
-                tid: other.tid,
-                doing,
-                ran_before_ns: ran_ns - last_ran_ns,
-                queued_before_ns: queued_ns - last_queued_ns,
-                ran_ns,
-                queued_ns,
+        let times: Vec<_> = self.known.iter().map(OtherThread::times).collect();
+        let active = |(thread, times): (&OtherThread, &Option<(u64, u64)>)| {
+            let (cpu_time_ns, run_queue_delay_ns) = (*times)?;
+            let state = thread.stats.state(cpu_time_ns, at_ns);
+            let (last_cpu_time_ns, last_delay_ns) =
+                thread.last.unwrap_or((cpu_time_ns, run_queue_delay_ns));
+            matches!(state, ThreadState::Running | ThreadState::Runnable).then_some(ActiveThread {
+                tid: thread.tid,
+                state,
+                cpu_time_before_ns: cpu_time_ns - last_cpu_time_ns,
+                run_queue_delay_before_ns: run_queue_delay_ns - last_delay_ns,
+                cpu_time_ns,
+                run_queue_delay_ns,
             })
         };
-        self.known.iter().zip(&clocks).filter_map(met).collect()
+        self.known.iter().zip(&times).filter_map(active).collect()
     }
 
-    /// Looks at them when the knock is over; returns the one of `met` that may have delayed it the most, with the time
-    /// that it ran and stood in a run queue meanwhile.
-    pub fn part(&mut self, met: &[Met]) -> Option<Met> {
-        for other in &mut self.known {
-            other.last = other.reading();
+    /// Reads all threads when a sample ends; returns the one of `active` that may have delayed the sample the most.
+    pub fn most_delayed_at_end(&mut self, active: &[ActiveThread]) -> Option<ActiveThread> {
+        for thread in &mut self.known {
+            thread.last = thread.times();
         }
-        let since = |met: &Met| {
-            let other = self.known.iter().find(|other| other.tid == met.tid)?;
-            let (ran_ns, queued_ns) = other.last?;
-            Some(Met {
-                ran_ns: ran_ns - met.ran_ns,
-                queued_ns: queued_ns - met.queued_ns,
-                ..*met
+        let during_sample = |active: &ActiveThread| {
+            let thread = self.known.iter().find(|thread| thread.tid == active.tid)?;
+            let (cpu_time_ns, run_queue_delay_ns) = thread.last?;
+            Some(ActiveThread {
+                cpu_time_ns: cpu_time_ns - active.cpu_time_ns,
+                run_queue_delay_ns: run_queue_delay_ns - active.run_queue_delay_ns,
+                ..*active
             })
         };
-        met.iter()
-            .filter_map(since)
-            .max_by_key(|met| (met.queued_ns, met.doing == Doing::Queued, met.ran_ns))
+        active
+            .iter()
+            .filter_map(during_sample)
+            .max_by_key(|thread| {
+                (
+                    thread.run_queue_delay_ns,
+                    thread.state == ThreadState::Runnable,
+                    thread.cpu_time_ns,
+                )
+            })
     }
 
-    /// Forgets what they were at: a knock passes without a look.
-    pub fn pass(&mut self) {
-        for other in &mut self.known {
-            other.last = None;
+    /// Forgets the times of the sample before, because no thread is read in this one.
+    pub fn skip_sample(&mut self) {
+        for thread in &mut self.known {
+            thread.last = None;
         }
     }
 
-    /// Learns which threads there are now.
-    fn learn(&mut self) {
-        let tids = Account::tids(MOST);
-        self.known.retain(|other| tids.contains(&other.tid));
+    fn update_known(&mut self) {
+        let tids = ThreadStats::thread_ids(MAX_THREADS);
+        self.known.retain(|thread| tids.contains(&thread.tid));
         for tid in tids {
-            if self.but.contains(&tid) || self.known.iter().any(|other| other.tid == tid) {
+            if self.excluded.contains(&tid) || self.known.iter().any(|thread| thread.tid == tid) {
                 continue;
             }
-            self.known.extend(Account::of(tid).map(|account| Other {
-                tid,
-                account,
-                last: None,
-            }));
+            self.known
+                .extend(ThreadStats::of(tid).map(|stats| OtherThread {
+                    tid,
+                    stats,
+                    last: None,
+                }));
         }
     }
 }
 
-impl Other {
-    fn reading(&self) -> Option<(u64, u64)> {
-        self.account.ran_ns().zip(self.account.queued_ns())
+impl OtherThread {
+    fn times(&self) -> Option<(u64, u64)> {
+        self.stats
+            .cpu_time_ns()
+            .zip(self.stats.run_queue_delay_ns())
     }
 }

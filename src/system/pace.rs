@@ -1,10 +1,11 @@
-//! When an instrument looks: at moments that keep no time with what it looks at.
+//! Random times between samples, so that samples do not fall into step with the program.
 //!
-//! A fixed period aliases: 5 us in every 100 us, looked at 10 000 times a second, reads 0.0015 for 0.05.
+//! A fixed period aliases. A program that holds the GIL for 5 us in every 100 us was measured at a share of 0.0015 instead
+//! of 0.05 by 10 000 samples a second.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A stream of random gaps. Not for secrets: Steele, Lea and Flood's `SplitMix64`, seeded by the clock.
+/// A stream of random gaps between samples: Steele, Lea and Flood's `SplitMix64`, seeded by the clock. Not cryptographic.
 pub struct Pace(u64);
 
 impl Pace {
@@ -12,9 +13,9 @@ impl Pace {
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(1, |since| since.subsec_nanos());
-        // The address of a local differs between threads (and between processes, where the system randomizes it).
-        let here = std::ptr::from_ref(&nanos) as u64;
-        Self(here.rotate_left(32) ^ u64::from(nanos))
+        // The address of a local differs between threads, and between processes where Linux randomizes addresses.
+        let address = std::ptr::from_ref(&nanos) as u64;
+        Self(address.rotate_left(32) ^ u64::from(nanos))
     }
 
     fn next(&mut self) -> u64 {
@@ -31,12 +32,12 @@ impl Pace {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// An exponential gap: the moments are a Poisson process, and find the share of time that a state lasts without bias.
+    /// An exponential gap. The samples form a Poisson process, which measures the share of time of a state without bias.
     pub fn exponential_ns(&mut self, mean_ns: u64) -> u64 {
         scaled(mean_ns, -self.unit().ln())
     }
 
-    /// A period between half and one and a half of `period_ns`: unbiased, and never long without a look.
+    /// A gap between 0.5 and 1.5 times `period_ns`: unbiased, and never long without a sample.
     pub fn jittered_ns(&mut self, period_ns: u64) -> u64 {
         scaled(period_ns, 0.5 + self.unit())
     }
@@ -46,7 +47,7 @@ impl Pace {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
-)] // a pace to within 2^-53 will do, and both factors are above 0
+)] // a precision of 2^-53 is enough, and both factors are above 0
 fn scaled(mean_ns: u64, factor: f64) -> u64 {
     (mean_ns as f64 * factor) as u64
 }
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn exponential_gaps_have_the_mean_and_the_tail_of_their_law() {
+    fn exponential_gaps_have_the_mean_and_the_tail_of_the_distribution() {
         let mut pace = Pace(7);
         assert!(mean(|| pace.exponential_ns(MEAN)).abs_diff(MEAN) < MEAN / 50);
         let longer = (0..COUNT)
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn two_paces_differ() {
+    fn two_seeds_give_different_gaps() {
         assert_ne!(Pace(1).next(), Pace(2).next());
     }
 }

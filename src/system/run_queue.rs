@@ -1,112 +1,111 @@
-//! What Linux keeps of a thread: the time it ran, the time it stood in a run queue, and what it does now.
+//! What Linux knows of a thread: its CPU time, its run-queue delay, and whether it runs now.
 //!
-//! A thread that is ready and waits for a processor holds what it holds, and lets go of what it let go of, for reasons
-//! that are the system's. Whoever judges the thread must take that time off. Two sources, one for each question:
+//! A thread that is ready to run but has no core keeps holding the GIL, or keeps waiting for it, because of the scheduler
+//! and not because of its own code. A verdict on the thread must subtract that time. Two sources answer two questions:
 //!
-//! * How long? `run_delay`, the second number of `/proc/self/task/<tid>/schedstat`. The kernel books it when the thread
-//!   runs again, not before. Time that the hypervisor stole may not be in it.
-//! * And now? The thread's processor clock, which is up to date: it moves between two readings if and only if the thread
-//!   runs. One that does not run is ready or blocked, as the third field of `stat` says.
+//! * How long was the thread runnable without running? `run_delay`, the second number of
+//!   `/proc/self/task/<tid>/schedstat`. The kernel adds a delay when the thread runs again, not before. Time that the
+//!   hypervisor stole may be missing.
+//! * What does the thread do now? Its CPU clock is always up to date: it moves between two readings if and only if the
+//!   thread runs. The third field of `stat` says whether a thread that does not run is runnable or blocked.
 //!
-//! Costs measured: schedstat 1 us, clock 0.5 us, `stat` 4 us (read only where the clock stands).
+//! Measured costs: schedstat 1 us, clock 0.5 us, `stat` 4 us (read only if the clock stands still).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::system::clock::{now_ns, read_clock_ns};
 
-/// What a thread was doing when it was looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Doing {
+pub enum ThreadState {
     Unknown,
     Running,
-    /// It is ready to run, and waits for a processor.
-    Queued,
-    /// It waits for something else: a lock, a file, a time.
+    /// Ready to run, and waiting for a core.
+    Runnable,
+    /// Waiting for anything else: a lock, a file, a time.
     Blocked,
 }
 
-/// How a thread's processor clock is numbered (`CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED`, linux/posix-timers.h).
-const THREAD_CLOCK: i32 = 4 | 2;
+/// The low bits of the number of a thread's CPU clock (`CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED`, linux/posix-timers.h).
+const THREAD_CPU_CLOCK: i32 = 4 | 2;
 
-/// Another thread of this process, or the caller itself.
-pub struct Account {
+/// The open files of one thread of this process.
+pub struct ThreadStats {
     clock: libc::clockid_t,
     schedstat: File,
     stat: File,
 }
 
-impl Account {
-    /// Of the thread that the kernel knows as `tid`; `None` where the kernel does not tell.
+impl ThreadStats {
+    /// `None` if the kernel provides no statistics, or there is no such thread.
     pub fn of(tid: i32) -> Option<Self> {
         let open = |name| File::open(format!("/proc/self/task/{tid}/{name}")).ok();
-        let account = Self {
-            clock: (!tid << 3) | THREAD_CLOCK,
+        let stats = Self {
+            clock: (!tid << 3) | THREAD_CPU_CLOCK,
             schedstat: open("schedstat")?,
             stat: open("stat")?,
         };
-        (account.ran_ns().is_some() && account.queued_ns().is_some()).then_some(account)
+        (stats.cpu_time_ns().is_some() && stats.run_queue_delay_ns().is_some()).then_some(stats)
     }
 
-    /// The threads that this process has, if they are not more than `most`.
-    pub fn tids(most: usize) -> Vec<i32> {
+    /// The ids of this process's threads; empty if there are more than `max`.
+    pub fn thread_ids(max: usize) -> Vec<i32> {
         let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
             return Vec::new();
         };
         let tids: Vec<i32> = tasks
             .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
-            .take(most + 1)
+            .take(max + 1)
             .collect();
-        if tids.len() > most { Vec::new() } else { tids }
+        if tids.len() > max { Vec::new() } else { tids }
     }
 
-    /// How long the thread has run, up to now.
-    pub fn ran_ns(&self) -> Option<u64> {
+    /// The thread's CPU time up to now.
+    pub fn cpu_time_ns(&self) -> Option<u64> {
         read_clock_ns(self.clock)
     }
 
-    /// How long the thread has stood in run queues, up to when it last began to run.
-    pub fn queued_ns(&self) -> Option<u64> {
+    /// The thread's run-queue delay up to the moment when it last began to run.
+    pub fn run_queue_delay_ns(&self) -> Option<u64> {
         let mut text = [0; 96];
         let length = self.schedstat.read_at(&mut text, 0).ok()?;
         let mut fields = std::str::from_utf8(&text[..length]).ok()?.split(' ');
         fields.nth(1)?.parse().ok()
     }
 
-    /// What the thread does now, if its clock showed `ran_ns` when the time was `at_ns`, some microseconds ago.
-    pub fn doing(&self, ran_ns: u64, at_ns: u64) -> Doing {
-        let Some(ran_now_ns) = self.ran_ns() else {
-            return Doing::Unknown;
+    /// What the thread does now. `cpu_time_ns` is its CPU time at `at_ns`, some microseconds ago.
+    pub fn state(&self, cpu_time_ns: u64, at_ns: u64) -> ThreadState {
+        let Some(cpu_time_now_ns) = self.cpu_time_ns() else {
+            return ThreadState::Unknown;
         };
-        // A thread that began or ceased to run in between counts as running if it did for a quarter of the time.
-        if (ran_now_ns - ran_ns) * 4 > now_ns() - at_ns {
-            return Doing::Running;
+        // A thread that ran for more than a quarter of the time since then counts as running.
+        if (cpu_time_now_ns - cpu_time_ns) * 4 > now_ns() - at_ns {
+            return ThreadState::Running;
         }
         let mut text = [0; 512];
         let Ok(length) = self.stat.read_at(&mut text, 0) else {
-            return Doing::Unknown;
+            return ThreadState::Unknown;
         };
-        // "tid (name) S ...", and a name may hold anything, parentheses too.
+        // The line is "tid (name) S ...", and the name may contain parentheses.
         let end_of_name = text[..length].iter().rposition(|byte| *byte == b')');
         match end_of_name.and_then(|end| text.get(end + 2)) {
-            Some(b'R') => Doing::Queued,
-            Some(_) => Doing::Blocked,
-            None => Doing::Unknown,
+            Some(b'R') => ThreadState::Runnable,
+            Some(_) => ThreadState::Blocked,
+            None => ThreadState::Unknown,
         }
     }
 }
 
-/// The caller's own thread.
 pub fn own_tid() -> i32 {
-    // SAFETY: takes nothing, touches no memory, cannot fail.
+    // SAFETY: takes no arguments, touches no memory and cannot fail.
     unsafe { libc::gettid() }
 }
 
-/// How often this thread has gone to sleep of its own accord: a wait that did not raise it has met no lock.
-pub fn own_sleeps() -> Option<u64> {
-    // SAFETY: `rusage` is plain integers, for which zero is a value.
+/// How many voluntary context switches this thread has made. A lock that was taken without one had no contention.
+pub fn own_voluntary_switches() -> Option<u64> {
+    // SAFETY: `rusage` is plain integers, for which zero is valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a `rusage` of ours, which the call fills.
+    // SAFETY: the pointer is to a local `rusage`, which the call fills.
     let status = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
     (status == 0)
         .then(|| u64::try_from(usage.ru_nvcsw).ok())
@@ -115,33 +114,33 @@ pub fn own_sleeps() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Doing, own_sleeps, own_tid};
+    use super::{ThreadState, ThreadStats, own_tid, own_voluntary_switches};
     use crate::system::clock::now_ns;
     use std::time::Duration;
 
     #[test]
-    fn a_thread_that_looks_at_itself_runs() {
-        let own = Account::of(own_tid()).unwrap();
-        let (ran, at) = (own.ran_ns().unwrap(), now_ns());
-        while own.ran_ns().unwrap() < ran + 50_000 {}
-        assert_ne!(own.doing(ran, at), Doing::Blocked);
+    fn a_thread_that_reads_its_own_state_is_not_blocked() {
+        let own = ThreadStats::of(own_tid()).unwrap();
+        let (cpu_time, at) = (own.cpu_time_ns().unwrap(), now_ns());
+        while own.cpu_time_ns().unwrap() < cpu_time + 50_000 {}
+        assert_ne!(own.state(cpu_time, at), ThreadState::Blocked);
     }
 
     #[test]
-    fn a_thread_that_waits_is_blocked_and_its_sleep_is_counted() {
+    fn a_waiting_thread_is_blocked_and_made_a_voluntary_switch() {
         let (tid, tids) = std::sync::mpsc::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let sleeper = std::thread::spawn(move || {
-            let before = own_sleeps().unwrap();
+            let before = own_voluntary_switches().unwrap();
             tid.send(own_tid()).unwrap();
             let _ = ends.recv();
-            own_sleeps().unwrap() - before
+            own_voluntary_switches().unwrap() - before
         });
-        let account = Account::of(tids.recv().unwrap()).unwrap();
+        let stats = ThreadStats::of(tids.recv().unwrap()).unwrap();
         loop {
-            let (ran, at) = (account.ran_ns().unwrap(), now_ns());
+            let (cpu_time, at) = (stats.cpu_time_ns().unwrap(), now_ns());
             std::thread::sleep(Duration::from_millis(1));
-            if account.doing(ran, at) == Doing::Blocked {
+            if stats.state(cpu_time, at) == ThreadState::Blocked {
                 break;
             }
         }

@@ -1,41 +1,41 @@
-//! What an instrument's thread asks of the system, so that it is punctual and in nobody's way. Each is a request: where
-//! it is refused or unknown, the instrument is less punctual, not wrong.
+//! How the sampling threads ask Linux to run them: on time, and without disturbing the program. If Linux refuses a request,
+//! samples come later, but they are not wrong.
 
 use crate::system::clock::read_clock_ns;
 
-/// How an instrument's thread is to be run beside the program's own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Rank {
-    /// Before all others, where that is permitted: for a measurement of seconds, each of whose delays counts.
-    First,
-    /// Soon after it wakes, on whatever core is idle: for a watch that lasts as long as a service does. A thread that goes
-    /// first stays on its core, and pushes aside the program's thread there even where the next core is idle.
-    Soon,
+pub enum Priority {
+    /// Before all ordinary threads, if the process may ask for that. For a measurement of seconds, where each delay counts.
+    RealTime,
+    /// Soon after the wakeup, on any idle core. For a watch that lasts as long as a service. A real-time thread stays on its
+    /// core, and preempts the program's thread there even if another core is idle.
+    Prompt,
 }
 
-/// Settles the calling thread.
-pub fn settle(rank: Rank) {
+/// Prepares the calling thread for sampling.
+pub fn prepare_sampling_thread(priority: Priority) {
     block_signals();
-    be_punctual();
-    ask_to_be_run(rank);
+    reduce_timer_slack();
+    request(priority);
 }
 
-/// The processor time that the calling thread has had; 0 where the system does not count it.
-pub fn ran_ns() -> u64 {
+/// The calling thread's CPU time; 0 if Linux does not provide it.
+pub fn own_cpu_time_ns() -> u64 {
     read_clock_ns(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or(0)
 }
 
-/// Writes `text` over the beginning of a file that whoever owns this process reads.
+/// Writes `text` over the beginning of a file that the parent process reads.
 pub fn overwrite(fd: i32, text: &str) {
-    // SAFETY: the kernel reads `text.len()` bytes of `text`, and checks `fd`. A write that fails is one that nobody reads.
+    // SAFETY: the kernel reads `text.len()` bytes of `text`, and checks `fd`. A failed write needs no handling: the file
+    // is gone, so its reader is too.
     unsafe {
         libc::pwrite(fd, text.as_ptr().cast(), text.len(), 0);
     }
 }
 
-/// Python's signals are for its main thread, whose system calls they must interrupt.
+/// Leaves all signals to Python's threads: a signal must interrupt the system calls of the main thread.
 fn block_signals() {
-    // SAFETY: both calls fill or read a set of ours; the mask is the calling thread's alone.
+    // SAFETY: both calls fill or read a local set, and change the mask of the calling thread only.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
@@ -43,20 +43,20 @@ fn block_signals() {
     }
 }
 
-/// The default slack of 50 us would make the shortest waits of them all the same.
-fn be_punctual() {
+/// With the default slack of 50 us, all shorter waits would take about the same time.
+fn reduce_timer_slack() {
     let nanosecond: libc::c_ulong = 1;
-    // SAFETY: sets a number of the calling thread's.
+    // SAFETY: sets a number that belongs to the calling thread.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanosecond) };
 }
 
 const SCHED_OTHER: u32 = 0;
 const SCHED_FIFO: u32 = 1;
-/// What the thread starts does not inherit its priority (it starts nothing).
+/// Threads and processes that this thread starts do not inherit its priority (it starts none).
 const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
-const SIZE: u32 = 48;
+const SCHED_ATTR_SIZE: u32 = 48;
 
-/// `struct sched_attr` of linux/sched/types.h, as far as it was from the beginning.
+/// `struct sched_attr` of linux/sched/types.h, in its first and shortest version.
 #[repr(C)]
 struct SchedAttr {
     size: u32,
@@ -69,15 +69,16 @@ struct SchedAttr {
     period: u64,
 }
 
-/// A thread that uses a hundredth of a processor, and whose every delay must be taken off what it measures, asks to
-/// go first: before all ordinary threads, where the process may have that (`CAP_SYS_NICE`, or `RLIMIT_RTPRIO`), and if
-/// not by slices of 0.1 ms, the least there is, which Linux 6.12 and later understand as the wish to wait less when
-/// it wakes. It gets no more of the processor in all than it uses, and what it waits for it waits for asleep.
-pub fn ask_to_be_run(rank: Rank) {
-    // SAFETY: reads a number of the calling thread's.
+/// Requests a priority for the calling thread.
+///
+/// Real time is `SCHED_FIFO`, which needs `CAP_SYS_NICE` or `RLIMIT_RTPRIO`. Otherwise the request is for slices of 0.1 ms,
+/// the minimum: Linux 6.12 and later then run the thread sooner after a wakeup. Neither takes much from the program: a
+/// sampling thread uses about a hundredth of a core, and sleeps whenever it waits.
+pub fn request(priority: Priority) {
+    // SAFETY: reads a number that belongs to the calling thread.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     let real_time = SchedAttr {
-        size: SIZE,
+        size: SCHED_ATTR_SIZE,
         policy: SCHED_FIFO,
         flags: SCHED_FLAG_RESET_ON_FORK,
         nice: 0,
@@ -93,14 +94,14 @@ pub fn ask_to_be_run(rank: Rank) {
         runtime: 100_000,
         ..real_time
     };
-    let _ = (rank == Rank::First && ask(&real_time)) || ask(&short_slices);
+    let _ = (priority == Priority::RealTime && set(&real_time)) || set(&short_slices);
 }
 
-fn ask(attr: &SchedAttr) -> bool {
+fn set(attr: &SchedAttr) -> bool {
     let calling_thread: libc::pid_t = 0;
     let flags: libc::c_uint = 0;
-    // SAFETY: the kernel reads `size` bytes of a structure laid out as it defines it. Only the calling thread is
-    // changed.
+    // SAFETY: the kernel reads `size` bytes of a structure with the layout that it defines, and changes the calling
+    // thread only.
     let status = unsafe {
         libc::syscall(
             libc::SYS_sched_setattr,

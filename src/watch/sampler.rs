@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::gil::{Look, ThreadIds};
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
-use crate::system::scheduling::{self, Rank};
+use crate::system::scheduling::{self, Priority};
 use crate::watch::episode::{Episode, Evidence, Sight};
 use crate::watch::heart::{LateBeat, Pulse};
 use crate::watch::report::Report;
@@ -27,10 +27,10 @@ const CLOSING_NS: u64 = 5_000_000;
 
 /// The sampler's thread.
 pub fn run(shared: &Shared) {
-    scheduling::settle(Rank::Soon);
+    scheduling::prepare_sampling_thread(Priority::Prompt);
     let mut sampler = Sampler::new(shared);
     let mut pace = Pace::new();
-    let mut rank = Rank::Soon;
+    let mut rank = Priority::Prompt;
     for count in 0_u64.. {
         if shared.is_closing() {
             break;
@@ -40,24 +40,24 @@ pub fn run(shared: &Shared) {
             // Relaxed: a sum, by itself.
             shared
                 .sampler_ran_ns
-                .store(scheduling::ran_ns(), Ordering::Relaxed);
+                .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
         }
         // Every sample counts while a loop is late, and only then is it worth the price.
         let wanted = if sampler.is_a_loop_late() {
-            Rank::First
+            Priority::RealTime
         } else {
-            Rank::Soon
+            Priority::Prompt
         };
         if wanted != rank {
             rank = wanted;
-            scheduling::ask_to_be_run(rank);
+            scheduling::request(rank);
         }
         shared.nap(pace.jittered_ns(shared.settings.sample_ns));
     }
     sampler.close();
     shared
         .sampler_ran_ns
-        .store(scheduling::ran_ns(), Ordering::Relaxed);
+        .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
     shared.close_outbox();
 }
 

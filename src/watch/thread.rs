@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::gil::Gil;
-use crate::system::run_queue::Account;
+use crate::system::run_queue::ThreadStats;
 
 /// What a thread that does not hold the GIL is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,14 @@ pub struct Turns {
 /// One thread's files, kept open: a read costs 1 to 3 us.
 pub struct Probe {
     syscall: Option<File>,
-    account: Option<Account>,
+    account: Option<ThreadStats>,
 }
 
 impl Probe {
     pub fn new(native_id: u64) -> Self {
         Self {
             syscall: File::open(format!("/proc/self/task/{native_id}/syscall")).ok(),
-            account: i32::try_from(native_id).ok().and_then(Account::of),
+            account: i32::try_from(native_id).ok().and_then(ThreadStats::of),
         }
     }
 
@@ -57,8 +57,8 @@ impl Probe {
     pub fn turns(&self) -> Option<Turns> {
         let account = self.account.as_ref()?;
         Some(Turns {
-            ran_ns: account.ran_ns()?,
-            queued_ns: account.queued_ns()?,
+            ran_ns: account.cpu_time_ns()?,
+            queued_ns: account.run_queue_delay_ns()?,
         })
     }
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
-use crate::system::scheduling::{self, Rank};
+use crate::system::scheduling::{self, Priority};
 use crate::watch::shared::{Shared, guard};
 use crate::watch::stacks::{self, Stack, Task};
 
@@ -161,7 +161,7 @@ impl Desk {
 
 /// The witness's thread. `current_task` is `asyncio`'s, without a line of Python in it.
 pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
-    scheduling::settle(Rank::First);
+    scheduling::prepare_sampling_thread(Priority::RealTime);
     shared.name_own_thread();
     let mut pace = Pace::new();
     let mut knock_ns = now_ns() + pace.exponential_ns(shared.settings.knock_ns);
@@ -184,7 +184,7 @@ pub fn run(shared: &Shared, current_task: &Py<PyAny>) {
         };
         shared
             .witness_ran_ns
-            .store(scheduling::ran_ns(), Ordering::Relaxed); // a sum, by itself
+            .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed); // a sum, by itself
         // The first knock asked when it asked, however late this thread was woken; those that were due meanwhile did not.
         let mut since_ns = asked_ns;
         while knock_ns <= attached_ns {
