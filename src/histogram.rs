@@ -1,4 +1,4 @@
-//! Durations, counted in constant memory: a high dynamic range histogram.
+//! Counts durations in constant memory, in a high dynamic range histogram.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,13 +6,13 @@ use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// A duration above this counts as this.
-const LONGEST_NS: u64 = 86_400_000_000_000;
-/// Of every recorded duration this many significant decimal digits are kept: an error of 0.1 % at most.
-const DIGITS: u8 = 3;
+/// One day. A longer duration counts as one day.
+const MAX_DURATION_NS: u64 = 86_400_000_000_000;
+/// Keeps each duration to within 0.1 %.
+const SIGNIFICANT_DECIMAL_DIGITS: u8 = 3;
 
-/// Converts at the border: Rust counts nanoseconds, Python speaks of seconds.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, which is what is wanted
+/// Converts a Python duration (float seconds) to nanoseconds, the unit in Rust. Negative durations become 0.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, as intended
 pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     if seconds.is_finite() {
         Ok((seconds.max(0.0) * 1e9).round() as u64)
@@ -23,31 +23,31 @@ pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // 2^53 ns are 104 days
+#[allow(clippy::cast_precision_loss)] // exact up to 2^53 ns: 104 days
 pub fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// No durations yet.
 pub fn empty() -> Hdr<u64> {
-    Hdr::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are constants that fit")
+    Hdr::new_with_bounds(1, MAX_DURATION_NS, SIGNIFICANT_DECIMAL_DIGITS)
+        .expect("these bounds are valid")
 }
 
-/// The smallest duration that a share `q` (from 0 to 1) of those counted do not exceed; `None` when none is counted.
+/// The `q` quantile (0 to 1): a share `q` of the counted durations is not longer. `None` if the histogram is empty.
 pub fn quantile(durations: &Hdr<u64>, q: f64) -> Option<f64> {
     (!durations.is_empty()).then(|| seconds(durations.value_at_quantile(q).min(durations.max())))
 }
 
-/// Count durations in constant memory, each to within 0.1 %.
+/// Counts durations in constant memory, each to within 0.1 %.
 ///
-/// A clone is another handle on the same counts, for a thread that records while Python reads.
+/// A clone shares the counts: one thread can record while Python reads.
 #[pyclass(frozen, module = "gilscope._core")]
 #[derive(Clone)]
 pub struct Histogram(Arc<Mutex<Hdr<u64>>>);
 
 impl Histogram {
     fn lock(&self) -> MutexGuard<'_, Hdr<u64>> {
-        // A panic under the lock would leave a histogram that lacks one value: still a histogram.
+        // After a panic under the lock the histogram may lack one value, but is still valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,7 +55,7 @@ impl Histogram {
         self.lock().saturating_record(duration_ns);
     }
 
-    /// Counts `longest_ns` and what is `step_ns` less, and so on down to 0; returns how many those were.
+    /// Counts `longest_ns`, `longest_ns - step_ns` and so on while the value is at least 0; returns how many were counted.
     pub fn record_schedule_ns(&self, longest_ns: u64, step_ns: u64) -> u64 {
         let mut histogram = self.lock();
         let mut value = longest_ns;
@@ -83,7 +83,7 @@ impl Histogram {
         Ok(())
     }
 
-    /// Count `longest`, `longest - period`, and so on as long as they are not below 0, and return how many those were.
+    /// Count `longest`, `longest - period` and so on while the value is at least 0; return how many were counted.
     fn record_schedule(&self, longest: f64, period: f64) -> PyResult<u64> {
         let (longest, step) = (nanoseconds(longest)?, nanoseconds(period)?);
         if step == 0 {
@@ -94,7 +94,7 @@ impl Histogram {
         Ok(self.record_schedule_ns(longest, step))
     }
 
-    /// Return the smallest duration that a share `q` of those counted do not exceed; `None` when none is counted.
+    /// Return the `q` quantile: a share `q` of the counted durations is not longer. `None` if nothing was counted.
     fn quantile(&self, q: f64) -> PyResult<Option<f64>> {
         if !(0.0..=1.0).contains(&q) {
             return Err(PyValueError::new_err("q must be from 0 to 1"));
@@ -102,7 +102,7 @@ impl Histogram {
         Ok(quantile(&self.lock(), q))
     }
 
-    /// Return how many of those counted are at most as long as each of `bounds`.
+    /// Return, for each of `bounds`, how many counted durations are not longer.
     fn counts_up_to(&self, bounds: Vec<f64>) -> PyResult<Vec<u64>> {
         let histogram = self.lock();
         bounds
@@ -111,19 +111,19 @@ impl Histogram {
             .collect()
     }
 
-    /// Return the sum of the durations counted, to within 0.1 %.
-    #[allow(clippy::cast_precision_loss)] // 2^53 durations are enough
+    /// Return the sum of all counted durations, to within 0.1 %.
+    #[allow(clippy::cast_precision_loss)] // exact up to 2^53 durations
     fn total(&self) -> f64 {
         let histogram = self.lock();
         histogram.mean() * histogram.len() as f64 / 1e9
     }
 
-    /// Return a histogram of its own with the same counts.
+    /// Return an independent histogram with the same counts.
     pub fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.lock().clone())))
     }
 
-    /// How many durations are counted.
+    /// Return how many durations were counted.
     fn __len__(&self) -> usize {
         usize::try_from(self.lock().len()).unwrap_or(usize::MAX)
     }

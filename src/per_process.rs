@@ -1,12 +1,12 @@
-//! A value that belongs to the process that made it: a forked child makes its own.
+//! A value that each process has for itself: a forked child creates a new one.
 //!
-//! Threads do not survive a fork, and a mutex that another thread held stays locked in the child. So whatever owns threads
-//! is kept by the id of its process, and the child leaves the parent's alone.
+//! Threads do not survive a fork, and a mutex that another thread held stays locked in the child for ever. So a value that
+//! owns threads is stored with the id of its process, and a child never uses its parent's value.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The newest process's value. It is never freed: threads use it until the process is gone, and in a forked child the
-/// parent's cannot be dropped, since its threads cannot be joined and its mutexes may be locked for ever.
+/// The value of this process or, in a forked child that has none yet, that of its parent. It is never freed: threads use it
+/// until the process ends, and a child cannot drop its parent's value, because its threads cannot be joined.
 pub struct PerProcess<T>(AtomicPtr<Owned<T>>);
 
 struct Owned<T> {
@@ -19,12 +19,12 @@ impl<T: Sync> PerProcess<T> {
         Self(AtomicPtr::new(std::ptr::null_mut()))
     }
 
-    /// This process's value, if it has one.
+    /// This process's value, if it was created already.
     pub fn get(&'static self) -> Option<&'static T> {
         Self::if_ours(self.0.load(Ordering::Acquire)) // pairs with the release in `get_or_try_init`
     }
 
-    /// This process's value, which `make` makes if there is none yet.
+    /// This process's value; `make` creates it at the first call.
     pub fn get_or_try_init<E>(
         &'static self,
         make: impl FnOnce() -> Result<T, E>,
@@ -39,17 +39,17 @@ impl<T: Sync> PerProcess<T> {
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
             if let Some(faster) = Self::if_ours(seen) {
-                // Another thread built one meanwhile (`make` may let others run, and some builds have no GIL).
-                // SAFETY: `built` came from `Box::into_raw` above, and nobody else has seen it.
+                // Another thread was faster: `make` may release the GIL, and free-threaded builds have none.
+                // SAFETY: `built` came from `Box::into_raw` above, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(built) });
                 return Ok(faster);
             }
-            // Release: whoever loads the pointer sees the value as it was made. Acquire: so do we with another's.
+            // Release: a thread that loads this pointer sees the finished value. Acquire: this thread sees another's.
             match self
                 .0
                 .compare_exchange(seen, built, Ordering::AcqRel, Ordering::Acquire)
             {
-                // SAFETY: it came from `Box::into_raw`, and what is stored is never freed.
+                // SAFETY: `built` came from `Box::into_raw`, and a stored value is never freed.
                 Ok(_) => return Ok(unsafe { &(*built).value }),
                 Err(now) => seen = now,
             }
@@ -57,7 +57,7 @@ impl<T: Sync> PerProcess<T> {
     }
 
     fn if_ours(stored: *mut Owned<T>) -> Option<&'static T> {
-        // SAFETY: null, or from `Box::into_raw` and never freed once it is stored; read after an acquiring load.
+        // SAFETY: `stored` is null, or from `Box::into_raw` and never freed. It was loaded with acquire ordering.
         let owned = unsafe { stored.as_ref() }?;
         (owned.pid == std::process::id()).then_some(&owned.value)
     }

@@ -119,5 +119,5 @@ def test_the_count_is_the_only_argument(take: Kernel) -> None:
 
 @pytest.mark.parametrize("every", [0, -1])
 def test_a_coroutine_must_take_a_step_before_it_yields(every: int) -> None:
-    with pytest.raises(ValueError, match="every must be at least 1 step"):
+    with pytest.raises(ValueError, match="every must be at least 1"):
         asyncio.run(countdown_cooperative(10, every=every))

@@ -142,7 +142,7 @@ def test_it_takes_its_time(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("every", [1.5, float("nan"), None, "10"])
 def test_cooperative_refuses_what_is_no_number_of_steps(every: Any) -> None:
-    with pytest.raises(TypeError, match="every must be an integer from 1 on, not"):
+    with pytest.raises(TypeError, match="every must be an integer of at least 1, not"):
         asyncio.run(countdown_cooperative(10, every=every))
 
 

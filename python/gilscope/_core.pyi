@@ -34,76 +34,83 @@ __all__ = [
 ]
 
 def countdown_held(n: SupportsIndex) -> int:
-    """Count ``n`` down to 0, one step a clock cycle, with the GIL held; return the number of decrements.
+    """Count ``n`` down to 0, one step per clock cycle, with the GIL held; return the number of decrements.
 
-    On the main thread a signal's handler runs within a millisecond, and what it raises (``KeyboardInterrupt`` for
-    Ctrl-C) ends the countdown; other threads do not get to run even then.
+    On the main thread, signal handlers run within a millisecond, and an exception from a handler (``KeyboardInterrupt``
+    for Ctrl-C) ends the countdown. Other Python threads do not run until it ends.
     """
 
 def countdown_released(n: SupportsIndex) -> int:
-    """Count ``n`` down to 0, one step a clock cycle, with the GIL released; return the number of decrements.
+    """Count ``n`` down to 0, one step per clock cycle, with the GIL released; return the number of decrements.
 
-    On the main thread it attaches every 50 ms, to let signal handlers run; what they raise ends the countdown. On any
-    other thread it does not attach until it is done.
+    On the main thread it acquires the GIL every 50 ms to run signal handlers, and an exception from a handler ends the
+    countdown. On any other thread it does not acquire the GIL until it is done.
     """
 
 def countdown_tokio(n: SupportsIndex) -> Future[int]:
-    """Count ``n`` down to 0 on a thread of tokio, without the GIL; await the future for the number of decrements.
+    """Count ``n`` down to 0 on a tokio thread, without the GIL; await the future for the number of decrements.
 
-    Must be called with an event loop running in this thread, as ``asyncio`` or ``uvloop`` makes it; otherwise
-    ``RuntimeError``. Cancelling the future ends the countdown within microseconds. At interpreter exit all are stopped,
-    and what has not been delivered never is; one started after that raises ``RuntimeError`` on the main thread, and on
-    others (daemon threads, whose end has come) is never done.
+    Raises ``RuntimeError`` if no event loop (of ``asyncio`` or ``uvloop``) runs in this thread. Cancelling the future ends
+    the countdown within microseconds. At interpreter exit all countdowns are stopped, and results that were not delivered
+    yet never are. A countdown that is started after that raises ``RuntimeError`` on the main thread. On a daemon thread
+    its future is never done.
     """
 
 def countdown_bridge(n: SupportsIndex) -> Future[int]:
-    """Count ``n`` down to 0 on a thread of the bridge, which never attaches; await the future for the number of decrements.
+    """Count ``n`` down to 0 on a worker thread of the bridge; await the future for the number of decrements.
 
-    The future is made, and its result is set, by the event loop that runs in this thread (``RuntimeError`` if none does).
-    Cancelling it ends the countdown within microseconds of the loop's next turn; so does closing the loop.
-    ``NotImplementedError`` if the loop has no ``add_reader``; ``OSError`` if the process cannot open a descriptor (one
-    for each loop) or start a first thread. The bridge works until the process ends.
+    The worker never acquires the GIL. The event loop that runs in this thread creates the future and sets its result.
+    Cancelling the future ends the countdown within microseconds of the loop's next turn, and so does closing the loop.
+    The bridge works until the process ends.
+
+    Raises ``RuntimeError`` if no event loop runs in this thread, ``NotImplementedError`` if the loop does not implement
+    ``add_reader``, and ``OSError`` if the process cannot open a file descriptor (one for each loop) or start its first
+    worker thread.
     """
 
 def bridge_workers(*, at_least: int = 0) -> int:
-    """Let the bridge have ``at_least`` threads if it has fewer; return how many it may have, as many as cores at first.
+    """Raise the bridge's limit of worker threads to ``at_least``, if it is lower; return the limit.
 
-    Threads are started when work waits for them, and stay. ``OverflowError`` below 0.
+    The first limit is the number of cores. Threads are started when work waits for them, and live until the process
+    ends. Raises ``OverflowError`` below 0.
     """
 
 @final
 class Histogram:
-    """Counts durations in constant memory (300 kB), each to within 0.1 %, up to a day. Threads may share one.
+    """Counts durations in constant memory (300 kB), each to within 0.1 %. Threads may share one.
 
-    Source: Gil Tene's HDR histogram, as the Rust crate ``hdrhistogram`` has it.
+    A duration longer than a day counts as a day. Source: Gil Tene's HDR histogram, in the Rust crate ``hdrhistogram``.
     """
 
     def __new__(cls) -> Histogram: ...
     def record(self, duration: float) -> None:
-        """Count one duration; below 0 counts as 0. ``ValueError`` for an infinity or a NaN."""
+        """Count one duration. A negative duration counts as 0. Raises ``ValueError`` for an infinity or a NaN."""
 
     def record_schedule(self, longest: float, period: float) -> int:
-        """Count ``longest``, ``longest - period`` and so on as long as they are not below 0; return how many.
+        """Count ``longest``, ``longest - period`` and so on while the value is at least 0; return how many.
 
-        What a waiter saw that was due every ``period`` and was last served ``longest`` ago; ``longest`` below 0 counts
-        as 0. Takes ``longest / period`` steps. ``ValueError`` for a ``period`` under a nanosecond, for an infinity and
-        for a NaN.
+        These are the latenesses of ticks that were due every ``period`` while the loop was blocked for ``longest``. A
+        negative ``longest`` counts as 0. Takes ``longest / period`` steps. Raises ``ValueError`` if ``period`` is shorter
+        than a nanosecond, and for an infinity or a NaN.
         """
 
     def quantile(self, q: float) -> float | None:
-        """Return the smallest duration that a share ``q`` (0 to 1) of them do not exceed; None if there are none."""
+        """Return the ``q`` quantile: a share ``q`` (0 to 1) of the counted durations is not longer.
+
+        ``None`` if nothing was counted. Raises ``ValueError`` if ``q`` is not from 0 to 1.
+        """
 
     def counts_up_to(self, bounds: list[float]) -> list[int]:
-        """Return how many of those counted are at most as long as each of ``bounds``."""
+        """Return, for each of ``bounds``, how many counted durations are not longer."""
 
     def total(self) -> float:
-        """Return the sum of the durations counted, to within 0.1 %."""
+        """Return the sum of all counted durations, to within 0.1 %."""
 
     def copy(self) -> Histogram:
-        """Return a histogram of its own with the same counts."""
+        """Return an independent histogram with the same counts."""
 
     def __len__(self) -> int:
-        """Return how many durations are counted."""
+        """Return how many durations were counted."""
 
 @final
 class Collections:

@@ -1,7 +1,8 @@
-"""The kernels in Python, for every interpreter.
+"""The CPU-bound kernels in Python, which work in every interpreter.
 
-Importing this module imports neither the native core, which subinterpreters cannot load, nor asyncio, which costs each
-new interpreter tens of milliseconds (and CPython 3.12 its life: it aborts at exit if an isolated one has imported it).
+Importing this module does not import the native core, which subinterpreters cannot load. It does not import asyncio
+either: that costs each new interpreter tens of milliseconds, and makes CPython 3.12 abort at exit if the interpreter is
+an isolated one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ LARGEST_COUNT = 2**64 - 1
 def countdown_python(n: SupportsIndex) -> int:
     """Count ``n`` down to 0 in Python: the article's ``blocking_task``.
 
-    The GIL is given up every switch interval, if another thread asks for it. Returns the number of decrements. Raises
-    what the native kernels raise: ``TypeError`` for what is not an integer, ``ValueError`` outside 0 to 2**64-1.
+    CPython releases the GIL every switch interval if another thread waits for it. Returns the number of decrements. Raises
+    ``TypeError`` if ``n`` is not an integer and ``ValueError`` outside 0 to 2**64-1, as the native kernels do.
     """
     counter = started = _count(n)
     while counter > 0:
@@ -25,17 +26,18 @@ def countdown_python(n: SupportsIndex) -> int:
 
 
 async def countdown_cooperative(n: SupportsIndex, every: SupportsIndex = 1000) -> int:
-    """Count ``n`` down to 0 in Python, and hand control to the event loop after each ``every`` steps.
+    """Count ``n`` down to 0 in Python, and give control to the event loop after every ``every`` steps.
 
-    The article's closing hint. Returns and raises what :func:`countdown_python` does; ``every`` must be at least 1.
+    This is the article's closing hint. Returns and raises the same as :func:`countdown_python`. ``every`` must be at least
+    1.
     """
     import asyncio
 
     if not hasattr(type(every), "__index__"):
-        raise TypeError(f"every must be an integer from 1 on, not {type(every).__name__}")
+        raise TypeError(f"every must be an integer of at least 1, not {type(every).__name__}")
     steps = index(every)
     if steps < 1:
-        raise ValueError("every must be at least 1 step")
+        raise ValueError("every must be at least 1")
     counter = started = _count(n)
     while counter > 0:
         counter -= 1
