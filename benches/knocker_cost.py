@@ -14,7 +14,7 @@ from statistics import quantiles
 import click
 import gilscope
 from gilscope._core import Knocker, monotonic, run_queue_delay
-from gilscope.checks.run import MEAN_GAP
+from gilscope.checks.run import MEAN_GAP_SECONDS
 
 MOST = 0.02
 STEPS = 10_000_000
@@ -34,7 +34,7 @@ def main(rounds: int) -> None:
     ratios = []
     for _ in range(rounds):
         without = spin(contextlib.nullcontext())
-        ratios.append(spin(Knocker(mean_gap=MEAN_GAP, watched=None, keep=0)) / without)
+        ratios.append(spin(Knocker(mean_gap=MEAN_GAP_SECONDS, watched=None, keep=0)) / without)
     lower, middle, upper = quantiles(ratios, n=4)
     loss = middle - 1
     click.echo(f"{sys.version.split()[0]}: {loss:+.1%} (quartiles of {rounds} ratios {lower:.3f} to {upper:.3f})")

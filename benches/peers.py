@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import click
 from gilscope._core import Knocker, monotonic, run_queue_delay
-from gilscope.checks.knocks import Heard
-from gilscope.checks.run import KEEP, MEAN_GAP
-from gilscope.checks.shares import read
+from gilscope.checks.knocks import SampledTime
+from gilscope.checks.run import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
+from gilscope.checks.shares import shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,13 +129,13 @@ def read_gilknocker(watched: int, seconds: float) -> Reading:
 
 
 def read_ours(watched: int, seconds: float) -> Reading:
-    with Knocker(mean_gap=MEAN_GAP, watched=watched, keep=KEEP) as knocker:
+    with Knocker(mean_gap=MEAN_GAP_SECONDS, watched=watched, keep=MAX_KNOCKS_KEPT) as knocker:
         begin, queued = monotonic(), run_queue_delay(watched) or 0.0
         time.sleep(seconds)
         end, queued = monotonic(), (run_queue_delay(watched) or 0.0) - queued
-    heard = Heard()
-    heard.add(knocker.knocks(), begin=begin, end=end)
-    return Reading(begin, end, queued, 1 - read(heard, mean_gap=MEAN_GAP).released)
+    sampled = SampledTime()
+    sampled.add(knocker.knocks(), begin=begin, end=end)
+    return Reading(begin, end, queued, 1 - shares_of(sampled, mean_gap=MEAN_GAP_SECONDS).released)
 
 
 @click.command()

@@ -19,7 +19,7 @@ from gilscope.records.cores import cores
 
 from tests.support.truth import TABLE
 
-WORDS = ("releases", "yields", "hogs", "too short")
+WORDS = ("releases", "yields", "hogs", "undecided")
 
 
 @click.command()
@@ -36,7 +36,7 @@ def main(rounds: int, beside: int, seconds: float) -> None:
                 found[case.truth, verdict.kind] += 1
                 if verdict.kind != case.truth:
                     click.echo(f"{case.name}: {case.truth}, read {verdict.kind} ({verdict.evidence})", err=True)
-    wrong = sum(count for (truth, kind), count in found.items() if kind not in (truth, "too short"))
+    wrong = sum(count for (truth, kind), count in found.items() if kind not in (truth, "undecided"))
     click.echo(f"{sys.version.split()[0]}, {beside} hogs on {cores():g} cores, {time.monotonic() - began:.0f} s")
     click.echo("truth \\ read " + "".join(f"{word:>11}" for word in WORDS))
     for truth in WORDS[:3]:

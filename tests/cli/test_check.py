@@ -204,7 +204,7 @@ def test_a_hog_without_end_is_a_hog_to_expect() -> None:
     assert check("--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
     other = check("--timeout", "2", "--expect", "releases", *arguments)
     assert other.returncode == 1
-    assert "it was ended after" in other.stdout
+    assert "ran (stopped after" in other.stdout
 
 
 def test_a_setup_without_end_is_told() -> None:

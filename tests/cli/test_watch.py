@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 from gilscope.cli import BadInput
 from gilscope.cli.watch import command
-from gilscope.records import result as results
+from gilscope.records import codec
 
 from tests.support.watched import watched
 
@@ -219,7 +219,7 @@ class TestItsAccount:
         ],
     )
     def test_what_a_report_of_a_watch_cannot_be_is_refused(self, arguments: list[str], complaint: str) -> None:
-        results.write(watched(), Path("out.json"))
+        codec.write(watched(), Path("out.json"))
         ended = python("-m", "gilscope", "report", *arguments)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert complaint in ended.stderr

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import gilscope
 import pytest
 from gilscope.cli import main
+from gilscope.records import codec
 from gilscope.records import read as reading
-from gilscope.records import result as results
+from gilscope.records.result import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gilscope.records.result import Result
 
 SHORT: dict[str, Any] = {"seconds": 0.2}
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_compared_is_refused(
 
 def test_a_result_is_the_same_again_from_its_json(of_a_short_call: Result, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
-    results.write(of_a_short_call, file)
+    codec.write(of_a_short_call, file)
     assert reading.read(file) == of_a_short_call
     assert str(reading.read(file)) == str(of_a_short_call)
 
@@ -150,7 +150,9 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
         "compare", "-s", setup, "zlib.crc32(data)", "--strategy", "process", "--seconds", "0.2", "--json", str(file)
     )
     assert ran.returncode == 0, ran.stderr
-    comparison = reading.read(file).comparison
+    result = reading.read(file)
+    assert isinstance(result, Result)
+    comparison = result.comparison
     assert comparison is not None
     passage = comparison.passages[0]
     assert passage.travels, passage.reason

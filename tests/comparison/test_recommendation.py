@@ -17,7 +17,7 @@ BYTES = {"arguments": 4, "result": 100_000_000}
 
 
 def test_a_call_within_the_budget_belongs_on_the_loop_whatever_it_does_to_the_gil() -> None:
-    for kind in ("hogs", "yields", "releases", "too short"):
+    for kind in ("hogs", "yields", "releases", "undecided"):
         assert recommend(compared(verdict(kind, 20e-6), way("process"))).where == "inline"
 
 
@@ -112,7 +112,7 @@ def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None
 
 
 def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one_thread() -> None:
-    in_turns = verdict("hogs", 0.07, stretch=0.004, longest_hold=0.004)
+    in_turns = verdict("hogs", 0.07, longest_hold=0.004)
     advice = recommend(compared(in_turns, no_way("process")))
     assert advice.where == "thread"
     assert "in a thread it holds the GIL for up to 4.00 ms at a stretch" in advice.because
@@ -124,10 +124,10 @@ def test_the_processor_time_of_carrying_decides_where_it_is_known() -> None:
     assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2))).where == ""
 
 
-def test_what_could_not_be_told_of_a_long_call_is_not_made_up() -> None:
-    unsure = verdict("too short", 0.07)
+def test_an_undecided_verdict_on_a_long_call_is_said_to_be_undecided() -> None:
+    unsure = verdict("undecided", 0.07)
     assert recommend(compared(unsure, way("process"))).where == "process"
-    assert "could not be told" in recommend(compared(unsure, no_way("process"))).because
+    assert "is undecided" in recommend(compared(unsure, no_way("process"))).because
 
 
 def test_a_closure_that_hogs_is_better_off_nowhere() -> None:
@@ -156,7 +156,7 @@ def test_a_strategy_whose_trial_died_is_never_recommended() -> None:
 
 
 def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_process() -> None:
-    mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, stretch=0.04)
+    mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, long_holds=9)
     assert recommend(compared(mixed, way("process"))).where == "process"
     assert recommend(compared(mixed, no_way("process"))).where == "thread"
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from gilscope.cli import main
 from gilscope.demo.two_runs import Change, changes
+from gilscope.records import codec
 from gilscope.records import result as results
 from gilscope.records.result import Bins, Lane, Measure, Plan, Result, Trial
 from gilscope.reports.difference import Difference
@@ -145,8 +146,8 @@ def test_a_result_without_lanes_has_no_steps_in_time(run_of: Run, finished: Fini
 
 def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / "before.json", tmp_path / "after.json"]
-    results.write(run_of(noisy("thread/held", 1, lag=0.1, late=0.9)), files[0])
-    results.write(run_of(noisy("thread/held", 2)), files[1])
+    codec.write(run_of(noisy("thread/held", 1, lag=0.1, late=0.9)), files[0])
+    codec.write(run_of(noisy("thread/held", 2)), files[1])
     assert main(["report", *map(str, files)]) == 0
     assert "Beyond the runs' own spread, 3 of 7 figures: thread/held: came, lag, worst lag." in capsys.readouterr().out
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from gilscope.records import codec
 from gilscope.records import read as reading
-from gilscope.records import result as results
+from gilscope.records.codec import UnreadableError
 from gilscope.records.machine import machine
-from gilscope.records.read import UnreadableError
 from gilscope.records.watch_report import BOUNDS, Distribution, Snapshot, WatchReport
 
 from tests.support.constructed import compared, verdict, way
@@ -73,7 +73,7 @@ def report(*arguments: str, given: str = "") -> tuple[int, str, str]:
         (b'{"tool": "pytest"}', "is JSON, but not a gilscope result"),
         (b'{"format": "memray", "schema": 1}', "its format is 'memray'"),
         (b'{"format": "gilscope", "schema": -1}', "is JSON, but not a gilscope result"),
-        (b'{"format": "gilscope", "schema": 999, "new": 1}', "has schema 999, and this gilscope reads up to 2"),
+        (b'{"format": "gilscope", "schema": 999, "new": 1}', "has schema 999, but this gilscope reads up to schema 2"),
         (b'{"format": "gilscope", "schema": 1}', "a damaged gilscope result"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_result_of_ours_is_told_apart(tmp_path: Path, text: by
 
 
 def test_a_result_cut_short_anywhere_is_told(run_of: Callable[..., Result], tmp_path: Path) -> None:
-    whole = results.encode(run_of()).rstrip()
+    whole = codec.encode(run_of()).rstrip()
     for length in range(0, len(whole) - 1, 97):
         (tmp_path / "r.json").write_bytes(whole[:length])
         with pytest.raises(UnreadableError, match="cut short"):
@@ -96,7 +96,7 @@ def test_a_result_cut_short_anywhere_is_told(run_of: Callable[..., Result], tmp_
 def test_a_result_with_a_field_of_the_wrong_type_is_refused_with_its_place(
     run_of: Callable[..., Result], tmp_path: Path
 ) -> None:
-    raw = msgspec.json.decode(results.encode(run_of()))
+    raw = msgspec.json.decode(codec.encode(run_of()))
     raw["plan"]["seconds"] = "two"
     (tmp_path / "r.json").write_bytes(msgspec.json.encode(raw))
     with pytest.raises(UnreadableError, match=r"plan\.seconds"):
@@ -160,13 +160,13 @@ def test_what_no_run_can_have_written_is_told_in_a_line_that_names_the_file_and_
 ) -> None:
     whole = {"demo": run_of, "compare": lambda: compared(verdict("hogs", 0.1), way("process")), "watch": watch_report}
     raw = at = msgspec.to_builtins(whole[which]())
-    assert reading.decode(msgspec.json.encode(raw), "r.json") == whole[which]()
+    assert reading.result_of(msgspec.json.encode(raw), "r.json") == whole[which]()
     *above, field = place.split(".")
     for name in above:
         at = at[name]
     at[field] = value
     with pytest.raises(UnreadableError) as error:
-        reading.decode(msgspec.json.encode(raw), "r.json")
+        reading.result_of(msgspec.json.encode(raw), "r.json")
     (line,) = str(error.value).splitlines()
     assert line.startswith("r.json is a damaged gilscope result: ")
     assert field in line or ".".join(above) in line
@@ -174,14 +174,14 @@ def test_what_no_run_can_have_written_is_told_in_a_line_that_names_the_file_and_
 
 @pytest.mark.parametrize("figure", [b"NaN", b"Infinity", b"1e999", b"null"])
 def test_a_figure_that_is_no_finite_number_is_told(figure: bytes, run_of: Callable[..., Result]) -> None:
-    raw = results.encode(run_of()).replace(b'"seconds": 2.0', b'"seconds": ' + figure)
+    raw = codec.encode(run_of()).replace(b'"seconds": 2.0', b'"seconds": ' + figure)
     with pytest.raises(UnreadableError, match=r"malformed|at `\$\.plan\.seconds`"):
-        reading.decode(raw, "r.json")
+        reading.result_of(raw, "r.json")
 
 
 def test_a_result_is_read_from_standard_input(run_of: Callable[..., Result], tmp_path: Path) -> None:
     file = tmp_path / "r.json"
-    results.write(run_of(), file)
+    codec.write(run_of(), file)
     from_file = report(str(file))
     assert from_file[0] == 0
     assert from_file[1].startswith("gilscope demo: ")
@@ -190,7 +190,7 @@ def test_a_result_is_read_from_standard_input(run_of: Callable[..., Result], tmp
 
 
 def test_a_watch_is_read_from_standard_input() -> None:
-    code, out, _ = report("-", given=results.encode(watch_report()).decode())
+    code, out, _ = report("-", given=codec.encode(watch_report()).decode())
     assert (code, out.splitlines()[0]) == (0, "gilscope watch: 1.0 s of program.py")
 
 

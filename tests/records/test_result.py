@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gilscope.records import codec
 from gilscope.records import read as reading
 from gilscope.records import result as results
 from gilscope.records.machine import machine
@@ -13,7 +14,7 @@ def test_a_result_comes_back_from_its_json_as_it_was(
 ) -> None:
     died = results.Trial(case="thread/python", count=1, status="died", reason="killed by SIGKILL")
     result = run_of(finished("thread/held"), died, interrupted=True)
-    results.write(result, tmp_path / "r.json")
+    codec.write(result, tmp_path / "r.json")
     assert reading.read(tmp_path / "r.json") == result
 
 

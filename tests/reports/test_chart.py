@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from gilscope.cli import main
+from gilscope.records import codec
 from gilscope.records import read as reading
-from gilscope.records import result as results
 from gilscope.records.result import Bins, Lag, Measure, Result, Trial
 from gilscope.reports import chart, panels
 from gilscope.reports.files import FORMATS, format_of, write
@@ -231,7 +231,7 @@ def test_a_file_that_fails_does_not_take_the_others_along(
     run_of: Run, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "run.json"
-    results.write(run_of(finished("thread/held")), kept)
+    codec.write(run_of(finished("thread/held")), kept)
     full = tmp_path / "full.json"
     full.symlink_to("/dev/full")
     again = tmp_path / "again.json"
@@ -255,6 +255,7 @@ def test_a_real_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["demo", "--case", "thread/*", "--seconds", "0.3", *options]) == 0
     assert "thread/released" in capsys.readouterr().out
     result = reading.read(tmp_path / "run.json")
+    assert isinstance(result, Result)
     assert [trial.case for trial in result.trials] == ["thread/python", "thread/held", "thread/released"]
     assert all(
         case in (tmp_path / "run.svg").read_text() for case in ("thread/python", "thread/held", "thread/released")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from gilscope.records import codec
 from gilscope.records import read as reading
-from gilscope.records import result as results
 from gilscope.records.watch_report import WatchReport
 from gilscope.reports.watch_chart import COLOURS, chart
 from gilscope.reports.watch_page import page
@@ -119,7 +119,7 @@ def test_a_report_of_before_there_was_a_time_line_shows_its_stalls_and_says_what
     old = msgspec.to_builtins(watched(*HOGGED))
     del old["timeline"]
     file.write_bytes(msgspec.json.encode(old))
-    report = reading.decode(file.read_bytes(), str(file))
+    report = reading.result_of(file.read_bytes(), str(file))
     assert isinstance(report, WatchReport)
     assert headings(report) == ["Its stalls, by cause"]
     assert "This report was written without a time line" in page(report)
@@ -144,8 +144,8 @@ def test_stalls_beyond_those_that_are_kept_whole_are_said_to_be_missing() -> Non
 def test_a_report_is_the_same_after_a_way_through_its_file(tmp_path: Path) -> None:
     report = watched(*HOGGED)
     file = tmp_path / "watch.json"
-    results.write(report, file)
-    again = reading.decode(file.read_bytes(), str(file))
+    codec.write(report, file)
+    again = reading.result_of(file.read_bytes(), str(file))
     assert isinstance(again, WatchReport)
     assert again == report
     assert page(again) == page(report)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MACHINE = Machine(
     python="3.13.0", implementation="CPython", gil=True, system="Linux 6.18", processor="one of ours", cores=4.0
 )
-SHARES = {"releases": (1.0, 0.0, 0.0), "yields": (0.0, 1.0, 0.0), "hogs": (0.0, 0.0, 1.0), "too short": (1.0, 0.0, 0.0)}
+SHARES = {"releases": (1.0, 0.0, 0.0), "yields": (0.0, 1.0, 0.0), "hogs": (0.0, 0.0, 1.0), "undecided": (1.0, 0.0, 0.0)}
 WIDEST = 4
 
 
@@ -31,14 +31,14 @@ def verdict(kind: str, call: float, **changed: Any) -> Verdict:
         "yielded": yielded,
         "hogged": hogged,
         "longest_hold": None if released is None else hold,
-        "stretch": call if kind == "hogs" else None,
+        "long_holds": 1 if kind == "hogs" else 0,
         "waits": None,
-        "knocks": 500,
+        "samples": 500,
         "duration": call,
         "calls": 10,
         "cpu": 1.0,
-        "baseline": None,
-        "interval": 0.005,
+        "background": None,
+        "switch_interval": 0.005,
         "machine": MACHINE,
     }
     return Verdict(**{**fields, **changed})

@@ -1,13 +1,15 @@
+"""The verdict on each callable of the table is the one that its source code says, or undecided for want of samples."""
+
 import sys
-from collections.abc import Iterator
+from collections import Counter
 
 import gilscope
 import pytest
 
 from tests.support.truth import STANDARD, TABLE, Case
 
-REPEATS = 2
-"""One ``too short`` is an honest answer on a machine that is busy elsewhere; a wrong word never is."""
+MAX_UNDECIDED_SHARE = 0.25
+"""Of the table. On a busy machine a verdict may be undecided; a method that always is would never be wrong either."""
 
 pytestmark = [
     pytest.mark.thorough,
@@ -16,29 +18,26 @@ pytestmark = [
     ),
 ]
 
+kinds: Counter[str] = Counter()
 
-def test_the_table_has_thirty_callables_of_the_standard_library_and_each_says_where_its_truth_stands() -> None:
+
+def test_the_table_has_thirty_callables_of_the_standard_library_and_names_the_source_of_each_truth() -> None:
     assert len(STANDARD) >= 30
     assert all(case.where for case in TABLE)
     assert {case.truth for case in STANDARD} == {"releases", "yields", "hogs"}
 
 
-@pytest.fixture(scope="module")
-def kinds() -> Iterator[list[str]]:
-    """Collect the verdicts: a method that never said a word would never say a wrong one."""
-    given: list[str] = []
-    yield given
-    assert given.count("too short") <= len(given) / 4
-
-
 @pytest.mark.parametrize("case", TABLE, ids=[case.name for case in TABLE])
-def test_the_verdict_is_the_truth_of(case: Case, kinds: list[str]) -> None:
-    call = case.make()
-    for _ in range(REPEATS):
-        verdict = gilscope.check(call, time=0.25)
-        if verdict.kind != "too short":
-            break
-    kinds.append(verdict.kind)
-    assert verdict.kind in (case.truth, "too short"), f"{verdict}\n{verdict.evidence}"
-    if verdict.kind == "too short":
-        pytest.xfail(f"the machine is too busy: {verdict.evidence}")
+def test_the_verdict_is_the_truth_of(case: Case) -> None:
+    verdict = gilscope.check(case.make(), time=0.25)
+    kinds[verdict.kind] += 1
+    if verdict.kind == "undecided":
+        assert verdict.reason == "too few samples", f"{verdict}\n{verdict.evidence}"
+    else:
+        assert verdict.kind == case.truth, f"{verdict}\n{verdict.evidence}"
+
+
+def test_at_most_a_quarter_of_these_verdicts_is_undecided() -> None:
+    if kinds.total() < len(TABLE):
+        pytest.skip("only a part of the table was checked")
+    assert kinds["undecided"] <= MAX_UNDECIDED_SHARE * len(TABLE), kinds

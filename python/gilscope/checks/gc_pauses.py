@@ -1,4 +1,4 @@
-"""When the garbage collector ran: a stretch that it makes is told as such."""
+"""When the garbage collector ran, so that a long hold can be explained by a collection."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from gilscope.checks.knocks import Wait
 
-SHORTEST = 0.0005
-"""A collection shorter than this (seconds) makes no stretch."""
+MIN_PAUSE_SECONDS = 0.0005
+"""A shorter collection makes no long hold."""
 
 
 @contextmanager
-def noted() -> Iterator[Collections]:
-    """Return the collections that are noted while the context is open."""
-    collections = Collections(shortest=SHORTEST)
+def recorded_pauses() -> Iterator[Collections]:
+    """Record the collections while the context is open."""
+    collections = Collections(shortest=MIN_PAUSE_SECONDS)
     try:
         gc.callbacks.append(collections)
         yield collections
@@ -29,7 +29,7 @@ def noted() -> Iterator[Collections]:
             gc.callbacks.remove(collections)
 
 
-def made(collections: Collections, wait: Wait) -> bool:
-    """Return whether collections took most of ``wait``."""
+def explain(collections: Collections, wait: Wait) -> bool:
+    """Return whether collections took more than half of ``wait``."""
     overlaps = (min(wait.end, end) - max(wait.start, begin) for begin, end in collections.pauses())
     return sum(overlap for overlap in overlaps if overlap > 0) > (wait.end - wait.start) / 2

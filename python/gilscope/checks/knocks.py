@@ -1,8 +1,9 @@
-"""What single knocks tell: how long the GIL was kept from each, and what of that was the system's doing.
+"""What single knocks show: how long the GIL was held after each, without the delays that the system caused.
 
-On a loaded machine the thread that is checked, or the knocker itself, may be waiting for a processor. All time here is the
-checked thread's own: what it spent in a run queue is taken off, over the waits and over the gaps between them, and what
-may have been the knocker's own delay is not held against it. The argument is in ``docs/check.md``.
+A knock is one sample: a native thread, the knocker, asks for the GIL and releases it at once. On a loaded machine the
+checked thread, or the knocker itself, may wait for a CPU. All time here is the checked thread's own: its time in run queues
+is subtracted from the waits and from the gaps between them, and a possible delay of the knocker is not counted as a hold.
+``docs/check.md`` has the argument.
 """
 
 from __future__ import annotations
@@ -16,77 +17,77 @@ if TYPE_CHECKING:
 
     from gilscope._core import Knock
 
-AT_ONCE = 10e-6
-"""Where the system does not tell whether the knocker slept, a wait up to this long is none (seconds)."""
+MAX_SECONDS_IF_FREE = 10e-6
+"""If the system does not report whether the knocker slept, a longer wait means that the GIL was held."""
 
-ENOUGH = 20
-"""So many knocks tell what delays of the knocker's own there are."""
+MIN_KNOCKS_TO_KNOW_DELAYS = 20
+"""With fewer knocks, the knocker's own delays are taken as unknown."""
 
 QUEUED, BLOCKED = 2, 3
-"""What ``Knock.doing`` says of a thread that does not run."""
+"""Values of ``Knock.doing`` for a thread that does not run."""
 
 
 class Wait(NamedTuple):
-    """What one knock tells, cut to the span."""
+    """What one knock shows, clipped to the span in which the calls ran. All times in seconds."""
 
     start: float
     end: float
     weight: float
-    """How likely the thread was not in a run queue when the knock came: 0 to 1. What is 0 says nothing."""
+    """Probability that the thread was not in a run queue when the knock came. A knock with weight 0 says nothing."""
     held: bool
     least: float
-    """How long the GIL was kept after the knock, for certain; more may have been the knocker's own delay."""
+    """Lower bound of how long the GIL was held after the knock; anything above may be the knocker's own delay."""
     most: float
-    """The same at most."""
+    """Upper bound of the same."""
     likely: float
-    """The same most likely, if it was kept for longer than the knocker's delays."""
+    """Best estimate of the same, if it was longer than the knocker's delays."""
     before: float
-    """The thread's own time since the knock before: what keeps the GIL now has not kept it for longer."""
+    """The thread's own time since the previous knock: the present hold had lasted for at most this long."""
 
 
 @dataclass
-class Heard:
-    """What the knocks of a span, or of several, tell."""
+class SampledTime:
+    """The checked thread's own time in one span or several: the waits of the knocks, and the time between them."""
 
     waits: list[Wait] = field(default_factory=list)
     between: float = 0.0
-    """The thread's own time between the waits."""
 
     def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
-        """Add ``knocks``, as far as they were between ``begin`` and ``end``."""
+        """Add the span from ``begin`` to ``end``, and those of ``knocks`` that fall into it."""
         inside = [knock for knock in knocks if knock.start + knock.wait > begin and knock.start < end]
         delay = _longest_delay(inside)
         gaps = ran = queued = 0.0
         last = begin
         for knock in inside:
             gap = max(0.0, knock.start - last)
-            self.waits.append(_read(knock, gap, delay, begin, end))
+            self.waits.append(_wait(knock, gap, delay, begin, end))
             gaps += gap
             ran += min(knock.ran_before, gap)
-            # Booked when the thread runs again: what does not fit into the wait was before it.
+            # Linux books queue time when the thread runs again: what does not fit into the wait was before it.
             queued += knock.queued_before + max(0.0, knock.queued - (knock.wait - knock.ran))
             last = min(knock.start + knock.wait, end)
-        if gaps > 0:  # what came after the last knock is like what came before
+        if gaps > 0:  # the time after the last knock is taken to be like the time before it
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
 
 
 def was_held(knock: Knock) -> bool:
     """Return whether the knock found the GIL held."""
-    return knock.wait > AT_ONCE if knock.slept is None else knock.slept > 0
+    return knock.wait > MAX_SECONDS_IF_FREE if knock.slept is None else knock.slept > 0
 
 
 def _longest_delay(knocks: Sequence[Knock]) -> float:
-    """Return how long the knocker may have waited for a processor at one time.
+    """Return the longest time that the knocker itself may have waited for a CPU at once.
 
-    It does so once between two knocks, so there it shows. Twice the ninth decile, since the longest of them is an accident.
+    The knocker waits for a CPU once between two knocks, so its delays show there. The result is twice the ninth decile:
+    the very longest delay is an outlier.
     """
     delays = sorted(knock.own_queued_before for knock in knocks)
-    return 2 * delays[len(delays) * 9 // 10] if len(delays) >= ENOUGH else inf
+    return 2 * delays[len(delays) * 9 // 10] if len(delays) >= MIN_KNOCKS_TO_KNOW_DELAYS else inf
 
 
-def _read(knock: Knock, gap: float, delay: float, begin: float, end: float) -> Wait:
+def _wait(knock: Knock, gap: float, delay: float, begin: float, end: float) -> Wait:
     inside = min(knock.start + knock.wait, end) - max(knock.start, begin)
-    least, most, likely = _kept(knock, delay)
+    least, most, likely = _held_for(knock, delay)
     return Wait(
         start=max(knock.start, begin),
         end=min(knock.start + knock.wait, end),
@@ -99,17 +100,17 @@ def _read(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
     )
 
 
-def _kept(knock: Knock, delay: float) -> tuple[float, float, float]:
-    """Return how long the thread kept the GIL after the knock: at least, at most, and most likely.
+def _held_for(knock: Knock, delay: float) -> tuple[float, float, float]:
+    """Return how long the thread held the GIL after the knock: lower bound, upper bound, best estimate.
 
-    The knocker asks after its first sleep and has the GIL after its last. Of its own delays the one after the first is
-    time in which the thread ran on, not being asked; the one after the last is time in which the thread had let go, and
-    was blocked until the knocker took it (``drop_gil`` in CPython's ``Python/ceval_gil.c``). Neither was longer than all
-    of them together, nor (``delay``) than the longest single one that was seen between knocks.
+    The knocker asks for the GIL after its first sleep and acquires it after its last. During its delay after the first
+    sleep the thread ran on, because nothing asked it to release the GIL. During its delay after the last sleep the thread
+    had released the GIL, and was blocked until the knocker acquired it (``drop_gil`` in CPython's ``Python/ceval_gil.c``).
+    Neither delay was longer than all delays of the wait together, nor than ``delay``, the longest seen between knocks.
     """
     own = max(knock.ran, knock.wait - knock.queued)
     idle = own - knock.ran
-    if knock.doing not in (BLOCKED, None):  # it computed, so that it was blocked only after it had let go
+    if knock.doing not in (BLOCKED, None):  # the thread computed, so it was blocked only after it had released the GIL
         idle = max(0.0, idle - knock.own_queued)
     most = knock.ran + idle
     one = min(knock.own_queued, delay)
@@ -119,14 +120,14 @@ def _kept(knock: Knock, delay: float) -> tuple[float, float, float]:
 
 
 def weight(knock: Knock, gap: float) -> float:
-    """Return how likely the thread was not in a run queue when a knock came that was ``gap`` after the one before."""
+    """Return the probability that the thread was not in a run queue when the knock came, ``gap`` after the previous one."""
     if knock.doing != QUEUED:
         return 1.0
-    # Perhaps the knocker itself has just taken the processor from it. It has if the thread ran until then.
+    # The knocker itself may just have preempted the thread: it did if the thread had run until then.
     return min(1.0, knock.ran_before / gap) if gap > 0 else 0.0
 
 
 def _own_before(knock: Knock, gap: float) -> float:
     if knock.doing in (BLOCKED, None):
         return max(knock.ran_before, gap - knock.queued_before)
-    return min(gap, knock.ran_before)  # the stretch that it is in is one of computing
+    return min(gap, knock.ran_before)  # the present hold is one of computing

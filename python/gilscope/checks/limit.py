@@ -1,4 +1,4 @@
-"""The stretches in which a block of code kept the GIL, for a limit on their length."""
+"""The holds of the GIL in a block of code, compared with a limit on their length."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gilscope._core import Knocker, LoweredSwitchInterval, monotonic
-from gilscope.checks.gc_pauses import made, noted
-from gilscope.checks.knocks import Heard
-from gilscope.checks.run import INTERVAL, KEEP, MEAN_GAP
+from gilscope.checks.gc_pauses import explain, recorded_pauses
+from gilscope.checks.knocks import SampledTime
+from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS, MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 class Holds:
-    """What was kept from a thread that asked for the GIL while the block ran. Complete when the block is over."""
+    """The waits of the threads that asked for the GIL while the block ran. Complete when the block has ended."""
 
     def __init__(self, collections: Collections) -> None:
-        self._heard = Heard()
+        self._sampled = SampledTime()
         self._collections = collections
         self.judged = False
-        """Whether the system told what was its own doing: without that a long wait proves nothing."""
+        """Whether the system reports run-queue delays; otherwise a long wait may have been one, and proves nothing."""
 
     def over(self, limit: float) -> tuple[float, bool] | None:
-        """Return how long the longest stretch was, if one was certainly over ``limit``; and whether it was a collection."""
-        over = [wait for wait in self._heard.waits if wait.held and wait.least > limit]
+        """Return the longest hold that was certainly over ``limit``, and whether it was a garbage collection."""
+        over = [wait for wait in self._sampled.waits if wait.held and wait.least > limit]
         if not over:
             return None
         longest = max(over, key=attrgetter("likely"))
-        return longest.likely, made(self._collections, longest)
+        return longest.likely, explain(self._collections, longest)
 
 
 @contextmanager
 def holds() -> Iterator[Holds]:
-    """Listen while the block runs, on the thread that runs it."""
+    """Sample the GIL while the block runs, on the thread that runs the block."""
     watched = threading.get_native_id()
-    with LoweredSwitchInterval(interval=INTERVAL), noted() as collections:
+    with LoweredSwitchInterval(interval=LOWERED_SWITCH_INTERVAL_SECONDS), recorded_pauses() as collections:
         found = Holds(collections)
-        with Knocker(mean_gap=MEAN_GAP, watched=watched, keep=KEEP) as knocker:
+        with Knocker(mean_gap=MEAN_GAP_SECONDS, watched=watched, keep=MAX_KNOCKS_KEPT) as knocker:
             begin = monotonic()
             try:
                 yield found
@@ -51,4 +51,4 @@ def holds() -> Iterator[Holds]:
                 knocker.stop()
                 knocks = knocker.knocks()
                 found.judged = all(knock.doing is not None for knock in knocks)
-                found._heard.add(knocks, begin=begin, end=end)  # noqa: SLF001 - its own
+                found._sampled.add(knocks, begin=begin, end=end)  # noqa: SLF001 - its own

@@ -1,60 +1,76 @@
-"""The word on what was measured, or why there is none: a number is an honest answer, a wrong word is not."""
+"""The rule that makes shares a verdict, or leaves it undecided: a wrong verdict is worse than none."""
 
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.checks.shares import STRETCH
-from gilscope.formatting import duration
+from gilscope.checks.shares import LONG_HOLD_SECONDS
+from gilscope.formatting import counted, duration
 
 if TYPE_CHECKING:
     from gilscope.checks.shares import Shares
-    from gilscope.records.verdict import Baseline, Kind
+    from gilscope.records.verdict import Background, Kind, Reason
 
-BRIEF = STRETCH / 2
-"""Of a call shorter than this nobody can tell whether it would yield."""
-EDGE = 1.4
-"""A call of this many times a stretch, or less, that keeps the GIL to its end may be on either side of the rule."""
-BRIEFEST_EDGE = 2
-TO_THE_END = 0.3
-"""A knock that comes at random in a call that keeps the GIL to its end waits for half of it; one in a call that yields
-waits for a switch interval. Where the waits' median is above this share of the call, it keeps it."""
-MASKED = 0.25
-"""Where something else held the GIL for more than this share of the time, what was met may have been that."""
-FEW_STRETCHES = 5
-"""Without knowing of run queues: one long wait does not make a hog."""
+MIN_CALL_SECONDS = LONG_HOLD_SECONDS / 2
+"""A shorter call that holds the GIL ends before it could show whether it yields."""
+MIN_HOGGING_CALL_SECONDS = 1.4 * LONG_HOLD_SECONDS
+"""A shorter call that holds the GIL to its end may be just below or just above a long hold."""
+MIN_YIELDING_CALL_SECONDS = 2 * LONG_HOLD_SECONDS
+"""A shorter call may seem to yield because it ends: see ``MAX_MEDIAN_WAIT_SHARE``."""
+MAX_MEDIAN_WAIT_SHARE = 0.3
+"""Above this share of the call, the median wait shows that the call holds the GIL to its end.
+
+A random sample waits for half of such a call, but only for a switch interval if the call yields.
+"""
+MAX_BACKGROUND_HELD = 0.25
+"""If something else held the GIL for a larger share of the time, the samples may have met that instead of the call."""
+MIN_LONG_HOLDS = 5
+"""Needed if the system does not report run-queue delays: one long wait may have been a delay."""
 
 
-def rule(shares: Shares, call: float, baseline: Baseline, *, corrected: bool) -> tuple[Kind, str]:
-    """Return the verdict's kind for calls that take ``call``; if it is ``too short``, why and what would settle it.
+class Ruling(NamedTuple):
+    """The kind of a verdict; for ``undecided`` the reason, and an explanation with figures."""
 
-    ``corrected`` tells whether time in run queues has been taken off.
+    kind: Kind
+    reason: Reason = ""
+    explanation: str = ""
+
+
+def rule(shares: Shares, call: float, background: Background, *, samples: int, delays_known: bool) -> Ruling:
+    """Return the ruling on calls of ``call`` seconds each.
+
+    ``delays_known`` says whether the time that threads spent in run queues has been subtracted.
     """
-    # Also where it seemed to hog: a thread that yields keeps the GIL for as long as the system does not run it.
-    if shares.word != "releases" and baseline.held > MASKED:
-        return "too short", (
-            f"something else in this process held the GIL for {baseline.held:.0%} of the time before the call, and "
-            "what was met during it may have been that. Check it in a process of its own."
+    # A callable that seems to hog is no exception: a thread that yields holds the GIL while it waits for a CPU.
+    if shares.largest != "releases" and background.held > MAX_BACKGROUND_HELD:
+        return Ruling(
+            "undecided",
+            "something else held the GIL",
+            f"before the call, another thread of this process held the GIL {background.held:.0%} of the time, and the "
+            "samples may have met that thread instead of the call.",
         )
-    if shares.word != "releases" and _brief(shares, call):
-        return "too short", (
-            f"a call of {duration(call)} that keeps the GIL is over before anyone could tell whether it would give it "
-            f"up. Give it more work at a time: {duration(BRIEFEST_EDGE * STRETCH)} or more a call."
+    if shares.largest != "releases" and _too_short(shares, call):
+        return Ruling(
+            "undecided",
+            "too short",
+            f"a call takes {duration(call)} and holds the GIL. It ends before it could show whether it yields the GIL.",
         )
-    if not shares.sure or (shares.word == "hogs" and not corrected and len(shares.hogging) < FEW_STRETCHES):
-        return "too short", (
-            f"it released the GIL {shares.released:.0%}, yielded it {shares.yielded:.0%} and hogged it "
-            f"{shares.hogged:.0%} of the time, but the few knocks that this rests on could say otherwise. Check it for "
-            "longer (time=5), or on a machine with less load."
+    few_holds = shares.largest == "hogs" and not delays_known and len(shares.hogging) < MIN_LONG_HOLDS
+    if not shares.certain or few_holds:
+        return Ruling(
+            "undecided",
+            "too few samples",
+            f"it seems to release the GIL {shares.released:.0%}, yield it {shares.yielded:.0%} and hog it "
+            f"{shares.hogged:.0%} of the time, but that rests on {counted(samples, 'sample')}, too few to be sure.",
         )
-    return shares.word, ""
+    return Ruling(shares.largest)
 
 
-def _brief(shares: Shares, call: float) -> bool:
-    if call < BRIEF:
+def _too_short(shares: Shares, call: float) -> bool:
+    if call < MIN_CALL_SECONDS:
         return True
-    if shares.word == "hogs":
-        return call < EDGE * STRETCH
-    kept = [wait.likely for wait in shares.yielding]
-    return call < BRIEFEST_EDGE * STRETCH and bool(kept) and median(kept) > TO_THE_END * call
+    if shares.largest == "hogs":
+        return call < MIN_HOGGING_CALL_SECONDS
+    waits = [wait.likely for wait in shares.yielding]
+    return call < MIN_YIELDING_CALL_SECONDS and bool(waits) and median(waits) > MAX_MEDIAN_WAIT_SHARE * call

@@ -7,63 +7,61 @@ from math import log, sqrt
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gilscope.checks.knocks import Heard, Wait
+    from gilscope.checks.knocks import SampledTime, Wait
 
-STRETCH = 0.001
-"""A stretch longer than this that nothing interrupts makes a hog (seconds)."""
+LONG_HOLD_SECONDS = 0.001
+"""A hold without a break that is longer than this makes the callable a hog."""
+MIN_STANDARD_ERRORS_APART = 2.5
+"""The largest share must lead the second by this many standard errors."""
+MAX_STANDARD_ERROR = 0.1
+"""With a larger standard error there are too few samples for a verdict."""
+MAX_UNCLEAR_PER_CLEAR_WAIT = 9
+"""Even on an overloaded machine at most this many waits of a kind are unclear for each clear one."""
 
-SURE = 2.5
-"""So many standard errors apart, and the largest share is taken for the largest."""
-
-FEW = 0.1
-"""A standard error above this is too large for a word."""
-
-UNCLEAR = 9
-"""So many waits of one kind are unclear for one that is clear, at most: on an overloaded machine."""
-
-Word = Literal["releases", "yields", "hogs"]
+Largest = Literal["releases", "yields", "hogs"]
 
 
 @dataclass(frozen=True)
 class Shares:
-    """The shares, which add up to 1, and what they rest on."""
+    """The three shares, which add up to 1, and the waits that they rest on."""
 
     released: float
     yielded: float
     hogged: float
-    word: Word
-    """The largest share's."""
-    sure: bool
-    """Whether the word would be the same with other knocks."""
+    largest: Largest
+    certain: bool
+    """Whether other samples of the same calls would have the same largest share."""
     hogging: tuple[Wait, ...]
-    """The waits for the end of a stretch, the longest first."""
+    """The waits for the end of a long hold, the longest first."""
     yielding: tuple[Wait, ...]
-    """The other waits that tell how long they were kept waiting, the longest first."""
+    """The other waits whose length is clear, the longest first."""
 
 
-def read(heard: Heard, *, mean_gap: float) -> Shares:
-    """Read the shares from what the knocks told that were made every ``mean_gap`` on average."""
-    # A stretch is met ln 2 mean gaps after its start, in the middle case: the rest of one of STRETCH is that much less.
-    limit = STRETCH - mean_gap * log(2)
-    held = [wait for wait in heard.waits if wait.held]
+def shares_of(sampled: SampledTime, *, mean_gap: float) -> Shares:
+    """Return the shares of the time that was sampled every ``mean_gap`` seconds on average."""
+    # The median sample meets a hold ln 2 mean gaps after its start, so the rest of a long hold is that much shorter.
+    limit = LONG_HOLD_SECONDS - mean_gap * log(2)
+    held = [wait for wait in sampled.waits if wait.held]
     hogging = [wait for wait in held if wait.least > limit]
-    # It began after the knock before. If that was long ago, a short wait may be for the end of a long stretch.
-    yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= STRETCH]
+    # A hold began after the previous sample. If that was long ago, a short wait may be for the end of a long hold.
+    yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= LONG_HOLD_SECONDS]
     known = {id(wait) for wait in (*hogging, *yielding)}
     unclear = [wait for wait in held if id(wait) not in known]
-    # The unclear ones are likely what the clear ones are. The word must stand whatever they may be.
-    likely = _parts(heard, hogging, yielding, unclear, _part(hogging, yielding))
+    # Most likely the unclear waits divide like the clear ones. The largest share must be the same however they divide.
+    likely = _parts(sampled, hogging, yielding, unclear, _part(hogging, yielding))
     most_hogs, most_yields = (min(1.0, _hidden(clear) / max(len(unclear), 1)) for clear in (hogging, yielding))
-    extremes = [_parts(heard, hogging, yielding, unclear, part) for part in (1 - most_yields, most_hogs)]
-    word = _word(likely)
-    largest, second, _ = sorted(likely, reverse=True)
-    error = _error(heard, likely)
+    extremes = [_parts(sampled, hogging, yielding, unclear, part) for part in (1 - most_yields, most_hogs)]
+    leader = _largest(likely)
+    first, second, _ = sorted(likely, reverse=True)
+    error = _error(sampled, likely)
     return Shares(
         released=likely[0],
         yielded=likely[1],
         hogged=likely[2],
-        word=word,
-        sure=error < FEW and largest - second > SURE * error and all(_word(parts) == word for parts in extremes),
+        largest=leader,
+        certain=error < MAX_STANDARD_ERROR
+        and first - second > MIN_STANDARD_ERRORS_APART * error
+        and all(_largest(parts) == leader for parts in extremes),
         hogging=tuple(sorted(hogging, key=lambda wait: -wait.likely)),
         yielding=tuple(sorted(yielding, key=lambda wait: -wait.likely)),
     )
@@ -72,16 +70,16 @@ def read(heard: Heard, *, mean_gap: float) -> Shares:
 Parts = tuple[float, float, float]
 
 
-def _parts(heard: Heard, hogging: list[Wait], yielding: list[Wait], unclear: list[Wait], part: float) -> Parts:
-    """Return the shares if ``part`` of the unclear waits were for the end of a stretch.
+def _parts(sampled: SampledTime, hogging: list[Wait], yielding: list[Wait], unclear: list[Wait], part: float) -> Parts:
+    """Return the three shares if ``part`` of the unclear waits were for the end of a long hold.
 
-    The waits are time that is known; the time between them is shared out as the knocks found it (Poisson arrivals see
-    time averages).
+    The time of the waits is known. The time between the waits is divided in proportion to the samples (Poisson arrivals
+    see time averages).
     """
-    weight = sum(wait.weight for wait in heard.waits)
-    scale = heard.between / weight if weight else 0.0
+    weight = sum(wait.weight for wait in sampled.waits)
+    scale = sampled.between / weight if weight else 0.0
     times = (
-        sum(wait.weight for wait in heard.waits if not wait.held) * scale,
+        sum(wait.weight for wait in sampled.waits if not wait.held) * scale,
         sum(wait.weight * scale + wait.likely for wait in yielding)
         + sum(wait.weight * scale + wait.least for wait in unclear) * (1 - part),
         sum(wait.weight * scale + wait.likely for wait in hogging)
@@ -94,8 +92,8 @@ def _parts(heard: Heard, hogging: list[Wait], yielding: list[Wait], unclear: lis
 
 
 def _hidden(clear: list[Wait]) -> float:
-    """Return how many of the unclear waits may be of the kind of which these are clear (95 %, as of a Poisson count)."""
-    return UNCLEAR * (len(clear) + 3)
+    """Return how many unclear waits may be of the kind of these clear ones (95 % bound of a Poisson count)."""
+    return MAX_UNCLEAR_PER_CLEAR_WAIT * (len(clear) + 3)
 
 
 def _part(hogging: list[Wait], yielding: list[Wait]) -> float:
@@ -103,17 +101,17 @@ def _part(hogging: list[Wait], yielding: list[Wait]) -> float:
     return hogged / (hogged + yielded) if hogged + yielded else 0.0
 
 
-def _word(parts: Parts) -> Word:
+def _largest(parts: Parts) -> Largest:
     released, yielded, hogged = parts
     return "releases" if released >= max(yielded, hogged) else "yields" if yielded >= hogged else "hogs"
 
 
-def _error(heard: Heard, parts: Parts) -> float:
-    """Return the standard error of the largest share: of the time between the waits there is only a sample."""
-    weight = sum(wait.weight for wait in heard.waits)
-    total = heard.between + sum(wait.likely for wait in heard.waits if wait.held)
+def _error(sampled: SampledTime, parts: Parts) -> float:
+    """Return the standard error of the largest share: the time between the waits is known from samples only."""
+    weight = sum(wait.weight for wait in sampled.waits)
+    total = sampled.between + sum(wait.likely for wait in sampled.waits if wait.held)
     if not total:
         return 1.0
     share = max(parts)
     spread = sqrt(max(share * (1 - share), 1 / (weight + 1)) / weight) if weight else 1.0
-    return min(1.0, spread) * heard.between / total
+    return min(1.0, spread) * sampled.between / total

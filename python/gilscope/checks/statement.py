@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gilscope.checks.shares import STRETCH
+from gilscope.checks.shares import LONG_HOLD_SECONDS
 from gilscope.checks.statement_child import Answer, Request
 from gilscope.isolated import supervise
 from gilscope.naming import quoted
@@ -83,7 +83,7 @@ def ask(
     if say is not None and outcome.output:
         say(outcome.output)
     if outcome.status == "timed out":
-        if told > STRETCH:
+        if told > LONG_HOLD_SECONDS:
             return _endless(statement, told)
         raise StatementError(f"{quoted(statement.strip())} was not done after {timeout:g} s, nor could it be judged")
     if outcome.status == "died":
@@ -108,15 +108,14 @@ def _endless(statement: str, waited: float) -> Verdict:
         yielded=0.0,
         hogged=1.0,
         longest_hold=waited,
-        stretch=waited,
-        stretches=1,
+        long_holds=1,
         waits=None,
-        knocks=1,
+        samples=1,
         duration=waited,
         calls=0,
         cpu=1.0,
-        baseline=None,
+        background=None,
         endless=True,
-        interval=0.0,
+        switch_interval=0.0,
         machine=machine(),
     )

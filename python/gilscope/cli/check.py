@@ -19,7 +19,7 @@ WORDS = {
     "yields": "it yields",
     "releases": "it releases",
     "no GIL": "there is no GIL",
-    "too short": "it cannot be judged",
+    "undecided": "the verdict is undecided",
 }
 
 
@@ -79,12 +79,14 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
     elif as_json:
         click.echo(verdicts[0].to_json(), nl=False)
     elif len(verdicts) == 1:
-        click.echo(f"{verdicts[0]}\n({verdicts[0].evidence})")
+        from gilscope.records.verdict import sentences
+
+        click.echo(f"{' '.join(sentences(verdicts[0], longer='--time 5'))}\n({verdicts[0].evidence})")
     else:
         from gilscope.cli.show import put
-        from gilscope.reports.verdicts import Report
+        from gilscope.reports.verdicts import VerdictTable
 
-        put(Report(verdicts))
+        put(VerdictTable(verdicts))
 
 
 def _compare(verdicts: list[Verdict], expect: Kind) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gilscope.cli import BadInput
-from gilscope.records import result as results
+from gilscope.records import codec
 from gilscope.reports.files import FORMATS, format_of, write
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def save(
     writes: list[tuple[Path, Callable[[Any, Path], None]]] = []
     writes += ((file, partial(write, formats=formats)) for file in files)
     if json is not None and json != "-":
-        writes.append((Path(json), results.write))
+        writes.append((Path(json), codec.write))
     for file, into in writes:
         try:
             into(result, file)

@@ -12,6 +12,7 @@ from gilscope.cli import BadInput
 from gilscope.cli.output import checked, output, save
 from gilscope.cli.show import compare, put, show
 from gilscope.records import read as reading
+from gilscope.records.codec import UnreadableError
 from gilscope.records.result import Result
 from gilscope.reports.files import WATCH_FORMATS
 
@@ -49,8 +50,8 @@ def _read(file: Path) -> Result | WatchReport:
     if file == STDIN and sys.stdin is None:
         raise BadInput(f"cannot read {_name(file)}: it is closed")
     try:
-        return reading.decode(sys.stdin.buffer.read() if file == STDIN else reading.load(file), _name(file))
-    except reading.UnreadableError as error:
+        return reading.result_of(sys.stdin.buffer.read(), _name(file)) if file == STDIN else reading.read(file)
+    except UnreadableError as error:
         raise BadInput(str(error)) from None
 
 

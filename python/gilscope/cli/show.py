@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gilscope.records import result as results
+from gilscope.records import codec
 from gilscope.reports.table import Report
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def show(result: Result, file: str | None = None) -> None:
     """Print ``result``: as a table, or as JSON where ``file`` is ``-``."""
     if file == "-":
-        sys.stdout.buffer.write(results.encode(result))
+        sys.stdout.buffer.write(codec.encode(result))
         sys.stdout.flush()
     else:
         put(Report(result))

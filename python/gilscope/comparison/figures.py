@@ -40,7 +40,7 @@ class Compared:
     @property
     def stretch(self) -> float:
         """The longest time for which nobody is given the GIL, where that is more than a switch between threads takes."""
-        return self.verdict.stretch or 0.0
+        return (self.verdict.longest_hold or 0.0) if self.verdict.long_holds else 0.0
 
     @property
     def widest(self) -> int:

@@ -170,8 +170,8 @@ def _harm(run: Compared) -> str:
     match run.verdict.kind:
         case "yields":
             return f"it gives the GIL up only every switch interval (5 ms; {run.verdict.yielded or 0:.0%} of a call)"
-        case "too short":
-            return "it does to the GIL what could not be told"
+        case "undecided":
+            return "what it does to the GIL is undecided"
     return f"it holds the GIL for up to {duration(run.stretch)} at a stretch"
 
 

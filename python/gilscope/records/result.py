@@ -11,8 +11,6 @@ from gilscope.records.comparison import Comparison
 from gilscope.records.machine import Machine
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gilscope.comparison.recommendation import Recommendation
 
 
@@ -171,13 +169,3 @@ class Result(Record, frozen=True, kw_only=True):
         from gilscope.comparison.recommendation import recommend
 
         return recommend(self)
-
-
-def write(result: Record, file: Path) -> None:
-    """Write ``result`` to ``file`` as JSON."""
-    file.write_bytes(encode(result))
-
-
-def encode(result: Record) -> bytes:
-    """Return ``result`` as indented JSON, with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"

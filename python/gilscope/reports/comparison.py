@@ -12,6 +12,7 @@ from gilscope.comparison.figures import Compared
 from gilscope.comparison.recommendation import recommend
 from gilscope.formatting import duration, milliseconds, size
 from gilscope.naming import quoted
+from gilscope.records.verdict import sentences
 from gilscope.reports.table import missing, numbered, strip, where
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield Text(title(run), style="bold")
     yield Text(where(result), style="dim")
     yield ""
-    yield str(run.verdict)
+    yield " ".join(sentences(run.verdict, longer="gilscope check --time 5"))
     yield from _advice(result)
     yield ""
     yield _trials(run, width)

@@ -28,7 +28,7 @@ PLOT = ("altair", "vl_convert")
 
 
 def _json(result: Record) -> bytes:
-    from gilscope.records.result import encode
+    from gilscope.records.codec import encode
 
     return encode(result)
 

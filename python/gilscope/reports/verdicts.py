@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 STYLES = {"hogs": "red", "yields": "yellow", "releases": "green"}
 FIGURES = ("released", "yielded", "hogged", "longest hold", "a call", "cpu")
-NARROWEST = 16
-"""What a statement's column has in any terminal."""
+MIN_STATEMENT_CHARACTERS = 16
 
 
-class Report:
-    """One line a verdict, as a terminal of any width shows it: statements are shortened to what is left of it."""
+class VerdictTable:
+    """One line for each verdict; statements are shortened to the width that the figures leave."""
 
     def __init__(self, verdicts: list[Verdict]) -> None:
         self._verdicts = verdicts
@@ -31,7 +30,7 @@ class Report:
         heads = ("verdict", *FIGURES)
         rows = [_figures(verdict) for verdict in self._verdicts]
         taken = sum(max(map(len, column)) + 1 for column in zip(heads, *rows, strict=True))
-        room = max(NARROWEST, options.max_width - taken)
+        room = max(MIN_STATEMENT_CHARACTERS, options.max_width - taken)
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         for head in ("statement", *heads):
             table.add_column(head, justify="right" if head in FIGURES else "left", no_wrap=True)

@@ -1,0 +1,43 @@
+"""What single constructed knocks show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from gilscope.checks.knocks import BLOCKED, QUEUED, SampledTime
+
+if TYPE_CHECKING:
+    from gilscope._core import Knock
+    from gilscope.checks.knocks import Wait
+
+
+class FakeKnock:
+    """A knock with the given figures; the others are those of a thread that runs and of a free GIL."""
+
+    def __init__(self, **figures: float | None) -> None:
+        self.start, self.wait, self.slept, self.doing, self.of_another = 0.001, 0.0, 0, 1, False
+        self.ran_before = self.ran = self.queued_before = self.queued = self.own_queued_before = self.own_queued = 0.0
+        self.__dict__.update(figures)
+
+
+def read_one(**figures: float | None) -> Wait:
+    found = SampledTime()
+    knock: Knock = FakeKnock(**figures)  # type: ignore[assignment]
+    found.add([knock], begin=0.0, end=1.0)
+    return found.waits[0]
+
+
+def test_the_time_in_which_the_thread_waited_for_a_cpu_is_not_a_hold() -> None:
+    assert read_one(wait=0.010, slept=20, queued=0.0099, ran=0.0001).most == pytest.approx(0.0001)
+
+
+def test_the_time_in_which_the_knocker_waited_for_a_cpu_is_not_certainly_a_hold() -> None:
+    found = read_one(wait=0.0042, slept=2, ran=0.0041, own_queued=0.004)
+    assert (found.least, found.most) == pytest.approx((0.0002, 0.0041))
+
+
+def test_a_knock_that_found_the_gil_free_while_the_thread_was_queued_says_nothing() -> None:
+    assert read_one(doing=QUEUED, ran_before=0.0).weight == 0
+    assert read_one(doing=QUEUED, ran_before=0.001).weight == 1  # the knocker itself has just preempted it
+    assert read_one(doing=BLOCKED).weight == 1

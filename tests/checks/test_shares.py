@@ -1,0 +1,31 @@
+"""The shares, from constructed samples."""
+
+import pytest
+from gilscope.checks.shares import shares_of
+
+from tests.support.samples import sampled, wait
+
+
+def test_a_long_wait_is_hogged_time_and_the_time_between_is_divided_in_proportion_to_the_samples() -> None:
+    found = shares_of(sampled(wait(held=False), wait(least=1.0), between=1.0), mean_gap=0.0005)
+    assert (found.released, found.yielded, found.hogged) == pytest.approx((0.25, 0.0, 0.75))
+
+
+def test_a_short_wait_long_after_the_previous_sample_may_be_for_the_end_of_a_long_hold() -> None:
+    long_after = [wait(least=0.0002, before=0.004)] * 30
+    found = shares_of(sampled(*[wait(least=0.003)] * 70, *long_after), mean_gap=0.0005)
+    assert found.hogged == pytest.approx(1.0)
+
+
+def test_waits_that_may_have_been_a_delay_of_the_knocker_make_no_hog() -> None:
+    delayed = [wait(least=0.0, most=0.005)] * 100
+    assert not shares_of(sampled(*delayed), mean_gap=0.0005).certain
+    yielding = [wait(least=0.0001)] * 100
+    found = shares_of(sampled(*delayed, *yielding), mean_gap=0.0005)
+    assert (found.largest, found.hogged) == ("yields", 0.0)
+
+
+def test_few_samples_are_not_certain() -> None:
+    assert not shares_of(sampled(wait(held=False)), mean_gap=0.0005).certain
+    assert not shares_of(sampled(), mean_gap=0.0005).certain
+    assert shares_of(sampled(*[wait(held=False)] * 30), mean_gap=0.0005).certain

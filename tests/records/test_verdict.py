@@ -1,0 +1,115 @@
+"""A verdict as a record: its JSON and its sentences."""
+
+import msgspec
+import pytest
+from gilscope.records.codec import UnreadableError
+from gilscope.records.verdict import Background, Verdict, Waits, sentences
+
+from tests.support.constructed import MACHINE
+
+
+def example(**changed: object) -> Verdict:
+    verdict = Verdict(
+        name="parse",
+        kind="yields",
+        released=0.0,
+        yielded=0.9,
+        hogged=0.1,
+        longest_hold=0.0052,
+        long_holds=3,
+        waits=Waits(p50=0.0001, p90=0.0001, p99=0.004, max=0.0052),
+        samples=700,
+        duration=0.012,
+        calls=40,
+        cpu=1.0,
+        background=Background(held=0.0, longest=0.0),
+        switch_interval=0.005,
+        machine=MACHINE,
+    )
+    return msgspec.structs.replace(verdict, **changed)
+
+
+def of_schema_1(verdict: Verdict) -> str:
+    """Return the JSON that gilscope 0.1 wrote for ``verdict``."""
+    raw = msgspec.to_builtins(verdict)
+    names = {"background": "baseline", "explanation": "settle", "long_holds": "stretches", "samples": "knocks"}
+    names["switch_interval"] = "interval"
+    del raw["reason"]
+    raw |= {"schema": 1, "stretch": verdict.longest_hold if verdict.long_holds else None}
+    raw["kind"] = raw["kind"].replace("undecided", "too short")
+    return msgspec.json.encode({names.get(name, name): value for name, value in raw.items()}).decode()
+
+
+def test_a_verdict_is_equal_after_a_round_trip_through_json() -> None:
+    assert Verdict.from_json(example().to_json()) == example()
+    assert Verdict.from_json(example().to_json().encode()) == example()
+
+
+@pytest.mark.parametrize(
+    "verdict", [example(), example(kind="undecided", explanation="so it was written"), example(long_holds=0)]
+)
+def test_a_verdict_of_schema_1_is_read_under_the_present_names(verdict: Verdict) -> None:
+    assert Verdict.from_json(of_schema_1(verdict)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (example().to_json().replace('"schema": 2', '"schema": 99'), "the JSON has schema 99"),
+        (example().to_json()[:-20], "the JSON is not a gilscope result, or was cut short"),
+        (example().to_json().replace("yields", "nods"), r"the JSON is a damaged gilscope result: .*kind"),
+        ("{}", "the JSON is JSON, but not a gilscope result"),
+    ],
+)
+def test_any_other_json_is_refused_by_the_one_reader(text: str, complaint: str) -> None:
+    with pytest.raises(UnreadableError, match=complaint):
+        Verdict.from_json(text)
+
+
+def test_a_verdict_that_yields_names_the_usual_switch_interval_and_its_long_holds() -> None:
+    assert str(example()) == (
+        "yields: while parse ran (12.0 ms a call), a thread that asked for the GIL got it within the switch interval (5.00 "
+        "ms). An event loop in this process waits that long at each turn. But 3 samples met a hold without a break, of up "
+        "to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. A thread pool does not make it "
+        "faster; a process pool does, and so does native code that releases the GIL."
+    )
+
+
+def test_a_hog_names_the_wait_its_smaller_shares_and_what_else_ran() -> None:
+    hog = example(
+        kind="hogs",
+        released=0.2,
+        yielded=0.1,
+        hogged=0.7,
+        collecting=True,
+        background=Background(held=0.3, longest=0.004),
+    )
+    assert str(hog) == (
+        "hogs: while parse ran (12.0 ms a call), a thread that asked for the GIL waited for it up to 5.20 ms. An event loop "
+        "in this process stalls that long. For 20% of the time the GIL was free. For 10% of the time it yielded the GIL "
+        "within the switch interval. The longest hold was a garbage collection. Before the call, something else in this "
+        "process held the GIL 30% of the time, for up to 4.00 ms. Release the GIL around the work (py.detach in PyO3, "
+        "Py_BEGIN_ALLOW_THREADS in C, nogil in Cython), do less work in each call, or use a process pool."
+    )
+
+
+def test_an_undecided_verdict_names_its_reason_and_the_readers_own_way_to_measure_longer() -> None:
+    undecided = example(
+        kind="undecided", reason="too few samples", explanation="That rests on 9 samples.", long_holds=0
+    )
+    assert sentences(undecided, longer="--time 5") == [
+        "undecided (too few samples): That rests on 9 samples.",
+        "Measure longer (--time 5), or on a quieter machine.",
+    ]
+    assert str(undecided).endswith("Measure longer (time=5), or on a quieter machine.")
+    short = example(kind="undecided", reason="too short", explanation="It ends too early.", long_holds=0)
+    assert str(short) == "undecided (too short): It ends too early. Do more work in each call, 2 ms or more."
+    assert str(example(kind="undecided", explanation="It was so.", long_holds=0)).startswith("undecided: It was so. ")
+
+
+def test_the_evidence_of_an_endless_call_says_that_it_was_stopped() -> None:
+    endless = example(samples=1, calls=0, duration=2.5, endless=True)
+    assert endless.evidence.endswith("; 1 sample in a call that was stopped after 2.50 s")
+    assert example().evidence == (
+        "released 0%, yielded 90%, hogged 10% of the time; longest hold 5.20 ms; 700 samples in 40 calls of 12.0 ms"
+    )

@@ -1,0 +1,12 @@
+"""Samples of a callable's time, constructed."""
+
+from gilscope.checks.knocks import SampledTime, Wait
+
+
+def wait(*, held: bool = True, least: float = 0.0, most: float | None = None, before: float = 0.0) -> Wait:
+    most = least if most is None else most
+    return Wait(start=0.0, end=most, weight=1.0, held=held, least=least, most=most, likely=least, before=before)
+
+
+def sampled(*waits: Wait, between: float = 1.0) -> SampledTime:
+    return SampledTime(waits=list(waits), between=between)

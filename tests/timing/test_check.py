@@ -1,0 +1,157 @@
+"""``gilscope.check`` on real callables."""
+
+import ctypes
+import gc
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+
+import gilscope
+import pytest
+from gilscope.checks.assertions import meets
+
+HOLD = ctypes.PyDLL(None).usleep
+
+
+def has_gil() -> bool:
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+needs_gil = pytest.mark.skipif(not has_gil(), reason="there is no GIL to keep")
+
+
+INTERRUPTED = """
+import signal, sys, threading, time
+import gilscope
+usual = sys.getswitchinterval()
+gilscope.check({fn}, time=0.0)  # imports what it needs: CPython swallows an interrupt in importlib's own callbacks
+over = time.monotonic() + 30
+try:
+    threading.Timer(float(sys.argv[1]), signal.raise_signal, [signal.SIGINT]).start()
+    while time.monotonic() < over:  # CPython swallows what is raised in a finalizer or in a callback of a weak reference
+        gilscope.check({fn}, time=0.05)
+    print("not interrupted")
+except KeyboardInterrupt:
+    assert abs(sys.getswitchinterval() - usual) < 1e-9, sys.getswitchinterval()
+    print("interrupted")
+"""
+
+
+@needs_gil
+@pytest.mark.parametrize("fn", ["time.sleep, 0.01", "lambda: sum(range(1000))", "lambda: None"])
+def test_ctrl_c_at_any_moment_restores_the_switch_interval(fn: str) -> None:
+    for moment in (0.01, 0.03, 0.05, 0.08, 0.12):
+        child = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED.format(fn=fn), str(moment)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (child.stdout, child.stderr) == ("interrupted\n", "")
+
+
+@needs_gil
+def test_two_checks_at_once_restore_the_switch_interval() -> None:
+    usual = sys.getswitchinterval()
+    both = [threading.Thread(target=gilscope.check, args=(time.sleep, 0.001)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sys.getswitchinterval() == pytest.approx(usual)
+
+
+@needs_gil
+def test_the_same_c_function_hogs_or_releases_by_how_it_is_called() -> None:
+    hog = gilscope.check(HOLD, 20_000)
+    assert (hog.kind, meets(hog, "hogs")) == ("hogs", True)
+    assert gilscope.check(ctypes.CDLL(None).usleep, 20_000).kind == "releases"
+
+
+@needs_gil
+def test_a_single_long_call_is_enough() -> None:
+    found = gilscope.check(HOLD, 200_000, time=0.0)
+    assert (found.kind, found.calls) == ("hogs", 1)
+    assert found.longest_hold == pytest.approx(0.2, rel=0.1)
+
+
+@needs_gil
+def test_computing_without_the_gil_is_distinguished_from_sleeping() -> None:
+    data = bytes(4_000_000)
+    computing, sleeping = gilscope.check(lambda: hashlib.sha256(data)), gilscope.check(time.sleep, 0.01)
+    assert (computing.kind, sleeping.kind) == ("releases", "releases")
+    assert computing.cpu > 0.5 > sleeping.cpu
+    assert "and the call mostly computed" in str(computing)
+    assert "and the call mostly waited" in str(sleeping)
+
+
+@needs_gil
+def test_the_shares_add_up_to_one_and_follow_the_time() -> None:
+    release = ctypes.CDLL(None).usleep
+    found = gilscope.check(lambda: (HOLD(30_000), release(10_000)))
+    assert found.released is not None
+    assert found.yielded is not None
+    assert found.hogged is not None
+    assert found.released + found.yielded + found.hogged == pytest.approx(1)
+    assert found.hogged == pytest.approx(0.75, abs=0.12)
+    assert "the GIL was free" in str(found)
+
+
+@needs_gil
+def test_a_garbage_collection_is_named() -> None:
+    kept = [[n] for n in range(200_000)]
+    found = gilscope.check(gc.collect)
+    assert found.collecting
+    assert "garbage collection" in str(found)
+    del kept
+
+
+@needs_gil
+def test_recording_collections_does_not_make_an_allocating_hog_yield() -> None:
+    others = gc.callbacks[:]
+    gc.callbacks.clear()  # hypothesis has one in Python, which does make it yield
+    try:
+        found = gilscope.check(list, zip(*[iter(range(2_000_000))] * 2, strict=True), time=0.0)
+    finally:
+        gc.callbacks[:] = others
+    assert found.hogged is not None
+    assert found.hogged > 0.5
+
+
+@needs_gil
+def test_another_thread_that_holds_the_gil_is_reported_and_not_blamed_on_the_callable() -> None:
+    done = threading.Event()
+
+    def spin() -> None:
+        while not done.is_set():
+            pass
+
+    other = threading.Thread(target=spin)
+    other.start()
+    try:
+        found = gilscope.check(time.sleep, 0.001)
+    finally:
+        done.set()
+        other.join()
+    assert found.background is not None
+    assert (
+        found.background.held > 0.25
+    )  # what is too much for a verdict; on a busy machine the other thread waits as well
+    assert found.kind in ("undecided", "releases")
+    assert "Before the call, something else in this process held the GIL" in str(found)
+
+
+@needs_gil
+def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
+    with pytest.raises(AssertionError) as failed:
+        gilscope.assert_releases(HOLD, 20_000)
+    text = str(failed.value)
+    assert text.startswith("usleep was expected to release the GIL, but it hogs.\nhogs: while usleep ran")
+    assert "Py_BEGIN_ALLOW_THREADS" in text
+    assert "longest hold" in text
+    assert gilscope.assert_releases(time.sleep, 0.01).kind == "releases"
+    with pytest.raises(AssertionError, match="expected to yield the GIL, but it releases"):
+        gilscope.assert_yields(time.sleep, 0.01)
