@@ -1,4 +1,4 @@
-"""What every function that takes a count accepts, and what it says to the rest."""
+"""Every function that takes a count accepts and refuses the same arguments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def on_the_bridge(n: Any) -> int:
 
 @dataclass(frozen=True)
 class Indexed:
-    """An integer in all but name."""
+    """Not an integer, but has ``__index__``."""
 
     value: Any
 
@@ -52,7 +52,7 @@ class Indexed:
         return self.value
 
 
-class UnwillingError(Exception):
+class OwnError(Exception):
     pass
 
 
@@ -66,8 +66,8 @@ class Raising:
 
 kernels = [countdown_held, countdown_released, countdown_python, on_tokio, on_the_bridge, cooperatively]
 every_kernel = pytest.mark.parametrize("kernel", kernels, ids=lambda kernel: kernel.__name__)
-every_taker_of_a_count = pytest.mark.parametrize(
-    "take", [*kernels, _Testing.add_chain], ids=lambda kernel: kernel.__name__
+every_function_with_a_count = pytest.mark.parametrize(
+    "function", [*kernels, _Testing.add_chain], ids=lambda kernel: kernel.__name__
 )
 counts = st.integers(0, 5000)
 Kernel = Callable[[Any], int]
@@ -75,49 +75,51 @@ Kernel = Callable[[Any], int]
 
 @every_kernel
 @given(n=counts | counts.map(Indexed) | st.booleans())
-def test_a_count_is_anything_with_an_index_and_that_many_steps_are_taken(kernel: Kernel, n: Any) -> None:
+def test_any_object_with_index_is_a_count_and_that_many_steps_are_taken(kernel: Kernel, n: Any) -> None:
     assert kernel(n) == n.__index__()
 
 
 @given(n=counts | counts.map(Indexed))
-def test_additions_come_in_sixteens(n: Any) -> None:
+def test_additions_are_rounded_down_to_a_multiple_of_sixteen(n: Any) -> None:
     assert _Testing.add_chain(n) == n.__index__() // 16 * 16
 
 
-@every_taker_of_a_count
+@every_function_with_a_count
 @given(n=st.integers(max_value=-1) | st.integers(min_value=2**64) | st.just(Indexed(-1)) | st.just(Indexed(2**64)))
-def test_an_integer_out_of_range_is_a_value_error_that_names_argument_and_range(take: Kernel, n: Any) -> None:
+def test_an_integer_out_of_range_is_a_value_error_that_names_the_argument_and_its_range(
+    function: Kernel, n: Any
+) -> None:
     with pytest.raises(ValueError, match=value_error):
-        take(n)
+        function(n)
 
 
-@every_taker_of_a_count
+@every_function_with_a_count
 @given(n=st.floats() | st.none() | st.text() | st.binary() | st.lists(st.integers()) | st.just(int))
-def test_what_is_no_integer_is_a_type_error_that_names_argument_range_and_type(take: Kernel, n: Any) -> None:
+def test_an_argument_without_index_is_a_type_error_that_names_the_range_and_the_type(function: Kernel, n: Any) -> None:
     with pytest.raises(TypeError, match=type_error + type(n).__name__):
-        take(n)
+        function(n)
 
 
-@every_taker_of_a_count
-@pytest.mark.parametrize("error", [UnwillingError, TypeError, ValueError, OverflowError])
-def test_what_an_index_raises_is_passed_on(take: Kernel, error: type[Exception]) -> None:
+@every_function_with_a_count
+@pytest.mark.parametrize("error", [OwnError, TypeError, ValueError, OverflowError])
+def test_an_exception_of_index_is_passed_on(function: Kernel, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^of its own$"):
-        take(Raising(error))
+        function(Raising(error))
 
 
-@every_taker_of_a_count
-def test_an_index_that_is_no_integer_is_a_type_error(take: Kernel) -> None:
+@every_function_with_a_count
+def test_an_index_that_is_not_an_integer_is_a_type_error(function: Kernel) -> None:
     with pytest.raises(TypeError, match="__index__"):
-        take(Indexed("3"))
+        function(Indexed("3"))
 
 
-@every_taker_of_a_count
-def test_the_count_is_the_only_argument(take: Kernel) -> None:
+@every_function_with_a_count
+def test_the_count_is_the_only_argument(function: Kernel) -> None:
     with pytest.raises(TypeError):
-        take()  # type: ignore[call-arg]
+        function()  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("every", [0, -1])
-def test_a_coroutine_must_take_a_step_before_it_yields(every: int) -> None:
+def test_cooperative_must_take_at_least_one_step_before_it_yields(every: int) -> None:
     with pytest.raises(ValueError, match="every must be at least 1"):
         asyncio.run(countdown_cooperative(10, every=every))

@@ -1,4 +1,4 @@
-"""Forks of processes that use the bridge, and its last moments. How such processes end is the matter of ``endings``."""
+"""The bridge in forked children and in exit handlers. ``tests/test_exit.py`` tests how such processes end."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ on_every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
 
 @on_every_loop
-def test_the_child_of_a_fork_has_a_bridge_of_its_own_and_the_parent_keeps_its(loop: str) -> None:
+def test_a_forked_child_gets_its_own_bridge_and_the_parent_keeps_its_own(loop: str) -> None:
     script = """
-    warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads, which is what is tried here
+    warnings.simplefilter("ignore", DeprecationWarning)  # about forking a process with threads, which is what this tests
     loop = new_loop()
 
     async def start(n):
@@ -52,7 +52,7 @@ def test_the_child_of_a_fork_has_a_bridge_of_its_own_and_the_parent_keeps_its(lo
     assert child.output(SETTING + script, loop) == ["300000000 5"]
 
 
-def test_a_child_that_is_forked_by_a_running_loop_can_exit_and_leaves_the_parent_its_results() -> None:
+def test_a_child_forked_from_a_running_loop_can_exit_and_the_parent_still_gets_its_results() -> None:
     script = """
     warnings.simplefilter("ignore", DeprecationWarning)
 
@@ -60,8 +60,8 @@ def test_a_child_that_is_forked_by_a_running_loop_can_exit_and_leaves_the_parent
         in_flight = [countdown_bridge(n) for n in range(100_000, 100_200)]
         if (forked := os.fork()) == 0:
             if sys.version_info >= (3, 14):
-                os._exit(3)  # from 3.14 on asyncio itself, without any bridge, cannot end a running loop in a forked child
-            sys.exit(3)  # runs the parent's loop once more, to end it, and all of Python's finalization
+                os._exit(3)  # since 3.14 asyncio cannot end a running loop in a forked child, even without the bridge
+            sys.exit(3)  # unwinds through the parent's loop, and runs all of Python's finalization
         results = await asyncio.wait_for(asyncio.gather(*in_flight), 60)
         print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]), results == list(range(100_000, 100_200)))
 
@@ -71,7 +71,7 @@ def test_a_child_that_is_forked_by_a_running_loop_can_exit_and_leaves_the_parent
     assert (ended.returncode, ended.stdout) == (0, "3 True\n")
 
 
-def test_a_pool_of_forked_processes_can_use_it() -> None:
+def test_a_pool_of_forked_processes_can_use_the_bridge() -> None:
     script = """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -94,7 +94,7 @@ def test_a_late_exit_handler_gets_its_result(loop: str) -> None:
     script = (
         """
     import atexit
-    atexit.register(lambda: print(run(one(4))))  # runs after what is registered later
+    atexit.register(lambda: print(run(one(4))))  # runs after the exit handlers that are registered later
     """
         + SETTING
         + """

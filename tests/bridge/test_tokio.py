@@ -1,4 +1,4 @@
-"""The awaitables on tokio: futures like any other, whose work ends when nobody wants it any more."""
+"""The futures of ``countdown_tokio`` behave like other asyncio futures, and cancelling one stops its native work."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import uvloop
 from gilscope import countdown_tokio
 
 from tests.support import child
-from tests.support.bridging import FOR_EVER, PATIENCE, threads_at_work
+from tests.support.bridging import FOR_EVER, SECONDS_TO_WAIT, threads_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
 async def until_at_work(expected: Callable[[int], bool]) -> int:
-    """Wait until the number of threads at work is as expected, and return it; give up after a while."""
-    give_up = time.monotonic() + PATIENCE
+    """Wait until the number of tokio threads at work is as expected or the time is up, and return the number."""
+    give_up = time.monotonic() + SECONDS_TO_WAIT
     while not expected(at_work := threads_at_work("gilscope-tokio")) and time.monotonic() < give_up:  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.001)
     return at_work
@@ -52,14 +52,14 @@ def test_it_can_be_gathered() -> None:
     assert asyncio.run(several_at_once()) == list(range(100))
 
 
-def test_it_can_be_waited_for_with_a_limit_that_it_keeps() -> None:
+def test_wait_for_returns_its_result() -> None:
     async def waited() -> int:
-        return await asyncio.wait_for(countdown_tokio(5), PATIENCE)
+        return await asyncio.wait_for(countdown_tokio(5), SECONDS_TO_WAIT)
 
     assert asyncio.run(waited()) == 5
 
 
-def test_ensure_future_and_shield_take_it() -> None:
+def test_ensure_future_and_shield_accept_it() -> None:
     async def ensured() -> tuple[bool, int]:
         counting = countdown_tokio(5)
         return asyncio.ensure_future(counting) is counting, await asyncio.shield(counting)
@@ -67,7 +67,7 @@ def test_ensure_future_and_shield_take_it() -> None:
     assert asyncio.run(ensured()) == (True, 5)
 
 
-def test_cancelling_the_future_ends_the_native_work() -> None:
+def test_cancelling_the_future_stops_the_native_work() -> None:
     async def cancel(counting: asyncio.Future[int]) -> None:
         counting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -76,7 +76,7 @@ def test_cancelling_the_future_ends_the_native_work() -> None:
     assert asyncio.run(is_stopped_by(cancel))
 
 
-def test_cancelling_the_task_that_awaits_ends_the_native_work() -> None:
+def test_cancelling_the_awaiting_task_stops_the_native_work() -> None:
     async def cancel(counting: asyncio.Future[int]) -> None:
         async def awaiting() -> int:
             return await counting
@@ -90,25 +90,25 @@ def test_cancelling_the_task_that_awaits_ends_the_native_work() -> None:
     assert asyncio.run(is_stopped_by(cancel))
 
 
-def test_a_time_out_ends_the_native_work() -> None:
-    async def time_out(counting: asyncio.Future[int]) -> None:
+def test_a_timeout_stops_the_native_work() -> None:
+    async def let_time_out(counting: asyncio.Future[int]) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(counting, 0.001)
 
-    assert asyncio.run(is_stopped_by(time_out))
+    assert asyncio.run(is_stopped_by(let_time_out))
 
 
 def test_the_loop_runs_while_it_counts() -> None:
     async def cancelled_by_the_loop() -> bool:
         counting = countdown_tokio(FOR_EVER)
-        asyncio.get_running_loop().call_later(0.01, counting.cancel)  # the only way to the end
+        asyncio.get_running_loop().call_later(0.01, counting.cancel)  # nothing else ends the countdown
         await asyncio.wait([counting])
         return counting.cancelled()
 
     assert asyncio.run(cancelled_by_the_loop())
 
 
-def test_ctrl_c_ends_the_loop_and_the_native_work() -> None:
+def test_ctrl_c_ends_the_loop_and_stops_the_native_work() -> None:
     async def interrupted() -> None:
         asyncio.get_running_loop().call_later(0.01, signal.raise_signal, signal.SIGINT)
         await countdown_tokio(FOR_EVER)
@@ -123,18 +123,18 @@ def test_it_needs_a_running_loop() -> None:
         countdown_tokio(5)
 
 
-def test_loops_may_come_and_go() -> None:
+def test_many_loops_can_run_one_after_another() -> None:
     for _ in range(50):
         assert asyncio.run(several_at_once()) == list(range(100))
 
 
-def test_uvloop_runs_it() -> None:
+def test_it_works_on_uvloop() -> None:
     for _ in range(10):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             assert runner.run(several_at_once()) == list(range(100))
 
 
-def test_loops_in_several_threads_run_it_at_once() -> None:
+def test_loops_in_several_threads_run_at_once() -> None:
     results: list[list[int]] = []
     threads = [threading.Thread(target=lambda: results.append(asyncio.run(several_at_once()))) for _ in range(8)]
     for thread in threads:
@@ -145,7 +145,7 @@ def test_loops_in_several_threads_run_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("loop", ["asyncio.new_event_loop()", "__import__('uvloop').new_event_loop()"])
-def test_a_loop_that_is_closed_before_the_result_arrives_is_no_error_of_anyone(loop: str) -> None:
+def test_a_result_for_a_closed_loop_is_dropped_without_an_error(loop: str) -> None:
     script = f"""
         import asyncio, time
         from gilscope import countdown_tokio
@@ -157,13 +157,13 @@ def test_a_loop_that_is_closed_before_the_result_arrives_is_no_error_of_anyone(l
             loop = {loop}
             loop.run_until_complete(forgotten())
             loop.close()
-        time.sleep(0.1)  # deliveries to closed loops go on meanwhile
+        time.sleep(0.1)  # meanwhile tokio delivers results to the closed loops
         print("done")
     """
     assert child.output(script) == ["done"]
 
 
-def test_the_child_of_a_fork_has_a_tokio_of_its_own() -> None:
+def test_a_forked_child_gets_its_own_tokio_runtime() -> None:
     script = """
         import asyncio, os, warnings
         from gilscope import countdown_tokio
@@ -171,7 +171,7 @@ def test_the_child_of_a_fork_has_a_tokio_of_its_own() -> None:
         async def counted(n):
             return await asyncio.wait_for(countdown_tokio(n), 30)
 
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads, which is what is tried here
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking a process with threads, which is what this tests
         print(asyncio.run(counted(3)), flush=True)
         if (forked := os.fork()) == 0:
             print(asyncio.run(counted(4)), flush=True)
@@ -191,7 +191,7 @@ def test_nothing_starts_once_the_interpreter_shuts_down() -> None:
             except RuntimeError as error:
                 print(error)
 
-        atexit.register(lambda: asyncio.run(late()))  # runs after what was registered later
+        atexit.register(lambda: asyncio.run(late()))  # runs after the exit handlers that are registered later
         from gilscope import countdown_tokio
 
         async def early():
