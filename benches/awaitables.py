@@ -1,9 +1,9 @@
-"""What it costs to await native work, by who carries the result to the loop: each way with empty work, side by side.
+"""Measures what it costs to await native work, for each way to deliver the result to the event loop, with empty work.
 
-    python benches/awaitables.py            a quarter of an hour on a busy machine; prints the tables of docs/bridge.md
-    python benches/awaitables.py --quick    a tenth of the rounds, to see that it works
+    python benches/awaitables.py            prints the tables of docs/bridge.md; takes a quarter of an hour on a busy machine
+    python benches/awaitables.py --quick    a tenth of the rounds, to check that the bench works
 
-Each condition (event loop, what runs beside) has a process of its own, in which the ways take turns, round by round.
+Each condition (event loop, background load) gets its own process. In it the ways take turns, round by round.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     Way = Callable[[], Awaitable[object]]
 
 AT_ONCE = (1, 10, 100, 1000, 10_000)
-BESIDE = {
-    "quiet": "nothing beside it",
-    "awake": "two nice'd spinning processes beside it",
-    "one": "one Python thread spinning in it",
-    "two": "two Python threads spinning in it",
+BACKGROUND = {
+    "quiet": "no background load",
+    "awake": "two busy processes at nice 19 in the background",
+    "one": "one busy Python thread in the same process",
+    "two": "two busy Python threads in the same process",
 }
-SPINNERS = {"one": 1, "two": 2}
+BUSY_THREADS = {"one": 1, "two": 2}
 CANCELLATIONS = 300
 FOR_EVER = 2**64 - 1
-SPIN = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(10**6): pass"
+BUSY_PROCESS = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(10**6): pass"
 
 
 def nothing() -> None:
-    """Be the work of every way."""
+    """Do the empty work that is awaited."""
 
 
-def hand_made() -> Way:
-    """What a careful hand makes of a thread: it sets a future by ``call_soon_threadsafe``."""
+def worker_thread() -> Way:
+    """Start a Python thread that sets the results of futures with ``call_soon_threadsafe``."""
     loop = asyncio.get_running_loop()
     work: SimpleQueue[asyncio.Future[None]] = SimpleQueue()
 
@@ -82,14 +82,14 @@ def ways() -> dict[str, Way]:
         "countdown_tokio": lambda: countdown_tokio(0),
         "run_in_executor": lambda: loop.run_in_executor(None, nothing),
         "to_thread": lambda: asyncio.to_thread(nothing),
-        "call_soon_threadsafe": hand_made(),
+        "call_soon_threadsafe": worker_thread(),
         "bridge": lambda: countdown_bridge(0),
         "already done": done_already,
     }
 
 
 def spent() -> tuple[float, ...]:
-    """Return the voluntary context switches of the process and of the loop's thread, and that thread's processor time."""
+    """Return the voluntary context switches of the process and of the loop's thread, and that thread's CPU time in us."""
     return getrusage(RUSAGE_SELF).ru_nvcsw, getrusage(RUSAGE_THREAD).ru_nvcsw, time.thread_time() * 1e6
 
 
@@ -109,7 +109,7 @@ async def at_once(way: Way, number: int) -> list[float]:
 
 
 async def measure(rounds: int, awaits: int) -> list[dict[str, Any]]:
-    """Measure every way ``rounds`` times, one after the other; ``awaits`` of them one by one, and then so many at once."""
+    """Measure every way ``rounds`` times: first ``awaits`` awaits one by one, then each number of ``AT_ONCE`` at once."""
     times: dict[tuple[str, int], list[float]] = {}
     spending: dict[tuple[str, int], list[list[float]]] = {}
     candidates = ways()
@@ -138,25 +138,25 @@ async def measure(rounds: int, awaits: int) -> list[dict[str, Any]]:
 
 
 async def cancellations() -> list[float]:
-    """Cancel work for ever on the one worker; return how long it took until the work behind it was done and delivered."""
+    """Cancel endless work on the only worker; return how long it took until the result of the queued work was delivered."""
     times = []
     for _ in range(CANCELLATIONS):
-        in_the_way, behind = countdown_bridge(FOR_EVER), countdown_bridge(0)
+        endless, queued = countdown_bridge(FOR_EVER), countdown_bridge(0)
         await asyncio.sleep(0.002)
         begun = time.perf_counter()
-        in_the_way.cancel()
-        await behind
+        endless.cancel()
+        await queued
         times.append(time.perf_counter() - begun)
     return times
 
 
 async def longest_turn(results: int) -> tuple[float, float]:
-    """Have so many results wait for the loop; return its longest turn until all are settled, and the sum of all turns.
+    """Have this many results wait for the loop; return its longest turn until all are settled, and the sum of all turns.
 
-    In time that the loop's thread ran: what else the machine does is not the bridge's stall.
+    Turns are measured in CPU time of the loop's thread, which other programs do not lengthen.
     """
     await_all = asyncio.gather(*[countdown_bridge(0) for _ in range(results)])
-    time.sleep(0.5)  # noqa: ASYNC251 - they all arrive while the loop stands still
+    time.sleep(0.5)  # noqa: ASYNC251 - all results arrive while the loop is blocked
     begun = last = time.thread_time()
     longest = 0.0
     while not await_all.done():
@@ -167,13 +167,13 @@ async def longest_turn(results: int) -> tuple[float, float]:
 
 
 def child(request: dict[str, Any]) -> object:
-    """Do what ``request`` says, in this process."""
+    """Run one request in this process, and return its measurements."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if request["loop"] == "uvloop":
         import uvloop
 
         factory = uvloop.new_event_loop
-    for _ in range(SPINNERS.get(request["beside"], 0)):
+    for _ in range(BUSY_THREADS.get(request["background"], 0)):
         threading.Thread(target=lambda: exec("while True: pass"), daemon=True).start()  # noqa: S102
     with asyncio.Runner(loop_factory=factory) as runner:
         if request["what"] == "cancel":
@@ -181,7 +181,7 @@ def child(request: dict[str, Any]) -> object:
 
             cores = os.sched_getaffinity(0)
             os.sched_setaffinity(0, {min(cores)})
-            bridge_workers()  # as many as there are cores: one
+            bridge_workers()  # sets the limit to the number of cores: one
             os.sched_setaffinity(0, cores)
             return runner.run(cancellations())
         if request["what"] == "flood":
@@ -190,25 +190,25 @@ def child(request: dict[str, Any]) -> object:
 
 
 @contextmanager
-def beside(condition: str) -> Iterator[None]:
-    spin = ["nice", "-n", "19", sys.executable, "-c", SPIN.format(parent=os.getpid())]
-    spinning = [subprocess.Popen(spin) for _ in range(2 if condition == "awake" else 0)]
+def background(condition: str) -> Iterator[None]:
+    busy = ["nice", "-n", "19", sys.executable, "-c", BUSY_PROCESS.format(parent=os.getpid())]
+    processes = [subprocess.Popen(busy) for _ in range(2 if condition == "awake" else 0)]
     try:
         yield
     finally:
-        for process in spinning:
+        for process in processes:
             process.kill()
             process.wait()
 
 
 def in_a_process(**request: object) -> Any:
     command = [sys.executable, __file__, "--child", json.dumps(request)]
-    with beside(str(request["beside"])):
+    with background(str(request["background"])):
         return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
-    print(f"\n### {loop}, {BESIDE[condition]}\n")
+    print(f"\n### {loop}, {BACKGROUND[condition]}\n")
     heads = [f"{number:,} at once".replace(",", " ") for number in AT_ONCE]
     print("| way | one by one p50 / p99 | mean | " + " | ".join(heads) + " | switches: process, loop | at 1 000 |")
     print("|---|---|---|" + "---|" * len(AT_ONCE) + "---|---|")
@@ -230,19 +230,19 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
     def net(way: str, number: int, quantile: int = 49) -> float:
         return at(way, number, quantile) - at("already done", number, quantile)
 
-    def processor(number: int) -> float:
+    def cpu_time(number: int) -> float:
         return float(found["bridge", number]["spent"][2] - found["already done", number]["spent"][2])
 
     bridge, tokio = found["bridge", 0], found["countdown_tokio", 0]
     print(
         f"\nbridge / run_in_executor: one by one {at('bridge', 0) / at('run_in_executor', 0):.2f}, "
         f"1000 at once {net('bridge', 1000) / net('run_in_executor', 1000):.3f}, p10 "
-        f"{net('bridge', 1000, 9) / net('run_in_executor', 1000, 9):.3f} (less what is done already costs); "
+        f"{net('bridge', 1000, 9) / net('run_in_executor', 1000, 9):.3f} (less the cost of futures that are done already); "
         f"bridge / countdown_tokio, one by one: mean {bridge['mean'] / tokio['mean']:.2f}, "
         f"p99 {at('bridge', 0, 98) / at('countdown_tokio', 0, 98):.2f}; "
         f"bridge, 10 000 at once / 100: time {net('bridge', 10_000) / net('bridge', 100):.2f}, "
         f"p10 {net('bridge', 10_000, 9) / net('bridge', 100, 9):.2f}, "
-        f"processor time of the loop's thread {processor(10_000) / processor(100):.2f}",
+        f"CPU time of the loop's thread {cpu_time(10_000) / cpu_time(100):.2f}",
         flush=True,
     )
 
@@ -250,32 +250,32 @@ def report(loop: str, condition: str, records: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, help="for each condition; 20 by default, 5 where Python threads spin")
+    parser.add_argument("--rounds", type=int, help="for each condition; default: 20, or 5 with busy Python threads")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], action="append")
-    parser.add_argument("--beside", choices=list(BESIDE), action="append")
+    parser.add_argument("--background", choices=list(BACKGROUND), action="append")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         json.dump(child(json.loads(options.child)), sys.stdout)
         return
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores. Microseconds an await: medians (first deciles).")
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores. Microseconds per await: medians (first deciles).")
     for loop in options.loop or ["asyncio", "uvloop"]:
-        for condition in options.beside or BESIDE:
-            rounds, awaits = (5, 200) if condition in SPINNERS else (20, 200)
+        for condition in options.background or BACKGROUND:
+            rounds, awaits = (5, 200) if condition in BUSY_THREADS else (20, 200)
             rounds = options.rounds or (2 if options.quick else rounds)
             awaits = awaits // 10 if options.quick else awaits
-            request = {"what": "ways", "loop": loop, "beside": condition, "rounds": rounds, "awaits": awaits}
+            request = {"what": "ways", "loop": loop, "background": condition, "rounds": rounds, "awaits": awaits}
             report(loop, condition, in_a_process(**request))
     for loop in options.loop or ["asyncio", "uvloop"]:
-        took = sorted(in_a_process(what="cancel", loop=loop, beside="quiet"))
+        took = sorted(in_a_process(what="cancel", loop=loop, background="quiet"))
         print(
-            f"\n{loop}, from cancelling to the result of the work behind: "
+            f"\n{loop}, from cancelling to the result of the queued work: "
             f"p50 {median(took) * 1e6:.0f} us, p99 {took[-CANCELLATIONS // 100] * 1e6:.0f}, max {took[-1] * 1e6:.0f}"
         )
-        turns = in_a_process(what="flood", loop=loop, beside="quiet")
+        turns = in_a_process(what="flood", loop=loop, background="quiet")
         longest, whole = (median(column) * 1e3 for column in zip(*turns, strict=True))
         print(
-            f"{loop}, 10 000 results at a standing loop: longest turn {longest:.2f} ms of {whole:.1f} (medians of 20)"
+            f"{loop}, 10 000 results for a blocked loop: longest turn {longest:.2f} ms of {whole:.1f} (medians of 20)"
         )
 
 

@@ -1,11 +1,11 @@
-"""Measures how long native work goes on after it was cancelled, and how long Ctrl-C takes to arrive, in milliseconds.
+"""Measures how long native work continues after it was cancelled or interrupted by Ctrl-C, in milliseconds.
 
-Cancelling: a countdown on tokio is under way, and its future is cancelled. What is timed is the native work's end: the
-moment when its thread, seen in ``/proc``, no longer runs (looking takes some 20 us, which is part of the figure), and
-the CPU time that the thread spent until then, which other programs on the machine do not lengthen.
+Cancelling: the future of a running countdown on tokio is cancelled. The time ends when ``/proc`` shows that the thread no
+longer runs. Reading ``/proc`` takes about 20 us, which the figure includes. The thread's CPU time until then is reported
+too, because other programs on the machine do not lengthen it.
 
-Ctrl-C: a child says when a kernel on its main thread raised ``KeyboardInterrupt``, and this process knows when it sent
-the signal. Both read the system's monotonic clock.
+Ctrl-C: this process sends SIGINT to a child, which prints the time when the kernel on its main thread raised
+``KeyboardInterrupt``. Both processes read the system's monotonic clock.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ def is_at_work(thread: Path) -> bool:
 
 
 def cpu_clock_of(thread: Path) -> int:
-    return ~int(thread.parent.name) << 3 | 6  # as Linux makes a clock's number from a thread's
+    return ~int(thread.parent.name) << 3 | 6  # how Linux derives the number of a thread's CPU clock from its id
 
 
-async def gone_on_after(pause: float) -> tuple[float, float]:
-    """Cancel a countdown that has been under way for ``pause`` seconds; return how long it went on: wall and CPU."""
+async def continued_after_cancel(pause: float) -> tuple[float, float]:
+    """Cancel a countdown after ``pause`` seconds; return for how long it continued, in wall-clock and in CPU time."""
     counting = countdown_tokio(FOR_EVER)
     await asyncio.sleep(pause)
     at_work: list[Path] = []
-    while len(at_work) != 1:  # another thread may still be on its way to sleep
+    while len(at_work) != 1:  # another thread may not be asleep yet
         await asyncio.sleep(0.001)
         at_work = list(filter(is_at_work, threads_of_tokio()))
     clock = cpu_clock_of(at_work[0])
     wall, cpu = time.perf_counter(), time.clock_gettime(clock)
     counting.cancel()
-    await asyncio.sleep(0)  # the future's callbacks, which tell the native side
+    await asyncio.sleep(0)  # runs the future's callbacks, which cancel the native work
     while is_at_work(at_work[0]):
         pass
     return time.perf_counter() - wall, time.clock_gettime(clock) - cpu
@@ -75,7 +75,7 @@ async def gone_on_after(pause: float) -> tuple[float, float]:
 
 async def cancelled(times: int) -> list[tuple[float, float]]:
     await countdown_tokio(1)
-    return [await gone_on_after(random.uniform(0.002, 0.004)) for _ in range(times)]
+    return [await continued_after_cancel(random.uniform(0.002, 0.004)) for _ in range(times)]
 
 
 def interrupted(kernel: str, times: int) -> list[float]:
@@ -85,7 +85,7 @@ def interrupted(kernel: str, times: int) -> list[float]:
         assert child.stdout is not None  # noqa: S101 - for the type checker
         for _ in range(times):
             child.stdout.readline()
-            time.sleep(random.uniform(0.05, 0.15))  # anywhere in the 50 ms between two looks
+            time.sleep(random.uniform(0.05, 0.15))  # anywhere in the 50 ms between two checks for signals
             start = time.monotonic_ns()
             os.kill(child.pid, signal.SIGINT)
             seconds.append((int(child.stdout.readline()) - start) / 1e9)
@@ -102,13 +102,13 @@ def line(what: str, seconds: Iterable[float], target: str) -> str:
 @click.command()
 @click.option("--times", default=200, show_default=True, type=click.IntRange(min=1))
 def main(times: int) -> None:
-    click.echo(f"Python {sys.version.split()[0]}, {times} times each, in ms\n")
+    click.echo(f"Python {sys.version.split()[0]}, {times} measurements each, in ms\n")
     click.echo(f"{'':34}{'median':>9}{'p99':>9}{'max':>9}  target")
     wall, cpu = zip(*asyncio.run(cancelled(times)), strict=True)
-    click.echo(line("native work ends after a cancel", wall, "under 5, median under 0.2"))
-    click.echo(line(".. and until then takes CPU time", cpu, "under 5, median under 0.2"))
+    click.echo(line("cancel to end of native work", wall, "under 5, median under 0.2"))
+    click.echo(line("CPU time of the work in between", cpu, "under 5, median under 0.2"))
     for kernel in ("held", "released"):
-        click.echo(line(f"Ctrl-C ends countdown_{kernel}", interrupted(kernel, times), "under 100"))
+        click.echo(line(f"Ctrl-C to end of countdown_{kernel}", interrupted(kernel, times), "under 100"))
 
 
 if __name__ == "__main__":

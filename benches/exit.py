@@ -1,7 +1,7 @@
-"""Counts how processes end that end with native work under way: well, or by an abort, a hang, a wrong status, words.
+"""Counts how processes that exit with native work in progress end: well, or with an abort, a hang, a wrong status or output.
 
-``python benches/exit.py`` tries this Python; ``python benches/exit.py PYTHON...`` those, each with gilscope installed.
-Ends with status 1 if one process did not end well.
+``python benches/exit.py`` uses this Python. ``python benches/exit.py PYTHON...`` uses those Pythons, each of which needs
+gilscope installed. The exit status is 1 if any process did not end well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support import endings
 
 
 @click.command()
-@click.option("--processes", default=200, show_default=True, help="For each ending.")
+@click.option("--processes", default=200, show_default=True, help="Start this many processes for each way to end.")
 @click.argument("pythons", nargs=-1)
 def main(processes: int, pythons: tuple[str, ...]) -> None:
     bad = 0

@@ -1,9 +1,9 @@
-"""Compares the kernels with each other and with the processor's clock, in one run, on this machine as it is now.
+"""Compares the speed of the kernels with each other and with the processor's clock, in one run on this machine.
 
-The clock is told by a chain of dependent additions, one a cycle (``_Testing.add_chain``). Each round measures all
-of them one after another, so that the ratios of a round share the machine's mood. Rates are per second of CPU time,
-from which other programs take nothing. How much more two threads do than one is told by the wall clock, and wants free
-cores.
+A chain of dependent additions, one per clock cycle (``_Testing.add_chain``), measures the clock. Each round measures all
+kernels one after another, so that the ratios of one round were measured under the same conditions. Rates are per second
+of CPU time, which other programs do not change. How much more two threads do than one is measured in wall-clock time, and
+needs two free cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def cooperatively(n: int) -> int:
     return asyncio.run(countdown_cooperative(n))
 
 
-KERNELS: dict[str, tuple[Callable[[int], int], int]] = {  # and how far each counts, for some tens of milliseconds
+KERNELS: dict[str, tuple[Callable[[int], int], int]] = {  # each with a count that takes some tens of milliseconds
     "clock": (_Testing.add_chain, 200_000_000),
     "python": (countdown_python, 3_000_000),
     "cooperative": (cooperatively, 2_000_000),
@@ -47,7 +47,7 @@ PAIRS = {"python": "at most 1.1", "held": "at most 1.1", "released": "at least 1
 
 
 def rate(name: str) -> float:
-    """Return the iterations that a kernel does in a second of CPU time, of all threads together."""
+    """Return a kernel's iterations per second of CPU time of all threads."""
     kernel, n = KERNELS[name]
     start = process_time()
     kernel(n)
@@ -55,9 +55,9 @@ def rate(name: str) -> float:
 
 
 def two_against_one(pool: ThreadPoolExecutor, name: str) -> float:
-    """Return how much more work two tasks in two threads do than one task in one, in the same time."""
+    """Return how many times the work of one task two tasks in two threads do in the same time."""
     kernel, n = KERNELS[name]
-    counts = [3 * n, 3 * n]  # long enough for a thread's wake-up not to count
+    counts = [3 * n, 3 * n]  # long enough that waking a thread takes a negligible part
     start = perf_counter()
     list(pool.map(kernel, counts[:1]))
     between = perf_counter()
@@ -74,7 +74,7 @@ def spread(values: list[float], digits: int) -> str:
 @click.option("--rounds", default=21, show_default=True, type=click.IntRange(min=2))
 def main(rounds: int) -> None:
     click.echo(f"Python {sys.version.split()[0]}, {rounds} rounds, {len(os.sched_getaffinity(0))} cores to run on")
-    click.echo("medians, and the middle half of the rounds\n")
+    click.echo("medians (and quartiles) of the rounds\n")
     measured = [{name: rate(name) for name in KERNELS} for _ in range(rounds)]
     click.echo(f"{'kernel':12}{'million iterations/s CPU':>26}{'/ python':>26}{'/ clock':>28}")
     for name in KERNELS:
@@ -82,9 +82,9 @@ def main(rounds: int) -> None:
         to_python = spread([rates[name] / rates["python"] for rates in measured], 2)
         to_clock = spread([rates[name] / rates["clock"] for rates in measured], 3)
         click.echo(f"{name:12}{speed:>26}{to_python:>26}{to_clock:>28}")
-    click.echo(f"\n{'2 tasks in 2 threads do .. times the work of 1':50}  target")
+    click.echo(f"\n{'work of 2 tasks in 2 threads / work of 1 task':50}  target")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(countdown_released, [100_000_000] * 2))  # both threads are there before any is timed
+        list(pool.map(countdown_released, [100_000_000] * 2))  # starts both threads before the measurement
         ratios = {name: [two_against_one(pool, name) for _ in range(rounds)] for name in PAIRS}
     for name, target in PAIRS.items():
         click.echo(f"{'thread/' + name:18}{spread(ratios[name], 2):32}  {target}")

@@ -166,7 +166,7 @@ impl State {
             .iter()
             .position(|worker| worker.id() == this_thread);
         match place {
-            Some(place) => drop(self.parked.remove(place)), // spuriously: nobody had taken it from the list
+            Some(place) => drop(self.parked.remove(place)), // spurious: no thread has woken this one
             None => self.searching = false,
         }
     }
