@@ -1,19 +1,21 @@
-"""What every HTML page of gilscope is: one file that needs nothing else.
+"""What all HTML pages of gilscope share: each is one file that needs nothing else.
 
-Vega and what draws with it stand in the page, whose content security policy forbids it to fetch anything.
+Vega and the libraries around it are part of the page. Its content security policy forbids it to fetch anything.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import string
 from functools import cache
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from gilscope.reports import chart
+from gilscope.reports.style import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def shell(*, title: str, body: str, panels: dict[str, Any] | None) -> str:
-    """Return a page with ``body``, which is HTML and has, where there are ``panels``, a ``#chart`` and how these ``fit``."""
+    """Return the page. If there are ``panels``, ``body`` has an element ``#chart`` and a script with a function ``fit``."""
     drawing = ""
     if panels is not None:
-        drawing = filled("drawing.html", spec=_script(panels | {"config": chart.CONFIG}), library=_library())
+        drawing = filled("drawing.html", spec=_script(panels | {"config": CONFIG}), library=_library())
     return filled("page.html", title=escape(title), body=body, drawing=drawing)
 
 
@@ -35,13 +37,37 @@ def filled(name: str, **parts: str) -> str:
     return string.Template(text).substitute(parts)
 
 
-def table(columns: Sequence[str], rows: Iterable[str]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+def table(columns: Sequence[str], rows: Iterable[str], units: Sequence[str] = ()) -> str:
+    """Return a table of ``rows``, which are HTML. A unit stands under the head of its column."""
+    head = "".join(
+        f"<th>{escape(name)}{f'<small>{escape(unit)}</small>' if unit else ''}</th>"
+        for name, unit in zip_longest(columns, units, fillvalue="")
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
+def row(columns: Sequence[str], figures: Sequence[str], units: Sequence[str] = ()) -> str:
+    """Return a row of a table. In a narrow window each figure appears with the name and the unit of its column."""
+    (_, head, _), *rest = zip_longest(columns, figures, units, fillvalue="")
+    cells = (
+        f"<td data-name='{escape(name)}' data-unit='{escape(unit)}'>{escape(figure)}</td>"
+        for name, figure, unit in rest
+    )
+    return f"<tr><td>{escape(head)}</td>{''.join(cells)}</tr>"
+
+
+def small(words: str) -> str:
+    """Return a paragraph in small letters, or nothing if there are no words."""
+    return f"<p class='small'>{prose(words)}</p>" if words else ""
+
+
+def prose(words: str) -> str:
+    """Return ``words`` as HTML. What they have in backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(words))
+
+
 def about(machine: Machine, created: str, by: str) -> str:
-    """Return where and when it was measured, and by which version of gilscope, as a list."""
+    """Return a list of where and when this was measured, and by which version of gilscope."""
     facts = {
         "Python": f"{machine.implementation} {machine.python}, {'GIL on' if machine.gil else 'no GIL'}",
         "System": machine.system,
@@ -53,13 +79,13 @@ def about(machine: Machine, created: str, by: str) -> str:
 
 
 def _script(value: object) -> str:
-    """Return ``value`` as JSON that cannot end the script element that it stands in."""
+    """Return ``value`` as JSON that cannot end the script element around it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
 @cache
 def _library() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed, of the version that Altair writes for, from vl-convert's own copy."""
+    """Return Vega, Vega-Lite and Vega-Embed from vl-convert's copy, in the version that Altair writes for."""
     import altair as alt
     import vl_convert
 

@@ -1,4 +1,4 @@
-"""A watch as panels that share a time axis: how late the loop was, its stalls by cause, and which threads held the GIL."""
+"""The picture of a watch: panels of the loop's lag, its stalls by cause, and the threads that held the GIL, over time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import altair as alt
 
 from gilscope.formatting import duration
 from gilscope.naming import place_of
-from gilscope.reports.chart import GREY
-from gilscope.reports.panels import TICK
+from gilscope.reports.style import CAUSE_COLOURS, GREY, TICK_COLOUR, tips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,25 +21,21 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-COLOURS: dict[Cause, str] = {
-    "blocked, computing": "#d55e00",
-    "blocked, waiting": "#e69f00",
-    "starved by a hog": "#0072b2",
-    "starved by turns": "#56b4e9",
-    "no CPU": "#cc79a7",
-    "garbage collection": "#009e73",
-    "unknown": "#888888",
-}
-"""Okabe and Ito's, which the colour-blind tell apart; each cause also has a row of its own, with its name."""
-FOOT = 1e-5
-"""Seconds: where the lags' log scale begins, which has no zero. What is less is drawn a little higher: so that it is seen."""
-WIDTH = 800
-FULL = 0.85
-"""The height of a thread's row that stands for all of the time; the rest parts it from the next."""
+MIN_LAG_SECONDS = 1e-5
+"""The log scale of the lags begins here. A smaller lag is drawn a little higher, so that it can be seen."""
+WIDTH_PIXELS = 800
+"""A page gives the panels the width that its window has room for."""
+CAUSE_ROW_PIXELS = 24
+THREAD_ROW_PIXELS = 44
+FULL_HEIGHT = 0.55
+"""The part of a thread's row that is filled while the thread holds the GIL all the time. The rest has the thread's name."""
+NAME_HEIGHT = 0.76
+MIN_SHARE_DRAWN = 0.005
+"""A thread that held the GIL for a smaller share of the time has no row."""
 
 
 def chart(report: WatchReport) -> alt.VConcatChart | None:
-    """Return the panels; ``None`` where there is nothing to draw."""
+    """Return the panels, or ``None`` if there is nothing to draw."""
     line = report.timeline
     stalls = [_stall(stall) for stall in drawn(report)]
     time = alt.X("from:Q", scale=alt.Scale(domain=span(report), nice=False, clamp=True), axis=_axis())
@@ -49,15 +44,15 @@ def chart(report: WatchReport) -> alt.VConcatChart | None:
         panels.append(_lags(line, stalls, report.stall, time))
     if stalls:
         panels.append(_stalls(stalls, time))
-    if line is not None and line.held:
-        panels.append(_holders(line, time))
+    if line is not None and (tracks := tracks_drawn(line)):
+        panels.append(_holders(line, tracks, time))
     if not panels:
         return None
     return alt.VConcatChart(vconcat=panels, spacing=14)
 
 
 def span(report: WatchReport) -> tuple[float, float]:
-    """Return from when to when it is drawn, in seconds since the watch began."""
+    """Return the first and the last moment of the time axis, in seconds since the watch began."""
     line = report.timeline
     if line is None:
         return 0.0, report.snapshot.elapsed
@@ -65,21 +60,21 @@ def span(report: WatchReport) -> tuple[float, float]:
 
 
 def drawn(report: WatchReport) -> list[Stall]:
-    """Return the stalls that are kept whole and fall in what is drawn, in the order of time."""
+    """Return the stalls that the report has in full and that fall on the time axis, in the order of time."""
     begin, _ = span(report)
     return sorted((stall for stall in report.snapshot.worst if stall.end > begin), key=lambda stall: stall.start)
 
 
 def _axis() -> alt.Axis:
-    return alt.Axis(title="seconds since the watch began", tickCount=6, labelFlush=True)
+    return alt.Axis(title="time since the watch began (s)", tickCount=6, labelFlush=True)
 
 
 def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> alt.LayerChart:
     highest = max(threshold, *(lag for lag in line.worst if lag is not None))
-    first, last = round(math.log10(FOOT * 1000)), math.ceil(math.log10(highest * 1000))
+    first, last = round(math.log10(MIN_LAG_SECONDS * 1000)), math.ceil(math.log10(highest * 1000))
     scale = alt.Scale(type="log", domain=[10.0**first, 10.0**last], nice=False, clamp=True)
     axis = alt.Axis(
-        title="lag, on a log scale",
+        title="lag (log scale)",
         values=[10.0**power for power in range(first, last + 1)],
         labelExpr="datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.value + ' ms'",
     )
@@ -89,40 +84,40 @@ def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> a
         if lag is not None
     ]
     bands = alt.Chart(alt.InlineData(values=stalls)).mark_rect(opacity=0.45)
-    bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color=TICK, stroke=TICK, strokeWidth=0.5)
+    bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color=TICK_COLOUR, stroke=TICK_COLOUR, strokeWidth=0.5)
     limit = alt.Chart(alt.InlineData(values=[{"ms": threshold * 1000}])).mark_rule(color="black", strokeDash=[4, 3])
     y = alt.Y("ms:Q", scale=scale, axis=axis)
     colour = alt.Color("cause:N", scale=_colours(stalls), legend=None)
-    bar_tips = _tips(when="when", lag="the loop was late by, at worst")
+    bar_tips = tips(when="when", lag="maximum lag of the loop")
     return alt.LayerChart(
         layer=[
             bands.encode(time, alt.X2("to:Q"), colour, y=alt.value(0), y2=alt.value("height"), tooltip=_stall_tips()),
             bars.encode(time, alt.X2("to:Q"), y, alt.Y2(datum=10.0**first), tooltip=bar_tips),
-            limit.encode(y, tooltip=[alt.Tooltip("ms:Q", title="a stall is over, ms")]),
+            limit.encode(y, tooltip=[alt.Tooltip("ms:Q", title="threshold of a stall (ms)")]),
         ],
-        width=WIDTH,
+        width=WIDTH_PIXELS,
         height=150,
-        title=_heading("How late the event loop was"),
+        title=_heading("Lag of the event loop"),
     )
 
 
 def _stalls(stalls: list[Row], time: alt.X) -> alt.LayerChart:
     causes = _causes(stalls)
-    axis = alt.Axis(title=None, minExtent=85, labelPadding=6, domain=False, ticks=False, grid=True)
+    axis = alt.Axis(title=None, labelLimit=0, labelPadding=6, domain=False, ticks=False, grid=True)
     row = alt.Y("cause:N", sort=causes, scale=alt.Scale(domain=causes), axis=axis)
     bars = alt.Chart(alt.InlineData(values=stalls)).mark_bar(height=16, strokeWidth=1)
-    # The stroke makes a short stall of a long watch wide enough to be seen.
+    # The stroke makes a short stall visible in a long watch.
     colour, stroke = (channel("cause:N", scale=_colours(stalls), legend=None) for channel in (alt.Color, alt.Stroke))
     return alt.LayerChart(
         layer=[bars.encode(time, alt.X2("to:Q"), row, colour, stroke, tooltip=_stall_tips())],
-        width=WIDTH,
-        height=alt.Step(24),
-        title=_heading("Its stalls, by cause"),
+        width=WIDTH_PIXELS,
+        height=alt.Step(CAUSE_ROW_PIXELS),
+        title=_heading("Stalls by cause"),
     )
 
 
 def _stall_tips() -> list[alt.Tooltip]:
-    return _tips(
+    return tips(
         cause="cause",
         when="when",
         lasted="the loop stalled for",
@@ -135,53 +130,61 @@ def _stall_tips() -> list[alt.Tooltip]:
 
 
 def _causes(stalls: list[Row]) -> list[Cause]:
-    return [cause for cause in COLOURS if any(stall["cause"] == cause for stall in stalls)]
+    return [cause for cause in CAUSE_COLOURS if any(stall["cause"] == cause for stall in stalls)]
 
 
 def _colours(stalls: list[Row]) -> alt.Scale:
     causes = _causes(stalls)
-    return alt.Scale(domain=causes, range=[COLOURS[cause] for cause in causes])
+    return alt.Scale(domain=causes, range=[CAUSE_COLOURS[cause] for cause in causes])
 
 
-def _holders(line: Timeline, time: alt.X) -> alt.LayerChart:
-    """Draw a row a thread. A row is as high as the share of the time that the thread held the GIL."""
-    count = len(line.held)
+def tracks_drawn(line: Timeline) -> list[Track]:
+    """Return the threads that have a row: those that held the GIL for more than a moment, the longest holder first."""
+    return [track for track in line.held if _share(track, line) >= MIN_SHARE_DRAWN]
+
+
+def _holders(line: Timeline, tracks: list[Track], time: alt.X) -> alt.LayerChart:
+    """Draw a row for each thread: its name and share of the whole time, and below them its share of each bin, as a height."""
+    count = len(tracks)
     y = alt.Y("low:Q", scale=alt.Scale(domain=[0, count], nice=False), axis=None)
-    names = [_name(track, line, count - number) for number, track in enumerate(line.held, 1)]
-    areas = [row for number, track in enumerate(line.held, 1) for row in _area(track, line, count - number)]
-    hovers = [_hover(line, number) for number in range(len(line.worst))]
+    names = [_name(track, line, count - number) for number, track in enumerate(tracks, 1)]
+    areas = [row for number, track in enumerate(tracks, 1) for row in _area(track, line, count - number)]
+    hovers = [_hover(line, tracks, number) for number in range(len(line.worst))]
     named = alt.Chart(alt.InlineData(values=names))
-    tips = _tips(thread="thread", share="held the GIL, of the time that is drawn")
-    held = alt.Chart(alt.InlineData(values=areas)).mark_area(interpolate="step-after", color=TICK)
+    name_tips = tips(thread="thread", share="held the GIL, share of the time shown")
+    held = alt.Chart(alt.InlineData(values=areas)).mark_area(interpolate="step-after", color=TICK_COLOUR)
     over = alt.Chart(alt.InlineData(values=hovers)).mark_rect(opacity=0)
+    over_tips = tips(when="when", **{f"t{number}": track.thread for number, track in enumerate(tracks)})
+    middle = alt.Y("name:Q")
     # A name that is too long loses its beginning, which the threads of a pool have in common.
-    over_tips = _tips(when="when", **{f"t{number}": track.thread for number, track in enumerate(line.held)})
+    left = named.mark_text(align="left", baseline="middle", dir="rtl")
+    right = named.mark_text(align="right", baseline="middle", color=GREY)
     return alt.LayerChart(
         layer=[
             named.mark_rect(color="#f0f0f0").encode(y, alt.Y2("high:Q"), x=alt.value(0), x2=alt.value("width")),
             held.encode(time, y, alt.Y2("high:Q"), detail="thread:N"),
-            named.mark_text(align="right", baseline="middle", dy=-6, dir="rtl").encode(
-                alt.Y("middle:Q"), x=alt.value(-8), text="thread:N", tooltip=tips
-            ),
-            named.mark_text(align="right", baseline="middle", dy=7, color=GREY).encode(
-                alt.Y("middle:Q"), x=alt.value(-8), text="share:N"
-            ),
+            left.encode(middle, x=alt.value(0), text="thread:N", tooltip=name_tips),
+            right.encode(middle, x=alt.value("width"), text="share:N"),
             over.encode(time, alt.X2("to:Q"), y=alt.value(0), y2=alt.value("height"), tooltip=over_tips),
         ],
-        width=WIDTH,
-        height=36 * count,
-        title=_heading("Who held the GIL, by share of time"),
+        width=WIDTH_PIXELS,
+        height=THREAD_ROW_PIXELS * count,
+        title=_heading("Threads that held the GIL"),
     )
 
 
+def _share(track: Track, line: Timeline) -> float:
+    return sum(track.held) / (line.width * len(track.held))
+
+
 def _name(track: Track, line: Timeline, low: int) -> Row:
-    share = sum(track.held) / (line.width * len(track.held))
-    return {"thread": track.thread, "share": f"{share:.0%}", "low": low, "high": low + FULL, "middle": low + FULL / 2}
+    share = f"{_share(track, line):.0%}"
+    return {"thread": track.thread, "share": share, "low": low, "high": low + FULL_HEIGHT, "name": low + NAME_HEIGHT}
 
 
 def _area(track: Track, line: Timeline, low: int) -> Iterator[Row]:
-    """Give a point where the height changes, and the last; the height holds until the next one."""
-    heights = [round(low + FULL * min(1.0, held / line.width), 3) for held in track.held]
+    """Yield a point wherever the height changes, and one at the end. A height holds until the next point."""
+    heights = [round(low + FULL_HEIGHT * min(1.0, held / line.width), 3) for held in track.held]
     before = None
     for (begin, _), height in zip(_bins(line), heights, strict=True):
         if height != before:
@@ -190,9 +193,9 @@ def _area(track: Track, line: Timeline, low: int) -> Iterator[Row]:
     yield {"thread": track.thread, "from": _bins(line)[-1][1], "low": low, "high": before}
 
 
-def _hover(line: Timeline, number: int) -> Row:
+def _hover(line: Timeline, tracks: list[Track], number: int) -> Row:
     begin, end = _bins(line)[number]
-    shares = {f"t{row}": f"{track.held[number] / line.width:.0%}" for row, track in enumerate(line.held)}
+    shares = {f"t{row}": f"{track.held[number] / line.width:.0%}" for row, track in enumerate(tracks)}
     return {"from": begin, "to": end, "when": _when(begin, end), **shares}
 
 
@@ -207,7 +210,7 @@ def _stall(stall: Stall) -> Row:
         "cause": stall.cause,
         "when": _when(stall.start, stall.end),
         "lasted": duration(stall.duration),
-        "culprit": place_of(stall.culprit) if stall.culprit else "nobody saw the line",
+        "culprit": place_of(stall.culprit) if stall.culprit else "unknown line",
         "thread": str(stall.culprit_thread or "-"),
         "callback": place_of(stall.callback) if stall.callback else "-",
         "task": stall.task or "-",
@@ -220,12 +223,8 @@ def _when(begin: float, end: float) -> str:
 
 
 def _ms(seconds: float) -> float:
-    return round(max(1.3 * FOOT, seconds) * 1000, 3)
+    return round(max(1.3 * MIN_LAG_SECONDS, seconds) * 1000, 3)
 
 
 def _heading(text: str) -> alt.TitleParams:
     return alt.TitleParams(text, anchor="start", frame="group")
-
-
-def _tips(**titles: str) -> list[alt.Tooltip]:
-    return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]

@@ -1,4 +1,4 @@
-"""A watch as one HTML page that needs nothing else: the time line, the culprits with what to do, and the machine."""
+"""A watch as one HTML page: the picture, the culprits with what to do about them, and where it was measured."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
 from gilscope.reports import watch_chart
-from gilscope.reports.panels import TICK
-from gilscope.reports.shell import about, filled, shell, table
+from gilscope.reports.shell import about, filled, prose, shell, small, table
+from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
 from gilscope.reports.watch import SITES, gil, lag, others, stalls, title, unseen, where
 from gilscope.watch.cause import REMEDY
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Site
     from gilscope.records.watch_report import WatchReport
 
-COLUMNS = ("why", "where, and what to do", "stalled", "times", "longest")
+COLUMNS = ("cause", "where, and what to do", "stalled", "times", "longest")
 
 
 def page(report: WatchReport) -> str:
@@ -46,27 +46,32 @@ def page(report: WatchReport) -> str:
 def _figure(report: WatchReport) -> str:
     return filled(
         "watch_figure.html",
-        lag=TICK,
+        lag=TICK_COLOUR,
+        bar="lag of the event loop" if report.timeline is None else f"maximum lag in {duration(report.timeline.width)}",
         threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
 
 
 def _caption(report: WatchReport) -> Iterator[str]:
-    """What the picture shows, and what it does not."""
+    """Yield sentences on how to read the picture, and on what it leaves out."""
     line, seen = report.timeline, report.snapshot
     if line is None:
-        yield "This report was written without a time line: how late the loop was and who held the GIL when is not known."
+        yield "This report was written without a time line, so the picture has no lags and no threads."
     else:
-        yield f"A bar is the worst of {duration(line.width)}; where none is, no loop ran."
-        if line.held:
-            yield "A thread's row is full where it held the GIL all the time."
+        yield f"Each bar is the maximum lag in {duration(line.width)}. Where there is no bar, no event loop ran."
+        tracks = watch_chart.tracks_drawn(line)
+        if tracks:
+            yield "A thread's row shows how much of the time the thread held the GIL: a full row is all of it."
+        if left_out := len(line.held) - len(tracks):
+            left = counted(left_out, "thread")
+            yield f"Left out: {left} that held the GIL for less than {watch_chart.MIN_SHARE_DRAWN:.1%} of the time."
         if line.begin:
-            yield f"The first {line.begin:.0f} s are not drawn: the watch keeps the last minutes; all figures are of the whole."
+            yield f"The picture leaves out the first {line.begin:.0f} s, because a watch keeps only its last minutes. All other figures cover the whole watch."
     count, drawn = sum(seen.stalls.values()), len(watch_chart.drawn(report))
     if drawn < count:
-        yield f"Drawn as such are {drawn} of {counted(count, 'stall')}: of the longest, those that fall into this time."
-    yield "Point at a mark for its figures."
+        yield f"The picture shows {drawn} of {counted(count, 'stall')}: the longest ones in this time."
+    yield "Point at a mark to see its figures."
 
 
 def _table(report: WatchReport) -> str:
@@ -75,18 +80,18 @@ def _table(report: WatchReport) -> str:
         return ""
     rest = others(report.snapshot)
     rows = table(COLUMNS, map(_row, sites[:SITES]))
-    return rows + (f"<p class='small'>{escape(rest)}</p>" if rest else "")
+    return rows + small(rest)
 
 
 def _row(site: Site) -> str:
-    colour = watch_chart.COLOURS[site.cause]
+    colour = CAUSE_COLOURS[site.cause]
     swatch = f"<svg width='12' height='12' aria-hidden='true'><path d='M0 0h12v12H0z' fill='{colour}'/></svg>"
     places = "".join(f"<div class='place'>{escape(place)}</div>" for place in where(site))
     figures = (f"{site.stalled:.2f} s", str(site.stalls), duration(site.longest))
-    told = "".join(
+    cells = "".join(
         f"<td data-name='{name}'>{escape(figure)}</td>" for name, figure in zip(COLUMNS[2:], figures, strict=True)
     )
     return (
         f"<tr><td class='cause'>{swatch}{escape(site.cause)}</td>"
-        f"<td class='words'>{places}<div class='remedy'>{escape(REMEDY[site.cause])}</div></td>{told}</tr>"
+        f"<td class='words'>{places}<div class='remedy'>{prose(REMEDY[site.cause])}</div></td>{cells}</tr>"
     )

@@ -1,0 +1,139 @@
+"""Pages and pictures fit their window with any font: the browser measures the text. Skipped, by name, where there is none."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from gilscope.demo.cases import CASES
+from gilscope.records.result import Lag, Measure, Trial
+from gilscope.records.stall import Frame
+from gilscope.reports.files import FORMATS
+from gilscope.reports.page import page
+from gilscope.reports.style import CAUSE_COLOURS
+from gilscope.reports.watch_page import page as watch_page
+from playwright.sync_api import sync_playwright
+
+from tests.support.browser import CHROMIUM, FONTS, NAMES, faults, launch, missing, resize, shown
+from tests.support.constructed import compared, no_way, verdict, way
+from tests.support.watched import stall, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gilscope.records.result import Result
+    from gilscope.records.watch_report import WatchReport
+    from playwright.sync_api import Browser
+
+    Run = Callable[..., Result]
+    Finished = Callable[..., Trial]
+    BrowserWith = Callable[[str], Browser]
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)"
+)
+WIDTHS = (400, 500, 800, 1300, 1600, 1900)
+LONG_PATH = "/srv/" + "a-rather-long-folder/" * 5 + "and_a_file_without_any_separators" * 3 + ".py"
+fonts = pytest.mark.parametrize(
+    "font",
+    [pytest.param(font, marks=pytest.mark.skipif(missing(font), reason=f"{font} is not installed")) for font in FONTS],
+)
+
+
+@pytest.fixture(scope="module")
+def browser_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserWith]:
+    """Return a function that starts a browser with a given font, once."""
+    with sync_playwright() as playwright:
+        yield cache(partial(launch, playwright, folder=tmp_path_factory.mktemp("fonts")))
+
+
+@pytest.fixture
+def results(run_of: Run, finished: Finished) -> dict[str, Result]:
+    trials = [finished(case.name, came=150, p50=0.1, p99=1.234) for case in CASES]
+    extreme = Lag(due=1_000_000, came=900_000, p50=2e-6, p90=1.0, p99=80.0, max=100.0)
+    measured = trials[0].measure
+    assert measured is not None
+    long = Measure(start_up=0.0, elapsed=100.0, tasks=1, rate=1e6, cpu=None, lag=extreme, ticks=measured.ticks)
+    names = [f"executor_number_{number}/of a library with a long name" for number in range(27)]
+    names += ["ExecutorOfAClassWithoutAnySeparator" * 2, "interpreter/python", "x"]
+    unavailable = Trial(case="dask/python", count=1, status="unavailable", reason=f"cannot import {LONG_PATH}")
+    return {
+        "demo": run_of(*trials, unavailable, interrupted=True),
+        "compare": compared(verdict("releases", 0.1), way("process", 0.02, arguments=10**7), no_way("interpreter")),
+        "30 cases with long names": run_of(
+            *(Trial(case=name, count=1, status="finished", measure=long) for name in names)
+        ),
+    }
+
+
+def watches() -> dict[str, WatchReport]:
+    every_cause = [stall(cause, 0.2 + number / 2, 0.3) for number, cause in enumerate(CAUSE_COLOURS)]
+    long = [
+        msgspec.structs.replace(
+            one, culprit=Frame(LONG_PATH, 123456, "function"), callback=Frame(LONG_PATH, 1, "f" * 80)
+        )
+        for one in every_cause
+    ]
+    return {
+        "watch": watched(*every_cause),
+        "watch without a stall": watched(),
+        "watch without a time line": watched(stall("no CPU", 1.0, 0.1), timeline=None),
+        "watch with long names": watched(*long, command=(LONG_PATH, "--an-option", "value" * 30)),
+    }
+
+
+@fonts
+@pytest.mark.parametrize("kind", ["demo", "compare", "30 cases with long names"])
+def test_the_page_of_a_result_fits_its_window(
+    font: str, kind: str, results: dict[str, Result], browser_with: BrowserWith, tmp_path: Path
+) -> None:
+    assert faults_by_width(browser_with(font), page(results[kind]), tmp_path) == {}
+
+
+@fonts
+@pytest.mark.parametrize("kind", watches())
+def test_the_page_of_a_watch_fits_its_window(font: str, kind: str, browser_with: BrowserWith, tmp_path: Path) -> None:
+    assert faults_by_width(browser_with(font), watch_page(watches()[kind]), tmp_path) == {}
+
+
+def faults_by_width(browser: Browser, text: str, folder: Path) -> dict[int, list[str]]:
+    found = {}
+    with shown(browser, text, folder / "page.html") as (tab, heard):
+        for width in WIDTHS:
+            resize(tab, width)
+            if wrong := faults(tab):
+                found[width] = wrong
+        assert heard == []
+    return found
+
+
+@pytest.mark.parametrize("kind", ["demo", "compare", "30 cases with long names"])
+def test_a_picture_in_a_file_has_room_for_the_font_of_whoever_opens_it(
+    kind: str, results: dict[str, Result], browser_with: BrowserWith, tmp_path: Path
+) -> None:
+    file = tmp_path / "picture.svg"
+    file.write_bytes(FORMATS[".svg"].encode(results[kind]))
+    for font in FONTS:
+        if not missing(font):
+            tab = browser_with(font).new_page(viewport={"width": 1300, "height": 1600})
+            tab.goto(file.as_uri())
+            assert (font, faults(tab)) == (font, [])
+            tab.close()
+
+
+def test_a_thread_whose_name_has_no_room_loses_the_beginning_of_its_name(
+    browser_with: BrowserWith, tmp_path: Path
+) -> None:
+    report = watched(stall("starved by a hog", 1.0, 0.3))
+    line = report.timeline
+    assert line is not None
+    held = [msgspec.structs.replace(track, thread=f"{'ThreadPoolExecutor ' * 8}number 7") for track in line.held]
+    report = msgspec.structs.replace(report, timeline=msgspec.structs.replace(line, held=held))
+    with shown(browser_with(FONTS[0]), watch_page(report), tmp_path / "watch.html") as (tab, _):
+        resize(tab, 400)
+        (shortened,) = faults(tab)
+    assert shortened.startswith("shortened in the picture: \u2026")
+    assert shortened.endswith("number 7")
