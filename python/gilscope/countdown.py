@@ -28,7 +28,7 @@ def countdown_python(n: SupportsIndex) -> int:
 async def countdown_cooperative(n: SupportsIndex, every: SupportsIndex = 1000) -> int:
     """Count ``n`` down to 0 in Python, and give control to the event loop after every ``every`` steps.
 
-    This is the article's closing hint. Returns and raises the same as :func:`countdown_python`. ``every`` must be at least
+    This is the article's closing hint. Returns and raises the same as ``countdown_python``. ``every`` must be at least
     1.
     """
     import asyncio

@@ -36,7 +36,7 @@ class Gil:
     """The functions of gilscope that take a callable: what the fixture ``gil`` returns."""
 
     def check(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
-        """Return the verdict of :func:`gilscope.check`."""
+        """Return the verdict of ``gilscope.check``."""
         from gilscope.checks.api import check
 
         return check(fn, *args, **kwargs)
