@@ -1,19 +1,21 @@
-//! Who holds the GIL, read from outside of it: the one file in which raw memory is read.
+//! Which thread holds the GIL, read without attaching to the interpreter. Raw interpreter memory is read here only.
 //!
 //! CPython keeps `struct _gil_runtime_state` of the main interpreter in static memory, and in all of 3.11 to 3.15 (64 bit,
-//! builds with a GIL) it begins alike. Where it is, and where a thread state keeps its thread's ids, differs by version:
-//! [`places`] knows.
+//! builds with a GIL) its first fields are the same. Where it is, and where a thread state keeps its thread's ids, differs
+//! by version: see [`offsets`].
 //!
-//! None of this is promised by CPython. So [`Gil::locate`] believes nothing: before the first sample, it holds what it
-//! would read against what it knows (the switch interval, which it changes and sees change; this thread, attached and then
-//! detached), and every read before that check has passed goes through the kernel, which answers a bad address with an
-//! error where a load would crash.
+//! CPython promises none of this. So [`Gil::locate`] checks before the first sample: it compares what it reads with what it
+//! knows (the switch interval, which it changes and must see change; the calling thread, attached and then detached). Until
+//! that check has passed, every read goes through the kernel, which answers a bad address with an error where a load would
+//! crash.
 
-mod places;
+mod memory;
+mod offsets;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// Offsets in `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`); the condition variables and their mutexes,
 /// of glibc, follow.
@@ -26,10 +28,9 @@ mod field {
     pub const END: usize = WAITERS + 2 * (48 + 40);
 }
 
-/// Why the GIL cannot be read here.
+/// Why the GIL cannot be read.
 #[derive(Clone, Copy)]
 pub enum Unreadable {
-    Platform,
     Version,
     FreeThreaded,
     Symbol,
@@ -37,14 +38,24 @@ pub enum Unreadable {
     Interval,
     Holder,
     Thread,
-    /// Nobody asked.
+    /// The user asked not to read it.
     Declined,
 }
 
 impl Unreadable {
+    pub const ALL: [Self; 8] = [
+        Self::Version,
+        Self::FreeThreaded,
+        Self::Symbol,
+        Self::Memory,
+        Self::Interval,
+        Self::Holder,
+        Self::Thread,
+        Self::Declined,
+    ];
+
     pub fn code(self) -> &'static str {
         match self {
-            Self::Platform => "platform",
             Self::Version => "version",
             Self::FreeThreaded => "free-threaded",
             Self::Symbol => "symbol",
@@ -57,7 +68,7 @@ impl Unreadable {
     }
 }
 
-/// A thread, by the two names that CPython keeps for it; both are 0 in a thread state that is not bound yet.
+/// The two ids that CPython keeps of a thread; both are 0 in a thread state that is not bound yet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ThreadIds {
     /// `threading.get_ident()`
@@ -66,37 +77,43 @@ pub struct ThreadIds {
     pub native: u64,
 }
 
-/// What one look at the GIL saw.
+/// The GIL as one read showed it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    /// The holder; its ids are 0 when they could not be read. `None` when nobody holds it.
+pub struct GilState {
+    /// The holder; its ids are 0 if they could not be read. `None` if no thread holds the GIL.
     pub holder: Option<ThreadIds>,
-    /// Grows by one whenever the GIL goes to another thread than the one that had it last.
+    /// Grows by one whenever a thread other than the last holder acquires the GIL.
     pub switches: u64,
 }
 
-/// The GIL of the main interpreter, found and checked. Looking at it takes no lock and needs no attached thread.
+/// The GIL of the main interpreter, found and checked. Reading it takes no lock and needs no attached thread.
 #[derive(Clone, Copy)]
 pub struct Gil {
     address: usize,
     ids_offset: usize,
 }
 
-/// The calling thread.
+/// The calling thread's ids.
 pub fn own_ids() -> ThreadIds {
-    reading::own_ids()
+    memory::own_ids()
 }
 
-/// Tell why the GIL cannot be read here, as a word; `None` when it can.
+/// Return the code of the reason why the GIL cannot be read; `None` if it can.
 #[pyfunction]
 pub fn gil_unreadable(py: Python<'_>) -> PyResult<Option<&'static str>> {
     Ok(Gil::locate(py)?.err().map(Unreadable::code))
 }
 
+/// Adds the codes of all reasons to the module.
+pub fn export_codes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let codes = Unreadable::ALL.map(Unreadable::code);
+    module.add("GIL_UNREADABLE_CODES", PyTuple::new(module.py(), codes)?)
+}
+
 impl Gil {
-    /// Finds the GIL and checks that it is one. Sets the switch interval for some microseconds, and puts it back.
+    /// Finds the GIL and checks it. Changes the switch interval for some microseconds, and restores it.
     pub fn locate(py: Python<'_>) -> PyResult<Result<Self, Unreadable>> {
-        match places::find(py) {
+        match offsets::find(py) {
             Ok(gil) => gil.checked(py),
             Err(why) => Ok(Err(why)),
         }
@@ -106,7 +123,7 @@ impl Gil {
         if !self.interval_follows(py)? {
             return Ok(Err(Unreadable::Interval));
         }
-        let own = reading::own_thread_state(py);
+        let own = memory::own_thread_state(py);
         if self.read_safely(field::LAST_HOLDER) != Some(own as u64)
             || self
                 .read_safely(field::LOCKED)
@@ -114,10 +131,10 @@ impl Gil {
         {
             return Ok(Err(Unreadable::Holder));
         }
-        if reading::thread_ids(own + self.ids_offset) != Some(reading::own_ids()) {
+        if memory::thread_ids(own + self.ids_offset) != Some(memory::own_ids()) {
             return Ok(Err(Unreadable::Thread));
         }
-        // Detached, this thread is not the holder, though it may well be the last one that was.
+        // Detached, this thread does not hold the GIL, although it may be the last holder.
         let still_ours = py.detach(|| {
             (0..100)
                 .any(|_| self.is_locked() && self.last_holder() == own as u64 && self.is_locked())
@@ -129,7 +146,7 @@ impl Gil {
         })
     }
 
-    /// Whether the word that should be the switch interval is it, and changes with it.
+    /// Whether the word that should be the switch interval equals it, and changes with it.
     fn interval_follows(self, py: Python<'_>) -> PyResult<bool> {
         let sys = py.import("sys")?;
         let interval = || sys.call_method0("getswitchinterval")?.extract::<f64>();
@@ -149,24 +166,24 @@ impl Gil {
         Ok(followed? && agrees()?)
     }
 
-    /// Who holds the GIL now.
+    /// Which thread holds the GIL now.
     ///
-    /// The holder's thread state may be freed, and its memory used again, while we read its ids. They are read through the
-    /// kernel, and believed only if the same thread state holds the GIL after they were read as before.
-    pub fn look(self) -> Look {
+    /// The holder's thread state may be freed, and its memory used again, while its ids are read. They are read through the
+    /// kernel, and used only if the same thread state holds the GIL after the read as before.
+    pub fn read(self) -> GilState {
         let switches = self.switches();
         let holder = self.is_locked().then(|| {
             let state = self.last_holder();
             let ids = usize::try_from(state)
                 .ok()
-                .and_then(|state| reading::thread_ids(state + self.ids_offset));
+                .and_then(|state| memory::thread_ids(state + self.ids_offset));
             if self.switches() == switches && self.last_holder() == state {
                 ids.unwrap_or_default()
             } else {
                 ThreadIds::default()
             }
         });
-        Look { holder, switches }
+        GilState { holder, switches }
     }
 
     /// Whether a thread that sleeps on the futex at `address` waits for the GIL.
@@ -182,11 +199,10 @@ impl Gil {
     }
 
     fn is_locked(self) -> bool {
-        // SAFETY: the address is that of the main interpreter's GIL, which lies in static memory, or CPython's memory for
-        // the life of the process, and `checked` saw it behave as one; it is aligned as an i32 there. CPython itself writes
-        // the field atomically.
+        // SAFETY: the address is that of the main interpreter's GIL, which stays in memory as long as the process lives, and
+        // `checked` saw it behave like one; the field is aligned as an i32. CPython itself writes it atomically.
         let locked = unsafe { AtomicI32::from_ptr((self.address + field::LOCKED) as *mut i32) };
-        // Relaxed: one field, looked at by itself; nothing is read on the strength of it.
+        // Relaxed: one field, used by itself; no other read depends on it.
         locked.load(Ordering::Relaxed) != 0
     }
 
@@ -194,90 +210,20 @@ impl Gil {
         self.load_u64(field::LAST_HOLDER)
     }
 
-    /// How often the GIL has gone to another thread than the one that had it last.
+    /// How often a thread other than the last holder has acquired the GIL.
     pub fn switches(self) -> u64 {
         self.load_u64(field::SWITCH_NUMBER)
     }
 
     fn load_u64(self, offset: usize) -> u64 {
-        // SAFETY: as for `is_locked`, with the alignment of a u64. CPython writes the interval and the switch number plainly:
-        // an aligned word is nevertheless read whole on the 64-bit machines that `find` accepts.
+        // SAFETY: as for `is_locked`, with the alignment of a u64. CPython writes the interval and the switch number without
+        // atomics: an aligned word is nevertheless read whole on x86-64.
         let word = unsafe { AtomicU64::from_ptr((self.address + offset) as *mut u64) };
-        // Acquire: `look` reads the switch number before and after the holder, and those must not be reordered.
+        // Acquire: `read` reads the switch number before and after the holder, and these reads must not be reordered.
         word.load(Ordering::Acquire)
     }
 
     fn read_safely(self, offset: usize) -> Option<u64> {
-        reading::word(self.address + offset)
-    }
-}
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod reading {
-    use super::ThreadIds;
-    use pyo3::prelude::*;
-
-    pub fn own_thread_state(_py: Python<'_>) -> usize {
-        // SAFETY: the function needs an attached thread, which `_py` proves.
-        unsafe { pyo3::ffi::PyThreadState_Get() as usize }
-    }
-
-    pub fn own_ids() -> ThreadIds {
-        // SAFETY: both only ask who we are. A thread id is positive.
-        let (ident, native) = unsafe { (libc::pthread_self(), libc::gettid()) };
-        ThreadIds {
-            ident,
-            native: u64::from(native.unsigned_abs()),
-        }
-    }
-
-    pub fn thread_ids(address: usize) -> Option<ThreadIds> {
-        let [ident, native] = read::<2>(address)?;
-        Some(ThreadIds { ident, native })
-    }
-
-    pub fn word(address: usize) -> Option<u64> {
-        read::<1>(address).map(|[word]| word)
-    }
-
-    /// Reads words of our own memory through the kernel: `None` where nothing is mapped, or where that is not permitted.
-    fn read<const N: usize>(address: usize) -> Option<[u64; N]> {
-        let mut words = [0u64; N];
-        let local = libc::iovec {
-            iov_base: words.as_mut_ptr().cast(),
-            iov_len: size_of_val(&words),
-        };
-        let remote = libc::iovec {
-            iov_base: address as *mut _,
-            iov_len: size_of_val(&words),
-        };
-        // SAFETY: the kernel writes at most `iov_len` bytes to `local`, which are ours, and checks `remote` itself. What it
-        // copies may change meanwhile: any bytes make a u64, and the callers doubt what they are told.
-        let copied = unsafe {
-            libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
-        };
-        (usize::try_from(copied) == Ok(size_of_val(&words))).then_some(words)
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-mod reading {
-    use super::ThreadIds;
-    use pyo3::prelude::*;
-
-    pub fn own_thread_state(_py: Python<'_>) -> usize {
-        0
-    }
-
-    pub fn own_ids() -> ThreadIds {
-        ThreadIds::default()
-    }
-
-    pub fn thread_ids(_address: usize) -> Option<ThreadIds> {
-        None
-    }
-
-    pub fn word(_address: usize) -> Option<u64> {
-        None
+        memory::word(self.address + offset)
     }
 }

@@ -10,6 +10,7 @@ compile_error!("gilscope runs on Linux on x86-64 only: src/system.rs says where 
 mod arguments;
 mod bridge;
 mod countdown;
+mod gc_pauses;
 mod gil;
 mod histogram;
 mod knock;
@@ -26,7 +27,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     use super::{
-        Bound, PyModule, PyResult, bridge, knock::knocker, main_interpreter, testing, tokio_bridge,
+        Bound, PyModule, PyResult, bridge, gil, knock::knocker, main_interpreter, testing,
+        tokio_bridge,
     };
 
     #[pymodule_export]
@@ -34,11 +36,11 @@ mod _core {
     #[pymodule_export]
     use crate::countdown::{countdown_held, countdown_released};
     #[pymodule_export]
+    use crate::gc_pauses::GcListener;
+    #[pymodule_export]
     use crate::gil::gil_unreadable;
     #[pymodule_export]
     use crate::histogram::Histogram;
-    #[pymodule_export]
-    use crate::knock::collections::Collections;
     #[pymodule_export]
     use crate::knock::knocker::Knocker;
     #[pymodule_export]
@@ -50,16 +52,26 @@ mod _core {
     #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
     #[pymodule_export]
-    use crate::watch::collections::CollectionListener;
+    use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
-    use crate::watch::heart::Heart;
+    use crate::watch::reports::{
+        Beat, ContenderReport, EvidenceReport, GilHold, StallReport, ThreadInfo, WatchTotals,
+    };
     #[pymodule_export]
     use crate::watch::watcher::Watcher;
+
+    #[pymodule_export]
+    const BEATS_KEPT: usize = crate::watch::heartbeat::BEATS_KEPT;
+    #[pymodule_export]
+    const HOLDS_KEPT: usize = crate::watch::gil_usage::HOLDS_KEPT;
+    #[pymodule_export]
+    const LONG_HOLD_SWITCH_INTERVALS: u64 = crate::watch::late_period::LONG_HOLD_SWITCH_INTERVALS;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
         testing::add_to(module)?;
+        gil::export_codes(module)?;
         bridge::close_at_exit(module.py())?;
         knocker::stop_at_exit(module.py())?;
         tokio_bridge::drain_at_exit(module.py())

@@ -1,21 +1,24 @@
-//! A watch over a running program. The native side notes what happens while the program cannot be asked, and hands it on
-//! as plain data; what it means is `gilscope/causes.py`.
+//! The watch over a running program. This side records what happens while no Python code can run, and returns it as plain
+//! data; `gilscope/watch/cause.py` decides what it means.
 //!
-//! Two threads. The sampler never attaches to the interpreter: it sees a stall while it lasts, and who holds the GIL. The
-//! witness does attach: its waits at random moments are the distribution of waits, and when the sampler calls it, it waits
-//! in line during the stall, so that the holder's frame is still at the line, or just after it, when its turn comes.
+//! A watch has two threads. The sampler never attaches to the interpreter: it sees a stall while it lasts, and which thread
+//! holds the GIL. The prober does attach. It acquires the GIL at random moments, to measure the distribution of waits. When
+//! the sampler requests stacks, it queues for the GIL during the stall, so that it takes the stacks as soon as the holder
+//! releases the GIL: the holder's frame is then still at the line, or just after it.
 //!
-//! What they share is in [`shared`]. No lock of it is ever held while waiting for the GIL, by anyone.
+//! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
-pub mod alarm;
-pub mod collections;
-pub mod episode;
-pub mod heart;
-pub mod ledger;
-pub mod report;
+pub mod evidence;
+pub mod gil_usage;
+pub mod heartbeat;
+pub mod late_period;
+pub mod prober;
+pub mod reports;
 pub mod sampler;
-pub mod shared;
+pub mod stack_requests;
 pub mod stacks;
-pub mod thread;
+pub mod state;
+pub mod thread_files;
+pub mod timer;
+pub mod watched_loop;
 pub mod watcher;
-pub mod witness;

@@ -9,19 +9,27 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
-from typing import NoReturn, SupportsIndex, final
-
-from gilscope.watch.native import NativeSnapshot, StallReport
+from typing import Final, NoReturn, SupportsIndex, final
 
 __all__ = [
-    "CollectionListener",
-    "Collections",
-    "Heart",
+    "BEATS_KEPT",
+    "GIL_UNREADABLE_CODES",
+    "HOLDS_KEPT",
+    "LONG_HOLD_SWITCH_INTERVALS",
+    "Beat",
+    "ContenderReport",
+    "EvidenceReport",
+    "GcListener",
+    "GilHold",
+    "Heartbeat",
     "Histogram",
     "Knock",
     "KnockTally",
     "Knocker",
     "LoweredSwitchInterval",
+    "StallReport",
+    "ThreadInfo",
+    "WatchTotals",
     "Watcher",
     "bridge_workers",
     "countdown_bridge",
@@ -113,18 +121,20 @@ class Histogram:
         """Return how many durations were counted."""
 
 @final
-class Collections:
-    """A callback for ``gc.callbacks`` that notes when the collector ran, and runs no Python.
+class GcListener:
+    """A callback for ``gc.callbacks`` that measures the pauses for garbage collection, and runs no Python code.
 
-    One in Python would be a place where the GIL is given up, and make a hog that allocates yield.
+    A callback written in Python would itself release the GIL, so native code that allocates would look as if it yielded.
     """
 
-    def __new__(cls, *, shortest: float) -> Collections:
-        """Make one that notes the collections that take ``shortest`` or longer."""
+    def __new__(cls, *, keep_from: float | None = None) -> GcListener:
+        """Make a listener that keeps the pauses of ``keep_from`` seconds or more one by one; ``None`` keeps none of them."""
 
-    def __call__(self, phase: str, _info: object) -> None: ...
+    def __call__(self, phase: str, info: object, /) -> None:
+        """Record a ``phase``, "start" or "stop": the protocol of ``gc.callbacks``."""
+
     def pauses(self) -> list[tuple[float, float]]:
-        """Return those that were noted, as ``(begin, end)`` on the clock of ``monotonic``."""
+        """Return the kept pauses as ``(begin, end)``, on the clock of ``monotonic``."""
 
 @final
 class Knocker:
@@ -275,21 +285,32 @@ def monotonic() -> float:
 def run_queue_delay(thread: int) -> float | None:
     """Return how long a thread of this process (by its native id) has stood in run queues; ``None`` if it is not known."""
 
-def gil_unreadable() -> str | None:
-    """Tell, by a self-check, why the GIL's state cannot be read from outside of it here; ``None`` when it can.
+GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
+"""Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""
+LONG_HOLD_SWITCH_INTERVALS: Final[int]
+"""A hold is long if it takes more than this many switch intervals."""
+BEATS_KEPT: Final[int]
+"""How many beats a watch that traces keeps, the latest ones."""
+HOLDS_KEPT: Final[int]
+"""How many holds a watch that traces keeps, the latest ones."""
 
-    One of the words that ``gilscope.records.watch_report.UNREADABLE`` explains. Changes the switch interval for some microseconds,
-    and gives the GIL up and takes it back once.
+def gil_unreadable() -> str | None:
+    """Check whether the holder of the GIL can be read; return the code of the reason if not, ``None`` if it can.
+
+    The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
+    and acquires the GIL once.
     """
 
 @final
 class Watcher:
-    """The native half of a watch. It starts two threads when it is made, and ends them in :meth:`close`.
+    """The native half of a watch. It starts two threads when it is made; :meth:`close` ends them.
 
-    One looks at the GIL and at the hearts every ``sample`` seconds on average and never attaches; the other attaches at
-    random moments, ``knock`` seconds apart on average, and when a loop is half of ``stall`` late. ``current_task`` is called with
-    a loop and must run no Python code. ``ValueError`` for a time that is not above 0. In a forked child, whose threads are
-    gone, every method but ``close``, which does nothing, raises ``RuntimeError``.
+    The sampler reads the GIL's holder and the heartbeats every ``sample`` seconds on average, and never attaches. The prober
+    attaches at random moments, every ``probe`` seconds on average, and also when a loop is late by half of ``stall``. A
+    loop's heartbeat is due every ``heartbeat`` seconds. All moments are on the clock of ``time.monotonic``.
+
+    In a forked child, whose threads do not exist, ``close`` does nothing and every other method raises ``RuntimeError``. The
+    methods keep the GIL unless they say otherwise.
     """
 
     def __new__(
@@ -298,69 +319,287 @@ class Watcher:
         stall: float,
         heartbeat: float,
         sample: float,
-        knock: float,
+        probe: float,
         trace: bool,
         read_gil: bool,
         current_task: Callable[[AbstractEventLoop], object],
-    ) -> Watcher: ...
+    ) -> Watcher:
+        """Start to watch.
+
+        ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
+        memory is read. With ``trace`` holds and beats are kept one by one. ``ValueError`` for a time that is not above 0.
+        """
+
     @property
     def began(self) -> float:
-        """Return when it was made, on the clock of ``time.monotonic``, as all moments here are."""
+        """When the watch began."""
 
     @property
     def gil_unreadable(self) -> str | None:
-        """Return why the holder of the GIL cannot be seen, as :func:`gil_unreadable` does; ``"declined"`` if not asked to."""
-
-    def collection_listener(self) -> CollectionListener:
-        """Return the callback for ``gc.callbacks``."""
-
-    def add_heart(self) -> Heart:
-        """Return a heart for one more loop."""
-
-    def remove_heart(self, heart: Heart) -> None:
-        """Look after ``heart`` no more. A stall that it has not reported yet still is."""
-
-    def fetch(self) -> StallReport | None:
-        """Wait, with the GIL released, for the next stall that is over. ``None`` once it is closed and none is left."""
-
-    def snapshot(self) -> NativeSnapshot:
-        """Return what has been seen so far. The GIL is kept."""
-
-    def holds(self) -> list[tuple[int, str | None, float, float]]:
-        """Return the last 200 000 holds of the GIL, if it traces: native id, name, from, to. They add up to ``held``."""
-
-    def beats(self) -> list[tuple[float, float]]:
-        """Return the last 100 000 beats, if it traces: when each came, and how late it was."""
-
-    def close(self) -> None:
-        """End the threads, and wait for them with the GIL released: some milliseconds."""
-
-@final
-class Heart:
-    """One loop's heartbeat. To be called in the loop's thread; the GIL is kept."""
+        """The code of the reason why the holder of the GIL cannot be read; ``None`` if it can."""
 
     @property
-    def number(self) -> int:
-        """Return the loop's number, from 1."""
+    def gc_listener(self) -> GcListener:
+        """The callback that must be in ``gc.callbacks`` while the watch lasts."""
+
+    def add_heartbeat(self) -> Heartbeat:
+        """Return the heartbeat of one more loop."""
+
+    def remove_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Stop watching a loop. A stall of it that has not been reported yet still will be."""
+
+    def next_stall(self) -> StallReport | None:
+        """Wait, with the GIL released, for the next stall that is over; ``None`` once the watch is closed and all are taken."""
+
+    def totals(self) -> WatchTotals:
+        """Return the sums up to now."""
+
+    def holds(self) -> list[GilHold]:
+        """Return the last ``HOLDS_KEPT`` holds, and the current one, in order; empty if the watch does not trace.
+
+        If none had to be dropped, their sum is ``WatchTotals.held``.
+        """
+
+    def beats(self) -> list[Beat]:
+        """Return the last ``BEATS_KEPT`` beats of all loops, in order; empty if the watch does not trace."""
+
+    def close(self) -> None:
+        """End the threads and wait for them, with the GIL released: some milliseconds."""
+
+@final
+class Heartbeat:
+    """One loop's heartbeat. Its methods must be called in the loop's thread; they keep the GIL."""
 
     def fileno(self) -> int | None:
-        """Return the file that can be read once a beat is due, until the next one is expected; ``None`` where there is none."""
+        """Return a file that is readable from when a beat is due until the next one is expected.
+
+        ``None`` if the process may not open another file.
+        """
 
     def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int) -> None:
         """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids."""
 
     def beat(self) -> None:
-        """Count the beat that was expected as come now, and expect the next one in ``heartbeat`` seconds."""
+        """Count the expected beat as come now, and expect the next one in ``heartbeat`` seconds."""
 
     def stop(self) -> None:
-        """Count the beat that was expected as come now, and expect no more."""
+        """Count the expected beat as come now, and expect no more."""
 
 @final
-class CollectionListener:
-    """Notes when the garbage collector runs, and in which thread."""
+class ThreadInfo:
+    """A thread."""
 
-    def __call__(self, phase: str, info: object, /) -> None:
-        """Note a ``phase``, "start" or "stop": the protocol of ``gc.callbacks``."""
+    @property
+    def native_id(self) -> int:
+        """As ``threading.get_native_id`` returns it; 0 if it could not be read, or for several threads together."""
+
+    @property
+    def name(self) -> str | None:
+        """The name that ``threading`` has for it, ``"gilscope"`` for the watch's own; ``None`` if unknown."""
+
+@final
+class StallReport:
+    """A stall that is over."""
+
+    @property
+    def loop(self) -> int:
+        """The loop's number, from 1. A loop that is run again gets another number."""
+
+    @property
+    def thread(self) -> ThreadInfo:
+        """The loop's thread."""
+
+    @property
+    def due(self) -> float:
+        """When the late beat was due."""
+
+    @property
+    def came(self) -> float:
+        """When it came."""
+
+    @property
+    def noticed(self) -> float | None:
+        """When the sampler noticed that the beat was late; ``None`` if it had come by then."""
+
+    @property
+    def noticed_holder(self) -> ThreadInfo | None:
+        """The thread that held the GIL at that time, if any."""
+
+    @property
+    def evidence(self) -> EvidenceReport:
+        """Where the time went."""
+
+    @property
+    def asked(self) -> float | None:
+        """When the stacks were requested; ``None`` if none were taken."""
+
+    @property
+    def attached(self) -> float | None:
+        """When the prober, or the loop's own thread, had the GIL and took the stacks; ``None`` if none were taken."""
+
+    @property
+    def loop_stack(self) -> list[tuple[str, int, str]]:
+        """The stack of the loop's thread: file, line and function, innermost frame first; empty if it was not taken."""
+
+    @property
+    def task(self) -> str | None:
+        """The name of the loop's current task at that time."""
+
+    @property
+    def coroutine(self) -> str | None:
+        """The qualified name of that task's coroutine."""
+
+@final
+class EvidenceReport:
+    """Where a late loop's time went, in seconds from when the beat was due."""
+
+    @property
+    def sampled(self) -> float:
+        """Time that the samples show. It is the sum of ``held``, ``waited``, ``slept``, ``ran_without_gil`` and ``unknown``."""
+
+    @property
+    def unsampled(self) -> float:
+        """Time that the samples do not show, because the sampler did not run."""
+
+    @property
+    def held(self) -> float:
+        """The loop's thread held the GIL."""
+
+    @property
+    def collected(self) -> float:
+        """Of ``held``: in the garbage collector."""
+
+    @property
+    def waited(self) -> float:
+        """The loop's thread waited for the GIL."""
+
+    @property
+    def slept(self) -> float:
+        """The loop's thread slept in the kernel for something else."""
+
+    @property
+    def ran_without_gil(self) -> float:
+        """The loop's thread ran, or was runnable, without the GIL."""
+
+    @property
+    def unknown(self) -> float:
+        """The loop's thread slept on a lock, which may have been the GIL's or another."""
+
+    @property
+    def ran(self) -> float | None:
+        """CPU time of the loop's thread; ``None`` if the system does not count it."""
+
+    @property
+    def queued(self) -> float | None:
+        """Run-queue delay of the loop's thread: runnable, and not running. ``None`` if the system does not count it."""
+
+    @property
+    def switches(self) -> int:
+        """How often another thread acquired the GIL."""
+
+    @property
+    def contenders(self) -> list[ContenderReport]:
+        """The threads that held the GIL while the loop waited for it, in no order; 32 at most."""
+
+@final
+class ContenderReport:
+    """A thread that held the GIL while the loop waited for it. All figures but the stack are seconds."""
+
+    @property
+    def thread(self) -> ThreadInfo:
+        """The thread."""
+
+    @property
+    def held(self) -> float:
+        """How long it held the GIL while the loop waited."""
+
+    @property
+    def held_long(self) -> float:
+        """Of ``held``: in holds of more than ``LONG_HOLD_SWITCH_INTERVALS`` switch intervals, run-queue delay subtracted."""
+
+    @property
+    def longest(self) -> float:
+        """Its longest hold, counted from its beginning, even if that was before the loop was late."""
+
+    @property
+    def queued(self) -> float:
+        """Its run-queue delay in its holds of more than two switch intervals."""
+
+    @property
+    def collected(self) -> float:
+        """Of ``held``: in the garbage collector."""
+
+    @property
+    def stack(self) -> list[tuple[str, int, str]]:
+        """Its stack: file, line and function, innermost frame first; empty if it was not taken in time."""
+
+@final
+class WatchTotals:
+    """Sums since the watch began, in seconds. They only grow."""
+
+    @property
+    def elapsed(self) -> float:
+        """From the beginning to the last sample."""
+
+    @property
+    def samples(self) -> int:
+        """How many samples were taken."""
+
+    @property
+    def held(self) -> float:
+        """How long the GIL was held; 0 if its holder cannot be read."""
+
+    @property
+    def held_by(self) -> list[tuple[ThreadInfo, float]]:
+        """The same by thread, in no order."""
+
+    @property
+    def waits(self) -> Histogram:
+        """How long each probe waited for the GIL: a copy."""
+
+    @property
+    def lags(self) -> Histogram:
+        """How late the loops were: a copy. A late beat also counts for those that would have been due meanwhile."""
+
+    @property
+    def collected(self) -> float:
+        """Time in the garbage collector."""
+
+    @property
+    def cost(self) -> float:
+        """CPU time of the watch's two threads."""
+
+    @property
+    def lost(self) -> int:
+        """Stalls that were dropped, because more than 1000 waited for :meth:`Watcher.next_stall`."""
+
+@final
+class GilHold:
+    """A stretch in which one thread held the GIL."""
+
+    @property
+    def thread(self) -> ThreadInfo:
+        """The thread."""
+
+    @property
+    def start(self) -> float:
+        """When the hold began."""
+
+    @property
+    def end(self) -> float:
+        """When it ended, or was last seen if it is the current one."""
+
+@final
+class Beat:
+    """One beat of a loop."""
+
+    @property
+    def at(self) -> float:
+        """When it came."""
+
+    @property
+    def lag(self) -> float:
+        """How late it was, in seconds."""
 
 @final
 class _Testing:

@@ -1,4 +1,4 @@
-"""A watch as metrics for Prometheus: needs ``pip install gilscope[prometheus]``.
+"""A watch as metrics for Prometheus. Requires ``pip install gilscope[prometheus]``.
 
     from prometheus_client import REGISTRY
     from gilscope.prometheus import WatchCollector
@@ -7,8 +7,9 @@
     watch.start()
     REGISTRY.register(WatchCollector(watch))
 
-All are counters of seconds since the watch began, beside the seconds that they are of, so that a rate is right at any
-interval: ``rate(gilscope_gil_held_seconds_total[1m]) / rate(gilscope_elapsed_seconds_total[1m])`` is the GIL's load.
+The metrics are counters of seconds since the watch began. One of them, ``elapsed``, is the time that the others cover, so
+that a rate is correct at any scrape interval. The share of time in which the GIL was held is
+``rate(gilscope_gil_held_seconds_total[1m]) / rate(gilscope_elapsed_seconds_total[1m])``.
 """
 
 from __future__ import annotations
@@ -33,35 +34,35 @@ if TYPE_CHECKING:
 
 
 class WatchCollector(Collector):
-    """Collects from ``watch`` whenever it is scraped; what is scraped at once is of one moment."""
+    """Takes a snapshot of ``watch`` at each scrape: all metrics of a scrape are of one moment."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
     def collect(self) -> Iterator[Metric]:
         seen = self._watch.snapshot()
-        yield _counter("elapsed", "Seconds that the other counters are of.", seen.elapsed)
+        yield _counter("elapsed", "Seconds that the other counters cover.", seen.elapsed)
         if seen.held is not None:
             yield _counter("gil_held", "Seconds that the GIL was held.", seen.held)
             yield _by_thread(seen)
         yield _counter("gc", "Seconds in the garbage collector.", seen.collected)
-        yield _counter("watch_cost", "Seconds of a processor that the watch itself took.", seen.cost)
+        yield _counter("watch_cost", "CPU seconds that the watch itself used.", seen.cost)
         yield from _stalls(seen)
-        yield _histogram("gil_wait", "Waits for the GIL, of a thread that asks at random moments.", seen.waits)
+        yield _histogram("gil_wait", "How long a thread waits that asks for the GIL at random moments.", seen.waits)
         yield _histogram("loop_lag", "How late the event loops were.", seen.lags)
 
 
-def _counter(name: str, says: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(f"gilscope_{name}_seconds", says, value=value)
+def _counter(name: str, description: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"gilscope_{name}_seconds", description, value=value)
 
 
 def _by_thread(seen: Snapshot) -> CounterMetricFamily:
     metric = CounterMetricFamily(
-        "gilscope_gil_held_by_thread_seconds", "Seconds that the GIL was held, by thread's name.", labels=["thread"]
+        "gilscope_gil_held_by_thread_seconds", "Seconds that the GIL was held, by thread name.", labels=["thread"]
     )
     held: dict[str, float] = {}
-    for share in seen.held_by:
-        held[share.thread] = held.get(share.thread, 0.0) + share.held
+    for holder in seen.held_by:
+        held[holder.thread] = held.get(holder.thread, 0.0) + holder.held
     for thread, value in held.items():
         metric.add_metric([thread], value)
     return metric
@@ -79,8 +80,8 @@ def _stalls(seen: Snapshot) -> Iterator[CounterMetricFamily]:
     yield stalls
 
 
-def _histogram(name: str, says: str, of: Distribution) -> HistogramMetricFamily:
+def _histogram(name: str, description: str, of: Distribution) -> HistogramMetricFamily:
     buckets = [(f"{bound:g}", float(count)) for bound, count in of.up_to]
     return HistogramMetricFamily(
-        f"gilscope_{name}_seconds", says, buckets=[*buckets, ("+Inf", float(of.count))], sum_value=of.total
+        f"gilscope_{name}_seconds", description, buckets=[*buckets, ("+Inf", float(of.count))], sum_value=of.total
     )

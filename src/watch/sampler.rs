@@ -1,293 +1,181 @@
-//! The thread that looks, a thousand times a second, who holds the GIL and which loops are late. It never attaches to the
-//! interpreter, so it sees what happens while nobody else in the process gets to run.
+//! The thread that reads, a thousand times a second, which thread holds the GIL and which loops are late. It never attaches
+//! to the interpreter, so it sees what happens while no other thread of the process gets to run.
 //!
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::gil::{Look, ThreadIds};
+use crate::gil::GilState;
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
-use crate::watch::episode::{Episode, Evidence, Sight};
-use crate::watch::heart::{LateBeat, Pulse};
-use crate::watch::report::Report;
-use crate::watch::shared::{Shared, guard};
-use crate::watch::thread::{Probe, Turns};
+use crate::watch::late_period::Sample;
+use crate::watch::state::{WatchState, guard};
+use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
-/// A stall's report is held back for the witness's testimony until this long after the stall: what a stack shows later is
-/// another matter.
-const TESTIMONY_KEEPS_NS: u64 = 100_000_000;
-/// How often the sampler asks for its own processor time: that takes a microsecond.
-const SAMPLES_AN_ACCOUNT: u64 = 32;
-/// How long a watch that closes waits for a testimony under way.
-const CLOSING_NS: u64 = 5_000_000;
+/// A stall's report waits for its stack sample until this long after the stall: a later stack shows something else.
+const MAX_WAIT_FOR_STACKS_NS: u64 = 100_000_000;
+/// How often the sampler reads its own CPU time, which takes a microsecond.
+const SAMPLES_PER_CPU_TIME: u64 = 32;
+/// How long a watch that closes waits for a stack sample.
+const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 
-/// The sampler's thread.
-pub fn run(shared: &Shared) {
+/// Runs the thread.
+pub fn run(watch: &WatchState) {
     scheduling::prepare_sampling_thread(Priority::Prompt);
-    let mut sampler = Sampler::new(shared);
+    let mut sampler = Sampler::new(watch);
     let mut pace = Pace::new();
-    let mut rank = Priority::Prompt;
+    let mut priority = Priority::Prompt;
     for count in 0_u64.. {
-        if shared.is_closing() {
+        if watch.is_closing() {
             break;
         }
         sampler.sample(now_ns());
-        if count % SAMPLES_AN_ACCOUNT == 0 {
-            // Relaxed: a sum, by itself.
-            shared
+        if count % SAMPLES_PER_CPU_TIME == 0 {
+            // Relaxed: a sum, used by itself.
+            watch
                 .sampler_ran_ns
                 .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
         }
-        // Every sample counts while a loop is late, and only then is it worth the price.
+        // While a loop is late every sample matters, and only then is a higher priority worth its cost.
         let wanted = if sampler.is_a_loop_late() {
             Priority::RealTime
         } else {
             Priority::Prompt
         };
-        if wanted != rank {
-            rank = wanted;
-            scheduling::request(rank);
+        if wanted != priority {
+            priority = wanted;
+            scheduling::request(priority);
         }
-        shared.nap(pace.jittered_ns(shared.settings.sample_ns));
+        watch.nap(pace.jittered_ns(watch.settings.sample_ns));
     }
     sampler.close();
-    shared
+    watch
         .sampler_ran_ns
         .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
-    shared.close_outbox();
+    watch.end_stalls();
 }
 
 struct Sampler<'a> {
-    shared: &'a Shared,
+    watch: &'a WatchState,
     last_ns: u64,
-    patients: Vec<Patient>,
-    patients_version: u64,
-    episodes: u64,
-    /// Stalls that are over and wait for the witness.
-    open: Vec<(Option<u64>, Report)>,
-}
-
-/// A loop that is watched.
-struct Patient {
-    pulse: Arc<Pulse>,
-    thread: ThreadIds,
-    probe: Probe,
-    due_ns: u64,
-    /// When the beat under way was first seen: what the loop's thread had had from the processors.
-    turns: Option<Turns>,
-    episode: Option<Episode>,
+    loops: Vec<WatchedLoop>,
+    loops_version: u64,
+    late_periods: u64,
+    /// Stalls that are over and may wait for their stack samples.
+    open: Vec<OpenStall>,
 }
 
 impl<'a> Sampler<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(watch: &'a WatchState) -> Self {
         Self {
-            shared,
-            last_ns: shared.started_ns,
-            patients: Vec::new(),
-            patients_version: 0,
-            episodes: 0,
+            watch,
+            last_ns: watch.started_ns,
+            loops: Vec::new(),
+            loops_version: 0,
+            late_periods: 0,
             open: Vec::new(),
         }
     }
 
     fn sample(&mut self, now_ns: u64) {
-        let gil = self.shared.gil.map(|gil| (gil, gil.look()));
-        let look = gil.map_or(
-            Look {
+        let gil = self.watch.gil.map(|gil| (gil, gil.read()));
+        let state = gil.map_or(
+            GilState {
                 holder: None,
                 switches: 0,
             },
-            |(_, look)| look,
+            |(_, state)| state,
         );
         let hold = {
-            let mut ledger = guard(&self.shared.ledger);
-            ledger.enter(now_ns, look);
-            ledger.hold()
+            let mut usage = guard(&self.watch.gil_usage);
+            usage.add(now_ns, state);
+            usage.current_hold()
         };
-        let sight = Sight {
+        let sample = Sample {
             gap_ns: now_ns.saturating_sub(self.last_ns),
             gil,
             hold,
-            collections: &self.shared.collections,
+            gc: &self.watch.gc,
         };
         self.last_ns = now_ns;
-        self.admit_and_discharge();
-        for patient in &mut self.patients {
-            patient.look_after(
-                self.shared,
+        self.update_loops();
+        for watched in &mut self.loops {
+            watched.add(
+                self.watch,
                 now_ns,
-                &sight,
-                &mut self.episodes,
+                &sample,
+                &mut self.late_periods,
                 &mut self.open,
             );
         }
-        self.report(now_ns);
+        self.report_stalls(now_ns);
     }
 
     fn is_a_loop_late(&self) -> bool {
-        self.patients
-            .iter()
-            .any(|patient| patient.episode.is_some())
+        self.loops.iter().any(WatchedLoop::is_late)
     }
 
-    fn admit_and_discharge(&mut self) {
-        let version = self.shared.pulses_version();
-        if version == self.patients_version {
+    /// Drops the loops that are not watched any more, and adds the new ones.
+    fn update_loops(&mut self) {
+        let version = self.watch.heartbeats_version();
+        if version == self.loops_version {
             return;
         }
-        self.patients_version = version;
-        let pulses = self.shared.pulses();
-        for patient in &mut self.patients {
-            if !pulses
+        self.loops_version = version;
+        let heartbeats = self.watch.heartbeats();
+        let is_watched = |watched: &WatchedLoop| {
+            heartbeats
                 .iter()
-                .any(|pulse| pulse.number == patient.pulse.number)
-            {
-                patient.discharge(self.shared, &mut self.open);
+                .any(|heartbeat| heartbeat.loop_number == watched.heartbeat.loop_number)
+        };
+        for watched in &mut self.loops {
+            if !is_watched(watched) {
+                watched.end_late_period(self.watch, &mut self.open);
             }
         }
-        self.patients.retain(|patient| {
-            pulses
-                .iter()
-                .any(|pulse| pulse.number == patient.pulse.number)
-        });
-        for pulse in pulses {
+        self.loops.retain(is_watched);
+        for heartbeat in heartbeats {
+            let number = heartbeat.loop_number;
             if !self
-                .patients
+                .loops
                 .iter()
-                .any(|patient| patient.pulse.number == pulse.number)
+                .any(|watched| watched.heartbeat.loop_number == number)
             {
-                self.patients.push(Patient::new(pulse));
+                self.loops.push(WatchedLoop::new(heartbeat));
             }
         }
     }
 
-    /// Posts the stalls for which the testimony is there, or will not come any more.
-    fn report(&mut self, now_ns: u64) {
-        let desk = &self.shared.desk;
-        for (id, mut report) in std::mem::take(&mut self.open) {
-            report.testimony = id.and_then(|id| desk.collect(id));
+    /// Reports the stalls whose stack sample is there, or will not come any more.
+    fn report_stalls(&mut self, now_ns: u64) {
+        let requests = &self.watch.stack_requests;
+        for (id, mut stall) in std::mem::take(&mut self.open) {
+            stall.stack_sample = id.and_then(|id| requests.take_sample(id));
             match id {
-                Some(id) if report.testimony.is_none() => {
-                    if now_ns < report.late.came_ns.saturating_add(TESTIMONY_KEEPS_NS) {
-                        self.open.push((Some(id), report));
+                Some(id) if stall.stack_sample.is_none() => {
+                    if now_ns < stall.late.came_ns.saturating_add(MAX_WAIT_FOR_STACKS_NS) {
+                        self.open.push((Some(id), stall));
                         continue;
                     }
-                    desk.forget(id);
+                    requests.cancel(id);
                 }
                 _ => (),
             }
-            self.shared.post(report);
+            self.watch.add_stall(stall);
         }
     }
 
     fn close(&mut self) {
-        let closed_ns = now_ns() + CLOSING_NS;
-        while self.shared.desk.is_awaited() && now_ns() < closed_ns {
+        let end_ns = now_ns() + MAX_WAIT_AT_CLOSE_NS;
+        while self.watch.stack_requests.is_pending() && now_ns() < end_ns {
             std::thread::sleep(Duration::from_micros(100));
         }
-        self.admit_and_discharge();
-        for patient in &mut self.patients {
-            patient.discharge(self.shared, &mut self.open);
+        self.update_loops();
+        for watched in &mut self.loops {
+            watched.end_late_period(self.watch, &mut self.open);
         }
-        self.report(u64::MAX);
-    }
-}
-
-impl Patient {
-    fn new(pulse: Arc<Pulse>) -> Self {
-        let due_ns = pulse.due_ns();
-        let thread = pulse.thread();
-        let probe = Probe::new(thread.native);
-        let turns = probe.turns();
-        Self {
-            pulse,
-            thread,
-            probe,
-            due_ns,
-            turns,
-            episode: None,
-        }
-    }
-
-    fn look_after(
-        &mut self,
-        shared: &Shared,
-        now_ns: u64,
-        sight: &Sight<'_>,
-        episodes: &mut u64,
-        open: &mut Vec<(Option<u64>, Report)>,
-    ) {
-        let due_ns = self.pulse.due_ns();
-        if due_ns != self.due_ns {
-            self.discharge(shared, open);
-            self.due_ns = due_ns;
-            let thread = self.pulse.thread();
-            if thread != self.thread {
-                self.thread = thread;
-                self.probe = Probe::new(thread.native);
-            }
-            self.turns = self.probe.turns();
-        }
-        let late_ns = now_ns.saturating_sub(due_ns);
-        if due_ns == 0 || late_ns < shared.settings.stall_ns / 10 {
-            return;
-        }
-        let episode = self.episode.get_or_insert_with(|| {
-            *episodes += 1;
-            Episode::new(*episodes, due_ns, self.turns)
-        });
-        let rival = episode.add(late_ns, sight, self.thread, &self.probe);
-        if episode.noticed.is_none() && late_ns >= shared.settings.stall_ns / 2 {
-            let holder = sight.gil.and_then(|(_, look)| look.holder);
-            episode.noticed = Some((now_ns, holder));
-            shared
-                .desk
-                .ask(episode.id, self.pulse.number, self.thread.ident);
-            for suspect in episode.rivals() {
-                shared.desk.ask_too(episode.id, suspect.ident);
-            }
-        } else if let Some(rival) = rival
-            && episode.noticed.is_some()
-        {
-            shared.desk.ask_too(episode.id, rival.ident);
-        }
-    }
-
-    /// The beat that was late has come, or the loop has stopped: was it a stall?
-    fn discharge(&mut self, shared: &Shared, open: &mut Vec<(Option<u64>, Report)>) {
-        let turns = self.probe.turns();
-        if let Some(episode) = self.episode.take() {
-            match self.pulse.take_late(episode.due_ns) {
-                Some(late) => {
-                    let id = episode.noticed.map(|_| episode.id);
-                    open.push((id, self.stall(late, episode.finish(late.came_ns, turns))));
-                }
-                None => shared.desk.forget(episode.id),
-            }
-        }
-        // Stalls that came and went while the sampler itself was not run.
-        while let Some(late) = self.pulse.take_any_late() {
-            let unseen = Episode::new(0, late.due_ns, self.turns);
-            open.push((None, self.stall(late, unseen.finish(late.came_ns, turns))));
-        }
-    }
-
-    fn stall(
-        &self,
-        late: LateBeat,
-        (noticed, evidence): (Option<(u64, Option<ThreadIds>)>, Evidence),
-    ) -> Report {
-        Report {
-            pulse: self.pulse.number,
-            own: self.thread,
-            late,
-            noticed,
-            evidence,
-            testimony: None,
-        }
+        self.report_stalls(u64::MAX);
     }
 }

@@ -1,22 +1,22 @@
-//! Python stacks as plain data, taken with nothing but the C API: no Python code runs, so the GIL is not given up halfway
-//! and all of them are of one moment. Frames are let go before the GIL is.
+//! Python stacks as plain data, taken with the C API only. No Python code runs, so the GIL is not released in between, and
+//! all stacks are of one moment. References to frames are dropped before the GIL is released.
 //!
-//! For the same reason the names of what is read are made beforehand, by [`prepare`]: to make them when they are first
-//! needed, as `pyo3::intern` does, gives up the GIL.
+//! For the same reason, [`prepare`] makes the attribute names beforehand: making them at their first use, as `pyo3::intern`
+//! does, releases the GIL.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
-/// Frames kept of one stack: the innermost.
-const DEPTH: usize = 64;
-/// Stacks taken when nobody knows which threads matter.
-const THREADS: usize = 16;
+/// How many frames are kept of one stack, the innermost ones.
+const MAX_FRAMES: usize = 64;
+/// How many stacks of other threads are taken if it is unknown which threads matter.
+const MAX_OTHER_THREADS: usize = 16;
 
 macro_rules! names {
     ($($name:ident),* $(,)?) => {
-        /// What is read of frames, threads and tasks, by name.
+        /// The names of the attributes that are read of frames, threads and tasks.
         #[allow(non_snake_case)] // as Python has them
         struct Names {
             $($name: Py<PyString>,)*
@@ -38,7 +38,7 @@ names! {
 
 static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 
-/// To be called before anything else here.
+/// Must be called before any other function of this module.
 pub fn prepare(py: Python<'_>) {
     NAMES.get_or_init(py, || Names::new(py));
 }
@@ -49,28 +49,22 @@ fn names(py: Python<'_>) -> PyResult<&'static Names> {
         .ok_or_else(|| PyRuntimeError::new_err("the names are not prepared"))
 }
 
-#[derive(Clone)]
-pub struct Frame {
-    pub file: String,
-    pub line: u32,
-    pub function: String,
-}
+/// A frame's file, line and function.
+pub type FrameData = (String, u32, String);
 
 /// One thread's stack, innermost frame first.
-#[derive(Clone)]
 pub struct Stack {
     pub ident: u64,
-    pub frames: Vec<Frame>,
+    pub frames: Vec<FrameData>,
 }
 
-/// The task that a loop is in a step of.
-#[derive(Clone)]
-pub struct Task {
+/// The task that a loop is running a step of.
+pub struct CurrentTask {
     pub name: String,
     pub coroutine: String,
 }
 
-/// The stacks of the threads named, and where that is at most the loop's own, of some more.
+/// Takes the stacks of the threads with these `ident`s. If there is at most one, the loop's, takes some others' too.
 pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
     let names = names(py)?;
     let frames = py
@@ -81,7 +75,7 @@ pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
     if wanted.len() < 2 {
         let others = frames.keys().extract::<Vec<u64>>()?;
         let others = others.into_iter().filter(|ident| !idents.contains(ident));
-        wanted.extend(others.take(THREADS));
+        wanted.extend(others.take(MAX_OTHER_THREADS));
     }
     let mut stacks = Vec::with_capacity(wanted.len());
     for ident in wanted {
@@ -95,29 +89,29 @@ pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
     Ok(stacks)
 }
 
-fn walk(innermost: Bound<'_, PyAny>) -> PyResult<Vec<Frame>> {
+fn walk(innermost: Bound<'_, PyAny>) -> PyResult<Vec<FrameData>> {
     let py = innermost.py();
     let names = names(py)?;
     let mut frames = Vec::new();
     let mut at = innermost;
-    while !at.is_none() && frames.len() < DEPTH {
+    while !at.is_none() && frames.len() < MAX_FRAMES {
         let code = at.getattr(&names.f_code)?;
-        frames.push(Frame {
-            file: code.getattr(&names.co_filename)?.extract()?,
-            // A frame between two lines has none.
-            line: at.getattr(&names.f_lineno)?.extract().unwrap_or(0),
-            function: code.getattr(&names.co_qualname)?.extract()?,
-        });
+        frames.push((
+            code.getattr(&names.co_filename)?.extract()?,
+            // A frame between two lines has no line number.
+            at.getattr(&names.f_lineno)?.extract().unwrap_or(0),
+            code.getattr(&names.co_qualname)?.extract()?,
+        ));
         at = at.getattr(&names.f_back)?;
     }
     Ok(frames)
 }
 
-/// The task that `event_loop` is in a step of, if it is in one. `current_task` is CPython's own function.
+/// The task that `event_loop` is running a step of, if any. `current_task` is CPython's own function.
 pub fn task(
     current_task: &Bound<'_, PyAny>,
     event_loop: &Bound<'_, PyAny>,
-) -> PyResult<Option<Task>> {
+) -> PyResult<Option<CurrentTask>> {
     let py = event_loop.py();
     let names = names(py)?;
     let task = current_task.call1((event_loop,))?;
@@ -126,13 +120,13 @@ pub fn task(
     }
     let coroutine = task.call_method0(&names.get_coro)?;
     let qualname = coroutine.getattr(&names.__qualname__);
-    Ok(Some(Task {
+    Ok(Some(CurrentTask {
         name: task.call_method0(&names.get_name)?.extract()?,
         coroutine: qualname.and_then(|name| name.extract()).unwrap_or_default(),
     }))
 }
 
-/// The names of the threads that `threading` knows, as (ident, native id, name).
+/// The threads that `threading` knows, as (ident, native id, name).
 pub fn thread_names(py: Python<'_>) -> PyResult<Vec<(u64, u64, String)>> {
     let names = names(py)?;
     let active = py

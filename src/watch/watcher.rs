@@ -1,4 +1,4 @@
-//! One watch, as Python has it: it starts the threads, hands out what they saw, and ends them.
+//! One watch, as Python uses it: starts the threads, returns what they saw, and ends them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,42 +6,41 @@ use std::thread::JoinHandle;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
+use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
 use crate::system::clock::now_ns;
-use crate::watch::collections::CollectionListener;
-use crate::watch::heart::Heart;
-use crate::watch::sampler;
-use crate::watch::shared::{Settings, Shared, guard};
-use crate::watch::stacks;
-use crate::watch::witness;
+use crate::watch::gil_usage::Hold;
+use crate::watch::heartbeat::Heartbeat;
+use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
+use crate::watch::state::{Settings, WatchState, guard};
+use crate::watch::{prober, sampler, stacks};
 
-/// A snapshot does not trust a last sample that is older than this many periods.
-const STALE_SAMPLES: u64 = 2;
+/// The totals do not rely on a last sample that is older than this many periods.
+const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
 
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Watcher {
-    shared: Arc<Shared>,
+    state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    hearts: AtomicU64,
-    /// The threads are this process's: a forked child has none, and whatever they had locked stays locked there.
+    loops: AtomicU64,
+    /// The process of the threads. A forked child does not have them, and a lock that one of them held stays locked there.
     pid: u32,
 }
 
 #[pymethods]
 impl Watcher {
     #[new]
-    #[pyo3(signature = (*, stall, heartbeat, sample, knock, trace, read_gil, current_task))]
+    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task))]
     #[allow(clippy::too_many_arguments)] // keywords, all of them
     fn new(
         py: Python<'_>,
         stall: f64,
         heartbeat: f64,
         sample: f64,
-        knock: f64,
+        probe: f64,
         trace: bool,
         read_gil: bool,
         current_task: Py<PyAny>,
@@ -50,7 +49,7 @@ impl Watcher {
             stall_ns: positive("stall", stall)?,
             heartbeat_ns: positive("heartbeat", heartbeat)?,
             sample_ns: positive("sample", sample)?,
-            knock_ns: positive("knock", knock)?,
+            probe_ns: positive("probe", probe)?,
             trace,
         };
         stacks::prepare(py);
@@ -59,24 +58,24 @@ impl Watcher {
         } else {
             Err(Unreadable::Declined)
         };
-        let shared = Arc::new(Shared::new(settings, located.ok(), now_ns()));
+        let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
         let watcher = Self {
-            shared: Arc::clone(&shared),
+            state: Arc::clone(&state),
             unreadable: located.err(),
             threads: Mutex::default(),
-            hearts: AtomicU64::new(0),
+            loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
-        let sampled = Arc::clone(&shared);
+        let sampled = Arc::clone(&state);
         watcher.start("gilscope-sample", move || sampler::run(&sampled))?;
-        watcher.start("gilscope-witness", move || {
-            // One thread state, kept: an attachment costs 50 ns where a new thread state costs 300.
-            let _ = Python::try_attach(|py| py.detach(|| witness::run(&shared, &current_task)));
+        watcher.start("gilscope-probe", move || {
+            // The thread keeps one thread state: then attaching takes 50 ns, and 300 ns with a new one each time.
+            let _ = Python::try_attach(|py| py.detach(|| prober::run(&state, &current_task)));
         })?;
         Ok(watcher)
     }
 
-    /// Why the GIL cannot be read here, as a word.
+    /// The code of the reason why the GIL cannot be read; `None` if it can.
     #[getter]
     fn gil_unreadable(&self) -> Option<&'static str> {
         self.unreadable.map(Unreadable::code)
@@ -85,116 +84,116 @@ impl Watcher {
     /// When the watch began, on the clock of `time.monotonic`.
     #[getter]
     fn began(&self) -> f64 {
-        seconds(self.shared.started_ns)
+        seconds(self.state.started_ns)
     }
 
-    fn collection_listener(&self) -> CollectionListener {
-        CollectionListener(Arc::clone(&self.shared.collections))
+    /// The callback for `gc.callbacks`.
+    #[getter]
+    fn gc_listener(&self) -> GcListener {
+        self.state.gc.clone()
     }
 
-    /// A heart for one more loop.
-    fn add_heart(&self) -> PyResult<Heart> {
-        self.in_own_process()?;
-        // Relaxed: only a number.
-        let number = self.hearts.fetch_add(1, Ordering::Relaxed) + 1;
-        let heart = Heart::new(number, Arc::clone(&self.shared));
-        self.shared.add_pulse(Arc::clone(&heart.pulse));
-        Ok(heart)
+    /// Watch one more loop.
+    fn add_heartbeat(&self) -> PyResult<Heartbeat> {
+        self.must_own_threads()?;
+        // Relaxed: the number is used by itself.
+        let number = self.loops.fetch_add(1, Ordering::Relaxed) + 1;
+        let heartbeat = Heartbeat::new(number, Arc::clone(&self.state));
+        self.state.add_heartbeat(Arc::clone(&heartbeat.state));
+        Ok(heartbeat)
     }
 
-    /// Look after this heart no more.
-    fn remove_heart(&self, heart: &Heart) -> PyResult<()> {
-        self.in_own_process()?;
-        self.shared.remove_pulse(heart.pulse.number);
+    /// Stop watching a loop.
+    fn remove_heartbeat(&self, heartbeat: &Heartbeat) -> PyResult<()> {
+        self.must_own_threads()?;
+        self.state.remove_heartbeat(heartbeat.state.loop_number);
         Ok(())
     }
 
-    /// Wait, detached, for the next stall that is over; `None` when the watch is closed and there are no more.
-    fn fetch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        self.in_own_process()?;
-        self.shared.name_own_thread();
-        let Some(report) = py.detach(|| self.shared.fetch()) else {
+    /// Wait, detached, for the next stall that is over; `None` once the watch is closed and there are no more.
+    fn next_stall(&self, py: Python<'_>) -> PyResult<Option<StallReport>> {
+        self.must_own_threads()?;
+        self.state.name_own_thread();
+        let Some(stall) = py.detach(|| self.state.next_stall()) else {
             return Ok(None);
         };
-        // Not only those that were seen to hold the GIL: a loop that sleeps in its callback may never have been.
-        let parties = || std::iter::once(&report.own).chain(report.evidence.rivals.keys());
-        let unknown = parties().any(|&ids| self.name(ids).is_none());
-        if guard(&self.shared.ledger).take_strangers() || unknown {
-            witness::learn_names(py, &self.shared);
+        let unnamed = stall.threads().any(|ids| self.info(ids).name.is_none());
+        if guard(&self.state.gil_usage).take_unnamed() || unnamed {
+            prober::read_names(py, &self.state);
         }
-        report.to_dict(py, |ids| self.name(ids)).map(Some)
+        Ok(Some(stall.into_report(|ids| self.info(ids))))
     }
 
-    /// What has been seen so far.
-    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.in_own_process()?;
-        witness::learn_names(py, &self.shared);
+    /// The sums up to now.
+    fn totals(&self, py: Python<'_>) -> PyResult<WatchTotals> {
+        self.must_own_threads()?;
+        prober::read_names(py, &self.state);
+        let state = &self.state;
         let (last_ns, samples, held_ns, by_thread) = {
-            let mut ledger = guard(&self.shared.ledger);
+            let mut usage = guard(&state.gil_usage);
             let now_ns = now_ns();
-            if now_ns > ledger.last_ns + STALE_SAMPLES * self.shared.settings.sample_ns
-                && !self.shared.is_closing()
+            if now_ns > usage.last_ns + MAX_SAMPLE_AGE_PERIODS * state.settings.sample_ns
+                && !state.is_closing()
             {
-                // The sampler is not being run. To look in its stead would tell only that this thread holds the GIL.
-                ledger.stay_as_seen(now_ns);
+                // The sampler is not running. A sample taken here would only show that this thread holds the GIL.
+                usage.add_unchanged(now_ns);
             }
-            let by_thread: Vec<_> = ledger
+            let by_thread: Vec<_> = usage
                 .by_thread
                 .iter()
                 .map(|(&ids, &sum)| (ids, sum))
                 .collect();
-            (ledger.last_ns, ledger.samples, ledger.held_ns, by_thread)
+            (usage.last_ns, usage.samples, usage.held_ns, by_thread)
         };
-        let snapshot = PyDict::new(py);
-        snapshot.set_item(
-            "elapsed",
-            seconds(last_ns.saturating_sub(self.shared.started_ns)),
-        )?;
-        snapshot.set_item("samples", samples)?;
-        snapshot.set_item("held", seconds(held_ns))?;
-        let threads = by_thread
-            .into_iter()
-            .map(|(ids, sum)| (ids.native, self.name(ids), seconds(sum)))
-            .collect::<Vec<_>>();
-        snapshot.set_item("held_by", threads)?;
-        snapshot.set_item("waits", self.shared.waits.copy())?;
-        snapshot.set_item("lags", self.shared.lags.copy())?;
-        snapshot.set_item("collected", seconds(self.shared.collections.spent_ns()))?;
-        snapshot.set_item("cost", seconds(self.shared.ran_ns()))?;
-        snapshot.set_item("lost", self.shared.lost())?;
-        Ok(snapshot)
+        Ok(WatchTotals {
+            elapsed: seconds(last_ns.saturating_sub(state.started_ns)),
+            samples,
+            held: seconds(held_ns),
+            held_by: by_thread
+                .into_iter()
+                .map(|(ids, sum_ns)| (self.info(ids), seconds(sum_ns)))
+                .collect(),
+            waits: state.waits.copy(),
+            lags: state.lags.copy(),
+            collected: seconds(state.gc.collected_ns()),
+            cost: seconds(state.cost_ns()),
+            lost: state.lost(),
+        })
     }
 
-    /// The holds of the last minutes, as (native id, name, from, to), if the watch traces.
-    #[allow(clippy::type_complexity)] // plain data for Python
-    fn holds(&self) -> PyResult<Vec<(u64, Option<String>, f64, f64)>> {
-        self.in_own_process()?;
-        let holds = guard(&self.shared.ledger).traced();
-        let row = |hold: crate::watch::ledger::Hold| {
-            let (from, to) = (seconds(hold.from_ns), seconds(hold.to_ns));
-            (hold.by.native, self.name(hold.by), from, to)
+    /// The latest holds, if the watch traces.
+    fn holds(&self) -> PyResult<Vec<GilHold>> {
+        self.must_own_threads()?;
+        let holds = guard(&self.state.gil_usage).traced_holds();
+        let report = |hold: Hold| GilHold {
+            thread: self.info(hold.by),
+            start: seconds(hold.from_ns),
+            end: seconds(hold.to_ns),
         };
-        Ok(holds.into_iter().map(row).collect())
+        Ok(holds.into_iter().map(report).collect())
     }
 
-    /// When each beat of the last minutes came, and how late, if the watch traces. Of the loops that are watched now.
-    fn beats(&self) -> PyResult<Vec<(f64, f64)>> {
-        self.in_own_process()?;
-        let beats = guard(&self.shared.beats);
-        let row = |&(at_ns, lag_ns): &(u64, u64)| (seconds(at_ns), seconds(lag_ns));
-        Ok(beats.iter().map(row).collect())
+    /// The latest beats, if the watch traces.
+    fn beats(&self) -> PyResult<Vec<Beat>> {
+        self.must_own_threads()?;
+        let beats = guard(&self.state.beats);
+        let report = |&(at_ns, lag_ns): &(u64, u64)| Beat {
+            at: seconds(at_ns),
+            lag: seconds(lag_ns),
+        };
+        Ok(beats.iter().map(report).collect())
     }
 
-    /// End the threads and wait for them, detached. What was seen stays; `fetch` gives what is left, and then `None`.
+    /// End the threads and wait for them, detached. What was seen stays: `next_stall` returns the rest, and then `None`.
     fn close(&self, py: Python<'_>) {
-        if self.in_own_process().is_err() {
+        if self.must_own_threads().is_err() {
             return;
         }
-        self.shared.close();
+        self.state.close();
         let threads = std::mem::take(&mut *guard(&self.threads));
         py.detach(|| {
             for thread in threads {
-                // A thread that panicked has printed why; the watch is over in any case.
+                // A thread that panicked has printed why; the watch ends in any case.
                 let _ = thread.join();
             }
         });
@@ -202,18 +201,21 @@ impl Watcher {
 }
 
 impl Watcher {
-    fn in_own_process(&self) -> PyResult<()> {
+    fn must_own_threads(&self) -> PyResult<()> {
         if std::process::id() == self.pid {
             Ok(())
         } else {
             Err(PyRuntimeError::new_err(
-                "this watch is the parent process's: start a new one in the child",
+                "this watch belongs to the parent process: start another one in the forked child",
             ))
         }
     }
 
-    fn name(&self, ids: ThreadIds) -> Option<String> {
-        guard(&self.shared.names).get(&ids).cloned()
+    fn info(&self, ids: ThreadIds) -> ThreadInfo {
+        ThreadInfo {
+            native_id: ids.native,
+            name: guard(&self.state.names).get(&ids).cloned(),
+        }
     }
 
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> PyResult<()> {
@@ -224,7 +226,7 @@ impl Watcher {
                 Ok(())
             }
             Err(error) => {
-                self.shared.close();
+                self.state.close();
                 Err(error.into())
             }
         }
@@ -233,8 +235,8 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        if self.in_own_process().is_ok() {
-            self.shared.close();
+        if self.must_own_threads().is_ok() {
+            self.state.close();
         }
     }
 }

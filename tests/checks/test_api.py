@@ -73,7 +73,7 @@ def test_exceptions_of_the_callable_propagate_and_the_switch_interval_is_restore
         gilscope.check(fail)
     assert raised.value is error
     assert sys.getswitchinterval() == pytest.approx(usual)
-    assert not [callback for callback in gc.callbacks if type(callback).__name__ == "Collections"]
+    assert not [callback for callback in gc.callbacks if type(callback).__name__ == "GcListener"]
 
 
 def test_arguments_are_passed_on() -> None:

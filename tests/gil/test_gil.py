@@ -6,9 +6,11 @@ import sys
 import threading
 import time
 from ctypes import CDLL, PyDLL
+from typing import get_args
 
 import pytest
 from gilscope import _core
+from gilscope.records.watch_report import UNREADABLE, Unreadable
 from gilscope.watch.api import Watch
 
 READABLE = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -40,11 +42,15 @@ def test_the_self_check_leaves_the_switch_interval_as_it_was() -> None:
     assert sys.getswitchinterval() == before
 
 
+def test_every_code_of_a_reason_has_a_sentence() -> None:
+    assert set(_core.GIL_UNREADABLE_CODES) == set(UNREADABLE) == set(get_args(Unreadable))
+
+
 def test_a_watch_that_is_asked_not_to_read_the_gil_does_not() -> None:
     with Watch(read_gil=False) as watch:
         time.sleep(0.01)
     assert watch.snapshot().held is None
-    assert watch.snapshot().gil_unreadable == "it was asked not to"
+    assert watch.snapshot().gil_unreadable == "declined"
 
 
 @pytest.mark.skipif(not READABLE, reason="no GIL that could be read")

@@ -128,7 +128,7 @@ def test_a_report_of_a_version_without_a_time_line_shows_its_stalls_and_says_wha
 
 def test_a_program_with_neither_a_loop_nor_a_readable_gil_has_a_page_without_a_picture() -> None:
     seen = msgspec.structs.replace(
-        watched().snapshot, held=None, held_by=(), lags=distribution(), gil_unreadable="this build of Python has no GIL"
+        watched().snapshot, held=None, held_by=(), lags=distribution(), gil_unreadable="free-threaded"
     )
     text = page(watched(snapshot=seen, timeline=None))
     assert chart(watched(snapshot=seen, timeline=None)) is None

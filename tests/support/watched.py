@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilscope.records.stall import Evidence, Frame, Stall, Thread
-from gilscope.records.watch_report import Distribution, Share, Snapshot, WatchReport
-from gilscope.watch.bins import binned
+from gilscope.records.watch_report import Distribution, Holder, Snapshot, WatchReport
+from gilscope.watch.bins import Hold, Lag, binned
 from gilscope.watch.sites import Sites
 
 from tests.support.constructed import MACHINE
@@ -22,14 +22,14 @@ NOTHING = Evidence(
     collected=0.0,
     waited=0.0,
     slept=0.0,
-    ran_free=0.0,
+    ran_without_gil=0.0,
     unknown=0.0,
     ran=None,
     queued=None,
     switches=0,
-    witness_waited=None,
+    prober_waited=None,
     stacks_age=None,
-    rivals=(),
+    contenders=(),
 )
 
 
@@ -75,18 +75,18 @@ def watched(
     sites = Sites()
     for one in stalls:
         sites.add(one)
-    lags = [(0.01 * beat, 0.001) for beat in range(1, round(elapsed / 0.01))]
-    lags = [beat for beat in lags if not any(one.start < beat[0] <= one.end for one in stalls)]
-    lags = sorted([*lags, *((one.end, one.duration) for one in stalls)])
-    holds = [(POOL.native_id, POOL.name, one.start, one.end) for one in stalls] or [
-        (MAIN.native_id, MAIN.name, 0.0, 0.1)
+    lags = [Lag(0.01 * beat, 0.001) for beat in range(1, round(elapsed / 0.01))]
+    lags = [beat for beat in lags if not any(one.start < beat.at <= one.end for one in stalls)]
+    lags = sorted([*lags, *(Lag(one.end, one.duration) for one in stalls)])
+    holds = [Hold(POOL.native_id, POOL.name, one.start, one.end) for one in stalls] or [
+        Hold(MAIN.native_id, MAIN.name, 0.0, 0.1)
     ]
     held = sum(end - start for *_, start, end in holds)
     snapshot: dict[str, Any] = {
         "elapsed": elapsed,
         "samples": 1000,
         "held": held,
-        "held_by": (Share(holds[0][0], str(holds[0][1]), held),),
+        "held_by": (Holder(holds[0].native_id, str(holds[0].name), held),),
         "waited": 0.0,
         "waits": distribution(0.001),
         "lags": distribution(*(lag for _, lag in lags)),

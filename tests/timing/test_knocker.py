@@ -11,7 +11,7 @@ from itertools import starmap
 from pathlib import Path
 
 import pytest
-from gilscope._core import Collections, Knocker, KnockTally, LoweredSwitchInterval, monotonic, run_queue_delay
+from gilscope._core import GcListener, Knocker, KnockTally, LoweredSwitchInterval, monotonic, run_queue_delay
 from gilscope.checks.knocks import BLOCKED, was_held
 
 HOLD = ctypes.PyDLL(None).usleep
@@ -227,7 +227,7 @@ def test_the_switch_interval_is_not_raised() -> None:
 
 
 def test_collections_are_noted_from_their_shortest_on() -> None:
-    all_of_them, long_ones = Collections(shortest=0.0), Collections(shortest=100.0)
+    all_of_them, long_ones = GcListener(keep_from=0.0), GcListener(keep_from=100.0)
     for callback in (all_of_them, long_ones):
         callback("stop", {})  # one that began before it listened
         callback("start", {})

@@ -111,7 +111,7 @@ def test_many_python_threads_take_turns(run: Run) -> None:
     assert {stall.culprit.function for stall in turns if stall.culprit} <= {
         "test_many_python_threads_take_turns.<locals>.spin"
     }
-    assert len(turns[0].evidence.rivals) > 1
+    assert len(turns[0].evidence.contenders) > 1
 
 
 def test_a_full_collection(run: Run) -> None:

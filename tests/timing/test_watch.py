@@ -152,7 +152,7 @@ def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
         watch.snapshot()
     watch.stop()
     watch.start()
-    with pytest.raises(RuntimeError, match="starts once"):
+    with pytest.raises(RuntimeError, match="starts only once"):
         watch.start()
     watch.stop()
     watch.stop()
@@ -160,7 +160,7 @@ def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
 
 
 def test_a_watch_that_samples_seldom_stops_as_soon_as_any_other() -> None:
-    watch = Watch(sample=60, knock=60)
+    watch = Watch(sample=60, probe=60)
     watch.start()
     began = time.monotonic()
     watch.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gilscope.records.stall import Cause, Evidence, Rival, Thread
+from gilscope.records.stall import Cause, Contender, Evidence, Thread
 from gilscope.watch import cause as causes
 from gilscope.watch.cause import REMEDY, cause, cause_without_gil
 
@@ -11,16 +11,17 @@ from gilscope.watch.cause import REMEDY, cause, cause_without_gil
 def evidence(**figures: object) -> Evidence:
     """Return evidence of nothing but the figures given."""
     nothing = dict.fromkeys(
-        ("sampled", "unsampled", "held", "collected", "waited", "slept", "ran_free", "unknown", "ran", "queued"), 0.0
+        ("sampled", "unsampled", "held", "collected", "waited", "slept", "ran_without_gil", "unknown", "ran", "queued"),
+        0.0,
     )
     return Evidence(
-        **{**nothing, "switches": 0, "witness_waited": None, "stacks_age": None, "rivals": (), **figures}  # type: ignore[arg-type]
+        **{**nothing, "switches": 0, "prober_waited": None, "stacks_age": None, "contenders": (), **figures}  # type: ignore[arg-type]
     )
 
 
-def rival(number: int = 1, **figures: float) -> Rival:
+def contender(number: int = 1, **figures: float) -> Contender:
     nothing = dict.fromkeys(("held", "held_long", "longest", "queued", "collected"), 0.0)
-    return Rival(thread=Thread(number, f"thread {number}"), stack=(), **{**nothing, **figures})
+    return Contender(thread=Thread(number, f"thread {number}"), stack=(), **{**nothing, **figures})
 
 
 def told(duration: float = 0.3, **figures: object) -> Cause:
@@ -40,36 +41,36 @@ def test_a_loop_that_slept_was_blocked_waiting() -> None:
 
 
 def test_a_loop_that_ran_without_the_gil_was_blocked_waiting() -> None:
-    assert told(ran_free=0.3, ran=0.3) == "blocked, waiting"
+    assert told(ran_without_gil=0.3, ran=0.3) == "blocked, waiting"
 
 
 def test_a_loop_that_waited_for_one_long_hold_was_starved_by_a_hog() -> None:
-    assert told(waited=0.3, rivals=(rival(held=0.3, held_long=0.3, longest=0.35),)) == "starved by a hog"
+    assert told(waited=0.3, contenders=(contender(held=0.3, held_long=0.3, longest=0.35),)) == "starved by a hog"
 
 
 def test_a_loop_that_waited_for_many_short_holds_was_starved_by_turns() -> None:
     assert (
-        told(waited=0.3, switches=60, rivals=tuple(rival(n, held=0.05, longest=0.005) for n in range(6)))
+        told(waited=0.3, switches=60, contenders=tuple(contender(n, held=0.05, longest=0.005) for n in range(6)))
         == "starved by turns"
     )
 
 
 def test_a_loop_that_waited_for_a_thread_which_was_not_run_had_no_cpu() -> None:
-    assert told(waited=0.3, switches=0, rivals=(rival(held=0.3, longest=0.31, queued=0.3),)) == "no CPU"
+    assert told(waited=0.3, switches=0, contenders=(contender(held=0.3, longest=0.31, queued=0.3),)) == "no CPU"
 
 
 def test_a_loop_that_stood_in_a_run_queue_had_no_cpu() -> None:
-    assert told(ran_free=0.3, ran=0.001, queued=0.29) == "no CPU"
+    assert told(ran_without_gil=0.3, ran=0.001, queued=0.29) == "no CPU"
 
 
 def test_a_process_that_was_stopped_had_no_cpu() -> None:
     assert told(unsampled=0.29, sampled=0.01, ran=0.001, queued=0.0) == "no CPU"
-    assert told(ran_free=0.3, ran=0.001, queued=0.0) == "no CPU"
+    assert told(ran_without_gil=0.3, ran=0.001, queued=0.0) == "no CPU"
 
 
 def test_a_callback_that_only_others_turns_have_stretched_is_still_the_cause() -> None:
-    others = tuple(rival(n, held=0.1, longest=0.005) for n in range(8))
-    assert told(1.0, held=0.1, ran=0.1, waited=0.9, rivals=others) == "blocked, computing"
+    others = tuple(contender(n, held=0.1, longest=0.005) for n in range(8))
+    assert told(1.0, held=0.1, ran=0.1, waited=0.9, contenders=others) == "blocked, computing"
 
 
 def test_a_callback_that_want_of_a_processor_has_stretched_is_still_the_cause() -> None:
@@ -77,20 +78,20 @@ def test_a_callback_that_want_of_a_processor_has_stretched_is_still_the_cause() 
 
 
 def test_the_larger_of_two_that_would_each_be_a_stall_is_the_cause() -> None:
-    hog = (rival(held=0.1, held_long=0.1, longest=0.1),)
-    assert told(slept=0.2, waited=0.1, rivals=hog) == "blocked, waiting"
-    hog = (rival(held=0.2, held_long=0.2, longest=0.2),)
-    assert told(slept=0.1, waited=0.2, rivals=hog) == "starved by a hog"
+    hog = (contender(held=0.1, held_long=0.1, longest=0.1),)
+    assert told(slept=0.2, waited=0.1, contenders=hog) == "blocked, waiting"
+    hog = (contender(held=0.2, held_long=0.2, longest=0.2),)
+    assert told(slept=0.1, waited=0.2, contenders=hog) == "starved by a hog"
 
 
 def test_a_hog_that_is_itself_not_run_is_a_hog() -> None:
-    hog = (rival(held=0.3, held_long=0.3, longest=0.3, queued=0.2),)
-    assert told(waited=0.3, rivals=hog) == "starved by a hog"
+    hog = (contender(held=0.3, held_long=0.3, longest=0.3, queued=0.2),)
+    assert told(waited=0.3, contenders=hog) == "starved by a hog"
 
 
 def test_a_collection_is_the_cause_where_nothing_else_was_a_stall() -> None:
     assert told(held=0.3, collected=0.29) == "garbage collection"
-    assert told(waited=0.3, rivals=(rival(held=0.3, held_long=0.3, collected=0.28),)) == "garbage collection"
+    assert told(waited=0.3, contenders=(contender(held=0.3, held_long=0.3, collected=0.28),)) == "garbage collection"
 
 
 def test_a_collection_that_stretches_a_computation_is_not() -> None:
@@ -98,7 +99,7 @@ def test_a_collection_that_stretches_a_computation_is_not() -> None:
 
 
 def test_a_bit_of_everything_is_unknown() -> None:
-    assert told(slept=0.03, held=0.03, waited=0.04, ran_free=0.02, unsampled=0.05, queued=0.02) == "unknown"
+    assert told(slept=0.03, held=0.03, waited=0.04, ran_without_gil=0.02, unsampled=0.05, queued=0.02) == "unknown"
 
 
 def test_no_evidence_is_unknown() -> None:
@@ -108,15 +109,15 @@ def test_no_evidence_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("figures", "expected"),
     [
-        ({"ran_free": 0.3, "ran": 0.3, "witness_waited": 0.25}, "blocked, computing"),
-        ({"ran_free": 0.3, "ran": 0.3, "witness_waited": 0.0001}, "blocked, waiting"),
-        ({"slept": 0.3, "witness_waited": 0.0001}, "blocked, waiting"),
-        ({"unknown": 0.3, "witness_waited": 0.0001}, "blocked, waiting"),
-        ({"unknown": 0.3, "witness_waited": 0.25}, "starved by a hog"),
-        ({"unknown": 0.3, "witness_waited": 0.006}, "starved by turns"),
-        ({"ran_free": 0.3, "queued": 0.29, "ran": 0.001, "witness_waited": 0.1}, "no CPU"),
-        ({"unknown": 0.3, "witness_waited": 0.006, "stacks_age": 0.0}, "unknown"),  # it came when all was over
-        ({"unknown": 0.3, "witness_waited": 0.006, "stacks_age": -0.2}, "starved by turns"),
+        ({"ran_without_gil": 0.3, "ran": 0.3, "prober_waited": 0.25}, "blocked, computing"),
+        ({"ran_without_gil": 0.3, "ran": 0.3, "prober_waited": 0.0001}, "blocked, waiting"),
+        ({"slept": 0.3, "prober_waited": 0.0001}, "blocked, waiting"),
+        ({"unknown": 0.3, "prober_waited": 0.0001}, "blocked, waiting"),
+        ({"unknown": 0.3, "prober_waited": 0.25}, "starved by a hog"),
+        ({"unknown": 0.3, "prober_waited": 0.006}, "starved by turns"),
+        ({"ran_without_gil": 0.3, "queued": 0.29, "ran": 0.001, "prober_waited": 0.1}, "no CPU"),
+        ({"unknown": 0.3, "prober_waited": 0.006, "stacks_age": 0.0}, "unknown"),  # it came when all was over
+        ({"unknown": 0.3, "prober_waited": 0.006, "stacks_age": -0.2}, "starved by turns"),
         ({"unknown": 0.3}, "unknown"),
         ({}, "unknown"),
     ],
@@ -129,6 +130,6 @@ def test_every_cause_has_a_remedy() -> None:
     assert set(REMEDY) == set(Cause.__args__)  # type: ignore[attr-defined]
 
 
-def test_shares_add_up_to_what_was_seen() -> None:
-    seen = evidence(held=0.1, slept=0.05, waited=0.1, ran_free=0.05, ran=0.15, rivals=(rival(held=0.1),))
-    assert sum(causes.shares(seen)) == pytest.approx(0.3)
+def test_the_time_spent_adds_up_to_what_was_seen() -> None:
+    seen = evidence(held=0.1, slept=0.05, waited=0.1, ran_without_gil=0.05, ran=0.15, contenders=(contender(held=0.1),))
+    assert sum(causes.time_spent(seen)) == pytest.approx(0.3)

@@ -6,7 +6,7 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gilscope._core import Collections
+from gilscope._core import GcListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,9 @@ MIN_PAUSE_SECONDS = 0.0005
 
 
 @contextmanager
-def recorded_pauses() -> Iterator[Collections]:
+def recorded_pauses() -> Iterator[GcListener]:
     """Record the collections while the context is open."""
-    collections = Collections(shortest=MIN_PAUSE_SECONDS)
+    collections = GcListener(keep_from=MIN_PAUSE_SECONDS)
     try:
         gc.callbacks.append(collections)
         yield collections
@@ -29,7 +29,7 @@ def recorded_pauses() -> Iterator[Collections]:
             gc.callbacks.remove(collections)
 
 
-def explain(collections: Collections, wait: Wait) -> bool:
+def explain(collections: GcListener, wait: Wait) -> bool:
     """Return whether collections took more than half of ``wait``."""
     overlaps = (min(wait.end, end) - max(wait.start, begin) for begin, end in collections.pauses())
     return sum(overlap for overlap in overlaps if overlap > 0) > (wait.end - wait.start) / 2

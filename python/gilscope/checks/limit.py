@@ -15,13 +15,13 @@ from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS, MAX_KNOCKS_KEPT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilscope._core import Collections
+    from gilscope._core import GcListener
 
 
 class Holds:
     """The waits of the threads that asked for the GIL while the block ran. Complete when the block has ended."""
 
-    def __init__(self, collections: Collections) -> None:
+    def __init__(self, collections: GcListener) -> None:
         self._sampled = SampledTime()
         self._collections = collections
         self.judged = False

@@ -6,7 +6,7 @@ import threading
 from time import sleep
 from typing import TYPE_CHECKING
 
-from gilscope._core import Collections, Histogram, Knocker, LoweredSwitchInterval, monotonic
+from gilscope._core import GcListener, Histogram, Knocker, LoweredSwitchInterval, monotonic
 from gilscope.checks.calls import Calls
 from gilscope.checks.gc_pauses import explain, recorded_pauses
 from gilscope.checks.knocks import BLOCKED, was_held
@@ -46,7 +46,7 @@ class Checking:
         self.knocker = Knocker(mean_gap=MEAN_GAP_SECONDS, watched=threading.get_native_id(), keep=MAX_KNOCKS_KEPT)
         self.background = Background(held=0.0, longest=0.0)
         self.usual_switch_interval = 0.0
-        self.collections: Collections | None = None
+        self.collections: GcListener | None = None
 
     def run(self, time: float) -> Verdict:
         """Make the calls for ``time`` seconds, and for longer if the samples leave the verdict uncertain."""

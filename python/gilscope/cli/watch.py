@@ -58,7 +58,9 @@ FLAGS = {"--live", "-h", "--help"}
     help="Seconds of lag above which the loop is stalled.",
 )
 @click.option("--sample", type=Seconds(min=0.0001), default=0.001, show_default=True, help="Seconds between samples.")
-@click.option("--knock", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between knocks.")
+@click.option(
+    "--probe", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between probes of the GIL."
+)
 @click.option(
     "-o",
     "--output",
@@ -72,7 +74,7 @@ def command(
     module: str | None,
     stall: float,
     sample: float,
-    knock: float,
+    probe: float,
     output: Path | None,
     live: bool,
     command_line: tuple[str, ...],
@@ -83,7 +85,7 @@ def command(
     """
     run = _chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
-    watch = Watch(stall=stall, sample=sample, knock=knock, on_stall=_say if live else None, trace=output is not None)
+    watch = Watch(stall=stall, sample=sample, probe=probe, on_stall=_say if live else None, trace=output is not None)
     if output is not None:
         checked(output, _formats(watch))
         output = output.absolute()  # wherever the program goes

@@ -10,11 +10,24 @@ FIELDS: dict[str, str] = {
     "baseline": "background",
     "interval": "switch_interval",
     "knocks": "samples",
+    "ran_free": "ran_without_gil",
+    "rivals": "contenders",
     "settle": "explanation",
     "stretches": "long_holds",
+    "witness_waited": "prober_waited",
 }
 """New name of each field of schema 1 that has been renamed since. A name means the same in every record."""
-WORDS: dict[tuple[str, str], str] = {("kind", "too short"): "undecided"}
+WORDS: dict[tuple[str, str], str] = {
+    ("gil_unreadable", "it was asked not to"): "declined",
+    ("gil_unreadable", "the GIL's place is known for CPython 3.11 to 3.15 only"): "version",
+    ("gil_unreadable", "this build of Python has no GIL"): "free-threaded",
+    ("gil_unreadable", "this Python does not export _PyRuntime"): "symbol",
+    ("gil_unreadable", "the system does not permit reading the process's memory with process_vm_readv"): "memory",
+    ("gil_unreadable", "the self-check did not find the switch interval where it should be"): "interval",
+    ("gil_unreadable", "the self-check did not find this thread as the GIL's holder"): "holder",
+    ("gil_unreadable", "the self-check did not find this thread's ids where they should be"): "thread",
+    ("kind", "too short"): "undecided",
+}
 """New word of each pair of a field (by its new name) and a word of schema 1 that has been renamed since."""
 DROPPED = {"stretch"}
 """Fields of schema 1 that another field makes redundant: ``stretch`` was ``longest_hold`` wherever it had a value."""

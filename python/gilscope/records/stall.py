@@ -1,4 +1,4 @@
-"""What is known of one stall: frozen records, which the native watcher's plain data becomes.
+"""One stall: its cause, its culprit, and the evidence. Frozen records.
 
 Durations are float seconds; a moment is in seconds since the watch began.
 """
@@ -21,7 +21,7 @@ Cause = Literal[
 
 
 class Frame(Record, frozen=True):
-    """A line of Python that was being run."""
+    """A line of Python that a thread was running."""
 
     file: str
     line: int
@@ -36,7 +36,7 @@ class Thread(Record, frozen=True):
 
     native_id: int
     name: str | None
-    """As ``threading`` has it; ``None`` for a thread that Python does not know, or that ended before it was asked."""
+    """The name that ``threading`` has for it; ``None`` if it has none, or if the thread ended before its name was read."""
 
     def __str__(self) -> str:
         if self.native_id == 0:
@@ -44,20 +44,21 @@ class Thread(Record, frozen=True):
         return self.name or f"thread {self.native_id}"
 
 
-class Rival(Record, frozen=True, kw_only=True):
+class Contender(Record, frozen=True, kw_only=True):
     """A thread that held the GIL while the loop waited for it."""
 
     thread: Thread
     held: float
     held_long: float
-    """Of that: in holds that take more than four switch intervals. A thread that runs Python gives it up after one, if asked."""
+    """Of ``held``: in holds of more than four switch intervals. A thread that runs Python releases the GIL after one, if
+    another thread asks for it."""
     longest: float
     queued: float
-    """Of the longer ones: ready to run, and not run."""
+    """In its longer holds: runnable, and not running."""
     collected: float
-    """Of what it held: in the garbage collector."""
+    """Of ``held``: in the garbage collector."""
     stack: tuple[Frame, ...]
-    """Innermost first; empty if nobody got to take it in time."""
+    """Innermost frame first; empty if it was not taken in time."""
 
 
 class Evidence(Record, frozen=True, kw_only=True):
@@ -65,54 +66,54 @@ class Evidence(Record, frozen=True, kw_only=True):
 
     sampled: float
     unsampled: float
-    """The sampler itself was not run."""
+    """The sampler itself did not run."""
     held: float
     """The loop's thread held the GIL."""
     collected: float
-    """Of that: in the garbage collector."""
+    """Of ``held``: in the garbage collector."""
     waited: float
-    """It slept until it would be given the GIL."""
+    """The loop's thread waited for the GIL."""
     slept: float
     """It slept in the kernel for something else."""
-    ran_free: float
-    """It ran, or was ready to, without the GIL."""
+    ran_without_gil: float
+    """It ran, or was runnable, without the GIL."""
     unknown: float
-    """It slept on a lock, and nobody could tell whether that was the GIL."""
+    """It slept on a lock, which may have been the GIL's or another."""
     ran: float | None
-    """Processor time of the loop's thread; ``None`` where the system does not count it."""
+    """CPU time of the loop's thread; ``None`` if the system does not count it."""
     queued: float | None
-    """The loop's thread was ready to run, and not run."""
+    """Run-queue delay of the loop's thread: runnable, and not running."""
     switches: int
-    """How often the GIL went to another thread."""
-    witness_waited: float | None
-    """How long the witness waited for the GIL, once the stall was noticed; ``None`` if it was not called."""
+    """How often another thread acquired the GIL."""
+    prober_waited: float | None
+    """How long the prober waited for the GIL once the stall was noticed; ``None`` if the stall ended before that."""
     stacks_age: float | None
-    """When the stacks were taken, after the stall's end; below 0 while it lasted."""
-    rivals: tuple[Rival, ...]
+    """When the stacks were taken, in seconds after the stall's end; negative if the stall still lasted."""
+    contenders: tuple[Contender, ...]
     """The longest holder first."""
 
 
 class Stall(Record, frozen=True, kw_only=True):
-    """The loop was late, for longer than the threshold."""
+    """The loop was late by more than the threshold."""
 
     loop: int
-    """The loop's number: each time that a loop is run it gets another."""
+    """The loop's number, from 1. A loop that is run again gets another number."""
     thread: Thread
     """The loop's thread."""
     start: float
     duration: Amount
     noticed: float | None
-    """When the watcher saw it, while it lasted; ``None`` if it was over before."""
+    """When the watch noticed the stall; ``None`` if it was over by then."""
     noticed_holder: Thread | None
-    """Who held the GIL then."""
+    """The thread that held the GIL at that time."""
     cause: Cause
     culprit: Frame | None
-    """The innermost frame of the user's, where the cause was seen; ``None`` where nobody saw it."""
+    """The innermost frame of the user's code, where the cause was; ``None`` if it was not seen."""
     culprit_thread: Thread | None
     stack: tuple[Frame, ...]
-    """The culprit's whole stack, innermost first."""
+    """The culprit's whole stack, innermost frame first."""
     callback: Frame | None
-    """The outermost frame of the callback, or of the coroutine, that the loop was in."""
+    """The outermost frame of the callback or coroutine that the loop was running."""
     task: str | None
     coroutine: str | None
     loop_stack: tuple[Frame, ...]
@@ -124,7 +125,7 @@ class Stall(Record, frozen=True, kw_only=True):
 
 
 class Site(Record, frozen=True, kw_only=True):
-    """What stalled the loop again and again: a cause at a line."""
+    """All stalls with one cause at one line."""
 
     cause: Cause
     culprit: Frame | None
@@ -134,5 +135,5 @@ class Site(Record, frozen=True, kw_only=True):
     """The loop's callback in the latest stall."""
     stalls: AtLeastOne
     stalled: Amount
-    """Seconds, all stalls together."""
+    """The sum of the stalls, in seconds."""
     longest: Amount

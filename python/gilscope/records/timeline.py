@@ -1,7 +1,7 @@
-"""A watch in time: how late the loops were and which threads held the GIL, in bins of equal width.
+"""A watch over time: how late the loops were and which threads held the GIL, in bins of equal width.
 
-The native core keeps the last minutes' beats and holds one by one. A report keeps this: it is as long for ten hours as for ten
-seconds, and no lag and no hold is lost in it.
+The native core keeps the latest beats and holds one by one. A report keeps this record: it has the same size for ten hours as
+for ten seconds, and no lag or hold is missing in it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class Track(Record, frozen=True):
 
 
 class Timeline(Record, frozen=True, kw_only=True):
-    """A watch in time. Moments and durations are seconds; moments since the watch began."""
+    """A watch over time. Durations are seconds, and moments are seconds since the watch began."""
 
     begin: Amount
-    """0, or for a watch of more than some minutes, from when on everything was kept."""
+    """0, or for a watch of more than some minutes, the time of the oldest beat or hold that was kept."""
     width: Positive
-    """Of a bin."""
+    """The width of a bin."""
     worst: tuple[Amount | None, ...]
-    """How late a loop was at worst in each bin; ``None`` where none ran."""
+    """The longest lag in each bin; ``None`` if no loop ran."""
     held: tuple[Track, ...]
-    """The longest holder first; empty where nobody held the GIL, or where that cannot be seen."""
+    """The longest holder first; empty if no thread held the GIL, or if its holder cannot be read."""

@@ -1,4 +1,4 @@
-"""What a watch has seen up to a moment: a frozen record. Its sums only grow, and are those of its own ``elapsed``."""
+"""What a watch has seen up to a moment: frozen records. Their sums only grow, and all cover the same ``elapsed`` seconds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from gilscope.records.stall import Cause, Site, Stall
 from gilscope.records.timeline import Timeline
 
 BOUNDS = (1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds: up to each of these, a distribution is counted."""
+"""The upper bounds of a distribution's buckets, in seconds."""
 
-UNREADABLE = {
-    "declined": "it was asked not to",
-    "platform": "the GIL's state is known for 64-bit Linux only",
-    "version": "the GIL's place is known for CPython 3.11 to 3.15 only",
+Unreadable = Literal["declined", "version", "free-threaded", "symbol", "memory", "interval", "holder", "thread"]
+
+UNREADABLE: dict[Unreadable, str] = {
+    "declined": "the watch was asked not to read it",
+    "version": "the location of the GIL is known for CPython 3.11 to 3.15 only",
     "free-threaded": "this build of Python has no GIL",
     "symbol": "this Python does not export _PyRuntime",
     "memory": "the system does not permit reading the process's memory with process_vm_readv",
@@ -23,7 +24,7 @@ UNREADABLE = {
     "holder": "the self-check did not find this thread as the GIL's holder",
     "thread": "the self-check did not find this thread's ids where they should be",
 }
-"""Why the holder of the GIL cannot be seen, by the native core's word for it."""
+"""Why the holder of the GIL cannot be read, by the native core's code of the reason."""
 
 
 class Distribution(Record, frozen=True, kw_only=True):
@@ -36,10 +37,10 @@ class Distribution(Record, frozen=True, kw_only=True):
     p99: Amount | None
     max: Amount | None
     up_to: tuple[tuple[Amount, Count], ...]
-    """Pairs of a bound in seconds and how many were at most as long."""
+    """Pairs of a bound in seconds and how many durations are at most that long."""
 
 
-class Share(Record, frozen=True):
+class Holder(Record, frozen=True):
     """A thread, and how long it has held the GIL."""
 
     native_id: int
@@ -48,39 +49,41 @@ class Share(Record, frozen=True):
 
 
 class Snapshot(Record, frozen=True, kw_only=True):
-    """A watch up to a moment. Durations are seconds since it began; rates come of the differences of two snapshots."""
+    """A watch up to a moment. Subtract two snapshots to get rates."""
 
     elapsed: Amount
-    """Up to the last sample: what every other sum is to be compared with."""
+    """Seconds from the beginning to the last sample. Every other sum covers this time."""
     samples: Count
     held: Amount | None
-    """How long the GIL was held; ``None`` where that cannot be seen."""
-    held_by: tuple[Share, ...]
+    """How long the GIL was held; ``None`` if its holder cannot be read."""
+    held_by: tuple[Holder, ...]
     """The same by thread, the longest holder first."""
     waited: Amount
-    """How long all knocks together waited for the GIL; with ``waits.count``, the mean wait of one."""
+    """How long all probes together waited for the GIL. Divided by ``waits.count``, the mean wait."""
     waits: Distribution
-    """Waits of a thread that asks for the GIL at a random moment."""
+    """How long a thread waits that asks for the GIL at a random moment."""
     lags: Distribution
-    """How late the watched loops were: beats that were due and did not come count with the lag they would have had."""
+    """How late the watched loops were. A missed beat counts with the lateness it had when the loop ran again."""
     stalled: dict[Cause, Amount]
     """How long the loops were stalled, by cause."""
     stalls: dict[Cause, Count]
-    """How often, by cause."""
+    """How many stalls there were, by cause."""
     sites: tuple[Site, ...]
+    """The one that stalled the loops for longest first."""
     worst: tuple[Stall, ...]
+    """The longest stalls, the longest first."""
     collected: Amount
     """Time in the garbage collector."""
     cost: Amount
-    """Processor time of the watch's own two threads."""
+    """CPU time of the watch's own two threads."""
     lost: Count
-    """Stalls that were counted in ``lags`` only, because nobody fetched them in time."""
+    """Stalls that are counted in ``lags`` only, because there were too many to be reported in time."""
     children: Count
-    """Processes started meanwhile; they are not watched."""
+    """Child processes started. They are not watched."""
     loops_with_own_clock: Count
     """Loops that are not watched, because their clock is not the system's."""
-    gil_unreadable: str | None
-    """Why the holder of the GIL cannot be seen; causes are then told by the waits, and without a thread's name."""
+    gil_unreadable: Unreadable | None
+    """Why the holder of the GIL cannot be read. Causes are then decided from the waits, and a hog's thread is unknown."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):
@@ -94,7 +97,7 @@ class WatchReport(Record, frozen=True, kw_only=True):
     machine: Machine
     command: tuple[str, ...]
     stall: Positive
-    """The threshold."""
+    """A loop that is late by this many seconds is stalled."""
     snapshot: Snapshot
     timeline: Timeline | None = None
-    """``None`` in a file of a version that did not write it."""
+    """``None`` in a file of an older version that did not write it."""

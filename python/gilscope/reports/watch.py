@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gilscope.formatting import counted, duration
 from gilscope.naming import place_of
+from gilscope.records.watch_report import UNREADABLE
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def _quantiles(of: Distribution) -> str:
 
 
 def gil(seen: Snapshot) -> Iterator[str]:
-    if seen.held is None:
-        yield f"GIL: its holder cannot be seen, as {seen.gil_unreadable}: causes are told by waits, and hogs have no name"
-    elif seen.elapsed:
+    if seen.gil_unreadable is not None:
+        yield f"GIL: its holder cannot be seen, as {UNREADABLE[seen.gil_unreadable]}: causes are told by waits, and hogs have no name"
+    elif seen.held is not None and seen.elapsed:
         shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:THREADS])
         threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= WORTH_TELLING)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} knocks)"
+    yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} probes)"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
         yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
     if seen.elapsed:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilscope.records.stall import Stall
+    from gilscope.watch.bins import Hold, Lag
 
 LOOPS = 1_000_000_000
 """Tracks of loops are numbered from here, above all thread ids."""
@@ -21,16 +22,16 @@ LOOPS = 1_000_000_000
 
 def trace(
     *,
-    holds: Sequence[tuple[int, str | None, float, float]],
+    holds: Sequence[Hold],
     stalls: Sequence[Stall],
-    lags: Sequence[tuple[float, float]],
+    lags: Sequence[Lag],
 ) -> bytes:
     """Return the trace. Moments are seconds since the watch began."""
     events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
     return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"})
 
 
-def _holds(holds: Sequence[tuple[int, str | None, float, float]]) -> Iterator[dict[str, Any]]:
+def _holds(holds: Sequence[Hold]) -> Iterator[dict[str, Any]]:
     names = {native_id: name or f"thread {native_id}" for native_id, name, _, _ in holds}
     for native_id, name in names.items():
         yield _track(native_id, f"GIL: {name}" if native_id else "GIL: unknown thread")
@@ -52,7 +53,7 @@ def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
         yield _slice(LOOPS + stall.loop, stall.cause, stall.start, stall.end, details)
 
 
-def _lags(lags: Sequence[tuple[float, float]]) -> Iterator[dict[str, Any]]:
+def _lags(lags: Sequence[Lag]) -> Iterator[dict[str, Any]]:
     for at, lag in lags:
         yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "pid": os.getpid(), "args": {"lag": lag * 1000}}
 

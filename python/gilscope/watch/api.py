@@ -1,4 +1,4 @@
-"""A running program, watched: for every stall of its event loops, why, and which line did it."""
+"""Watches a running program: reports the cause and the line of every stall of its event loops."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import os
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from gilscope import _core
-from gilscope.records.watch_report import UNREADABLE, Snapshot
+from gilscope.records.watch_report import Snapshot, Unreadable
+from gilscope.watch.bins import Hold, Lag
 from gilscope.watch.cause import judge
 from gilscope.watch.child_count import Children
-from gilscope.watch.loops import Hearts
+from gilscope.watch.loops import WatchedLoops
 from gilscope.watch.sites import Sites
-from gilscope.watch.snapshots import distribution, shares
+from gilscope.watch.snapshots import distribution, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,22 +29,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gilscope")
 
-BEATS_A_STALL = 5
-"""A stall of the threshold's length is this many beats long: its length is known to within one."""
-FASTEST_BEAT = 0.001
-SLOWEST_BEAT = 0.01
-TELLING = 1.0
-"""How long ``stop`` waits for an ``on_stall`` callback that is being called."""
+BEATS_PER_STALL = 5
+"""A stall as long as the threshold lasts for this many beats: its length is known to within one."""
+MIN_SECONDS_PER_BEAT = 0.001
+MAX_SECONDS_PER_BEAT = 0.01
+MAX_SECONDS_FOR_ON_STALL_AT_STOP = 1.0
+"""``stop`` waits this long for the ``on_stall`` callbacks that are left."""
 
 
 class Watch:
-    """Watches the event loops of this process, those that run and those that will, and the GIL.
+    """Watches the GIL and the event loops of this process: those that run already, and those that start later.
 
-    Use it as a context, or call :meth:`start` and :meth:`stop`; it starts once. ``stall`` is the threshold in seconds above
-    which a loop's lag is a stall; ``sample`` the mean time between two looks at the GIL, ``knock`` between two attempts to
-    get it. ``on_stall`` is called with each :class:`~gilscope.records.stall.Stall` in a thread of the watch, as soon as the GIL
-    is had again; what it raises is logged. ``trace`` keeps the last minutes' holds and lags for a chart. Without
-    ``read_gil`` no raw memory is read: hogs then have no name.
+    Use a watch as a context manager, or call :meth:`start` and :meth:`stop`. A watch starts only once.
+
+    ``stall`` is the threshold in seconds: a loop that is later than this is stalled. ``sample`` is the mean time between two
+    samples of the GIL's holder, ``probe`` the mean time between two attempts to acquire the GIL, both in seconds.
+    ``on_stall`` is called with each :class:`~gilscope.records.stall.Stall` in a thread of the watch, as soon as that thread
+    can acquire the GIL after the stall; exceptions that it raises are logged. ``trace`` keeps the latest holds and lags one
+    by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line of a hog are unknown.
     """
 
     def __init__(
@@ -51,24 +54,24 @@ class Watch:
         *,
         stall: float = 0.05,
         sample: float = 0.001,
-        knock: float = 0.05,
+        probe: float = 0.05,
         on_stall: Callable[[Stall], object] | None = None,
         trace: bool = False,
         read_gil: bool = True,
     ) -> None:
         self.stall = stall
         self._sample = sample
-        self._knock = knock
+        self._probe = probe
         self._on_stall = on_stall
         self._trace = trace
         self._read_gil = read_gil
         self._sites = Sites()
         self._watcher: _core.Watcher | None = None
         self._last: Snapshot | None = None
-        self._told = threading.Event()
-        self._teller: int | None = None
+        self._reported_all = threading.Event()
+        self._reporter: int | None = None
         self.began = 0.0
-        """``time.monotonic()`` when it started."""
+        """``time.monotonic()`` when the watch started."""
         self._children = Children()
 
     def __enter__(self) -> Self:
@@ -79,106 +82,104 @@ class Watch:
         self.stop()
 
     def start(self) -> None:
-        """Begin to watch. ``RuntimeError`` if it has been started before."""
+        """Start the watch. Raises ``RuntimeError`` if it has been started before."""
         if self._watcher is not None:
-            raise RuntimeError("a watch starts once: make another")
-        beat = max(FASTEST_BEAT, min(self.stall / BEATS_A_STALL, SLOWEST_BEAT))
+            raise RuntimeError("a watch starts only once: make another one")
+        heartbeat = max(MIN_SECONDS_PER_BEAT, min(self.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._watcher = _core.Watcher(
             stall=self.stall,
-            heartbeat=beat,
+            heartbeat=heartbeat,
             sample=self._sample,
-            knock=self._knock,
+            probe=self._probe,
             trace=self._trace,
             read_gil=self._read_gil,
             current_task=_current_task(),
         )
         self.began = self._watcher.began
-        self._listener = self._watcher.collection_listener()
-        self._collections(listen=True)
-        _thread.start_new_thread(self._tell, (self._watcher,))
-        self._hearts = Hearts(self._watcher, period=beat)
+        self._gc_listener = self._watcher.gc_listener
+        gc.callbacks.append(self._gc_listener)
+        _thread.start_new_thread(self._report_stalls, (self._watcher,))
+        self._loops = WatchedLoops(self._watcher, heartbeat=heartbeat)
         _active.add(self)
         atexit.register(self.stop)
         self._children.start()
-        self._hearts.start()
+        self._loops.start()
 
     def stop(self) -> None:
-        """End the watch; what it saw stays in :meth:`snapshot`. Does nothing if it is not under way."""
+        """Stop the watch. :meth:`snapshot` still returns what it saw. Does nothing if the watch is not running."""
         if self._watcher is None or self not in _active:
             return
         _active.discard(self)
         atexit.unregister(self.stop)
-        self._hearts.stop()
+        self._loops.stop()
         self._children.stop()
-        self._collections(listen=False)
+        self._stop_listening_to_gc()
         self._watcher.close()
-        if self._teller != threading.get_ident():
-            self._told.wait(TELLING)
+        if self._reporter != threading.get_ident():
+            self._reported_all.wait(MAX_SECONDS_FOR_ON_STALL_AT_STOP)
         self._last = self._take(self._watcher)
 
     def snapshot(self) -> Snapshot:
-        """Return what has been seen so far; after :meth:`stop`, what had been seen then."""
+        """Return what the watch has seen so far; after :meth:`stop`, what it had seen by then."""
         if self._last is not None:
             return self._last
         if self._watcher is None:
             raise RuntimeError("this watch has not started")
         return self._take(self._watcher)
 
-    def holds(self) -> list[tuple[int, str | None, float, float]]:
-        """Return the last minutes' holds of the GIL, if ``trace`` is on: native id, thread's name, from, to."""
+    def holds(self) -> list[Hold]:
+        """Return the latest holds of the GIL, if ``trace`` is on. Times are seconds since the watch began."""
         if self._watcher is None:
             return []
-        return [
-            (native_id, name, start - self.began, end - self.began)
-            for native_id, name, start, end in self._watcher.holds()
-        ]
+        holds = ((hold.thread, hold.start - self.began, hold.end - self.began) for hold in self._watcher.holds())
+        return [Hold(thread.native_id, thread.name, start, end) for thread, start, end in holds]
 
-    def lags(self) -> list[tuple[float, float]]:
-        """Return the last minutes' beats, if ``trace`` is on: when each came, and how late."""
-        return [] if self._watcher is None else [(at - self.began, lag) for at, lag in self._watcher.beats()]
+    def lags(self) -> list[Lag]:
+        """Return the latest heartbeats, if ``trace`` is on. Times are seconds since the watch began."""
+        if self._watcher is None:
+            return []
+        return [Lag(beat.at - self.began, beat.lag) for beat in self._watcher.beats()]
 
-    def _collections(self, *, listen: bool) -> None:
-        if listen:
-            gc.callbacks.append(self._listener)
-        elif self._listener in gc.callbacks:  # the program may have cleared them
-            gc.callbacks.remove(self._listener)
+    def _stop_listening_to_gc(self) -> None:
+        if self._gc_listener in gc.callbacks:  # the program may have cleared them
+            gc.callbacks.remove(self._gc_listener)
 
     def _take(self, watcher: _core.Watcher) -> Snapshot:
-        seen = watcher.snapshot()
-        unreadable = watcher.gil_unreadable
-        waits = distribution(seen["waits"])
+        totals = watcher.totals()
+        unreadable = cast("Unreadable | None", watcher.gil_unreadable)
+        waits = distribution(totals.waits)
         return Snapshot(
-            elapsed=seen["elapsed"],
-            samples=seen["samples"],
-            held=seen["held"] if unreadable is None else None,
-            held_by=shares(seen["held_by"]),
+            elapsed=totals.elapsed,
+            samples=totals.samples,
+            held=totals.held if unreadable is None else None,
+            held_by=holders(totals.held_by),
             waited=waits.total,
             waits=waits,
-            lags=distribution(seen["lags"]),
+            lags=distribution(totals.lags),
             stalled=self._sites.stalled(),
             stalls=self._sites.stalls(),
             sites=self._sites.ranked(),
             worst=self._sites.worst(),
-            collected=seen["collected"],
-            cost=seen["cost"],
-            lost=seen["lost"],
+            collected=totals.collected,
+            cost=totals.cost,
+            lost=totals.lost,
             children=self._children.count,
-            loops_with_own_clock=self._hearts.with_own_clock,
-            gil_unreadable=unreadable and UNREADABLE[unreadable],
+            loops_with_own_clock=self._loops.with_own_clock,
+            gil_unreadable=unreadable,
         )
 
-    def _tell(self, watcher: _core.Watcher) -> None:
-        """Make records of the stalls, and pass them on, until the watch is closed. A thread of its own."""
-        self._teller = threading.get_ident()
+    def _report_stalls(self, watcher: _core.Watcher) -> None:
+        """Make a record of each stall and pass it on, until the watch is closed. Runs in a thread of its own."""
+        self._reporter = threading.get_ident()
         try:
-            while (report := watcher.fetch()) is not None:
+            while (report := watcher.next_stall()) is not None:
                 stall = judge(report, stall=self.stall, began=self.began, reads_gil=watcher.gil_unreadable is None)
                 self._sites.add(stall)
                 self._pass_on(stall)
         except Exception:
-            log.exception("gilscope cannot tell of stalls any more")
+            log.exception("gilscope cannot report stalls any more")
         finally:
-            self._told.set()
+            self._reported_all.set()
 
     def _pass_on(self, stall: Stall) -> None:
         if self._on_stall is None:
@@ -188,12 +189,12 @@ class Watch:
         except Exception:
             log.exception("on_stall failed for %s at %s", stall.cause, stall.culprit)
 
-    def _forget(self) -> None:
-        """In a forked child: nobody watches here."""
+    def _abandon(self) -> None:
+        """End the watch in a forked child, where its native threads do not exist."""
         atexit.unregister(self.stop)
-        self._hearts.abandon()
+        self._loops.abandon()
         self._children.stop()
-        self._collections(listen=False)
+        self._stop_listening_to_gc()
 
 
 _active: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -201,7 +202,7 @@ _active: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for watch in list(_active):
-        watch._forget()  # noqa: SLF001 - ours
+        watch._abandon()  # noqa: SLF001 - ours
     _active.clear()
 
 
@@ -209,7 +210,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:
-    """Return what tells a loop's current task without running any Python: asyncio's own table, or its native function."""
+    """Return a function that returns a loop's current task and runs no Python code: native, or the method of a dict."""
     if sys.version_info >= (3, 12):
         return asyncio.current_task
     return asyncio.tasks._current_tasks.get  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 - no native function yet

@@ -1,48 +1,51 @@
-"""Which cause a stall's evidence shows, and who did it. Where it decides nothing, the cause is unknown: no guess is made.
+"""Decides a stall's cause and its culprit from the evidence. If the evidence is not enough, the cause is unknown.
 
-Two kinds of cause are told apart. Some make a stall by themselves: the loop's own callback, and a thread that does not let
-go of the GIL. Others stretch what would have been done soon: other threads' turns at the GIL, and want of a processor. So
-whatever took longer than the threshold by itself is the cause, however much the others have stretched it.
+There are two kinds of cause. Some make a stall by themselves: the loop's own callback, and a thread that does not release the
+GIL. Others make a short delay longer: other threads' turns at the GIL, and a lack of CPU. So whatever took longer than the
+threshold by itself is the cause, however much the others have prolonged it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.records.stall import Cause, Evidence, Rival, Stall
+from gilscope._core import LONG_HOLD_SWITCH_INTERVALS
+from gilscope.records.stall import Cause, Contender, Evidence, Stall
 from gilscope.watch import stack as frames
 from gilscope.watch.native import evidence, stack, thread
 
 if TYPE_CHECKING:
+    from gilscope._core import StallReport
     from gilscope.records.stall import Frame, Thread
-    from gilscope.watch.native import StallReport
 
-MOST = 0.5
-"""The share of a stall that a cause must explain."""
-ALL_BUT = 0.9
-"""The share of a whole that is as good as all of it."""
-TURNS = 2
-"""How often the GIL must have gone to another thread for that to be turns."""
-HANDED_OVER = 0.002
-"""A witness that waits less than this for the GIL has found it free."""
-EARLY = 0.25
-"""The share of a stall that must have been left when the witness asked."""
-LONG = 0.02
-"""A witness that waits longer than this has met a hold that outlasts four usual switch intervals."""
+MIN_SHARE_OF_CAUSE = 0.5
+"""A cause must explain this share of a stall."""
+NEARLY_ALL = 0.9
+"""This share of a whole counts as all of it."""
+MIN_SWITCHES_FOR_TURNS = 2
+"""Threads take turns if the GIL has changed hands this often."""
+MAX_SECONDS_TO_ACQUIRE_FREE_GIL = 0.002
+"""If the prober waited less than this, the GIL was free."""
+MIN_SHARE_LEFT_TO_PROBE = 0.25
+"""If less of the stall was left when the prober asked for the GIL, its wait shows nothing."""
+USUAL_SWITCH_INTERVAL = 0.005
+"""Seconds."""
+LONG_HOLD_SECONDS = LONG_HOLD_SWITCH_INTERVALS * USUAL_SWITCH_INTERVAL
+"""If the prober waited longer than this, it waited for a hog."""
 
 REMEDY: dict[Cause, str] = {
-    "blocked, computing": "Move the work to a thread if it releases the GIL (`gilscope check` tells), else to a process.",
-    "blocked, waiting": "Await an asynchronous version of the call, or hand it to a thread: asyncio.to_thread(...).",
-    "starved by a hog": "The call keeps the GIL all the way: run it in a process, do less at a time, or release the GIL in it.",
+    "blocked, computing": "Move the work to a thread if it releases the GIL (`gilscope check` finds out), else to a process.",
+    "blocked, waiting": "Await an asynchronous version of the call, or run it in a thread: asyncio.to_thread(...).",
+    "starved by a hog": "The call does not release the GIL: run it in a process, do less at a time, or release the GIL in it.",
     "starved by turns": "Run fewer Python threads beside the loop, or move their work to processes.",
-    "no CPU": "The system ran something else: leave the loop a core, or raise the container's CPU limit.",
-    "garbage collection": "Call gc.freeze() once everything is loaded, raise gc.set_threshold(), or make less cyclic garbage.",
-    "unknown": "The evidence decides nothing; the stall's figures are in the JSON report.",
+    "no CPU": "Something else used the CPU: leave the loop a core, or raise the container's CPU limit.",
+    "garbage collection": "Call gc.freeze() once everything is loaded, raise gc.set_threshold(), or create fewer reference cycles.",
+    "unknown": "The evidence is not enough to decide; the stall's figures are in the JSON report.",
 }
 
 
-class Shares(NamedTuple):
-    """A stall's time, by what it was spent on, in seconds."""
+class TimeSpent(NamedTuple):
+    """What a stall's time was spent on, in seconds."""
 
     computing: float
     waiting: float
@@ -52,27 +55,27 @@ class Shares(NamedTuple):
 
 
 def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -> Stall:
-    """Make a record of a native ``report``: ``stall`` is the threshold, ``began`` when the watch did."""
+    """Return the record of a native ``report``. ``stall`` is the threshold, and ``began`` is when the watch began."""
     seen = evidence(report)
-    duration = report["came"] - report["due"]
-    own_stack = stack(report, report["thread"]["ident"])
-    tell = cause if reads_gil else cause_without_gil
-    why = tell(seen, duration=duration, threshold=stall)
-    culprit_thread, culprit_stack = _culprit(why, seen, thread(report["thread"]), own_stack)
+    duration = report.came - report.due
+    own_thread, own_stack = thread(report.thread), stack(report.loop_stack)
+    decide = cause if reads_gil else cause_without_gil
+    why = decide(seen, duration=duration, threshold=stall)
+    culprit_thread, culprit_stack = _culprit(why, seen, own_thread, own_stack)
     return Stall(
-        loop=report["loop"],
-        thread=thread(report["thread"]),
-        start=report["due"] - began,
+        loop=report.loop,
+        thread=own_thread,
+        start=report.due - began,
         duration=duration,
-        noticed=None if report["noticed"] is None else report["noticed"] - began,
-        noticed_holder=None if report["holder"] is None else thread(report["holder"]),
+        noticed=None if report.noticed is None else report.noticed - began,
+        noticed_holder=None if report.noticed_holder is None else thread(report.noticed_holder),
         cause=why,
         culprit=frames.culprit(culprit_stack),
         culprit_thread=culprit_thread,
         stack=culprit_stack,
         callback=frames.callback(own_stack),
-        task=report["task"],
-        coroutine=report["coroutine"],
+        task=report.task,
+        coroutine=report.coroutine,
         loop_stack=own_stack,
         evidence=seen,
     )
@@ -80,80 +83,82 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
 
 def cause(seen: Evidence, *, duration: float, threshold: float) -> Cause:
     """Return the cause that the sampler's evidence shows."""
-    spent = shares(seen)
+    spent = time_spent(seen)
     sole: dict[Cause, float] = {
         "blocked, computing": spent.computing,
         "blocked, waiting": spent.waiting,
         "starved by a hog": spent.hog,
     }
-    stretching: dict[Cause, float] = {"starved by turns": spent.turns, "no CPU": spent.no_cpu}
+    prolonging: dict[Cause, float] = {"starved by turns": spent.turns, "no CPU": spent.no_cpu}
     why = max(sole, key=sole.__getitem__)
-    if sole[why] < min(threshold, MOST * duration):
-        why = max(stretching, key=stretching.__getitem__)
-        if stretching[why] < MOST * duration:
+    if sole[why] < min(threshold, MIN_SHARE_OF_CAUSE * duration):
+        why = max(prolonging, key=prolonging.__getitem__)
+        if prolonging[why] < MIN_SHARE_OF_CAUSE * duration:
             return "unknown"
-    if why == "blocked, computing" and _by_collecting(seen.collected, seen.held, threshold):
+    if why == "blocked, computing" and _only_by_gc(seen.collected, seen.held, threshold):
         return "garbage collection"
     hog = _hog(seen)
-    if why == "starved by a hog" and hog and _by_collecting(hog.collected, hog.held, threshold):
+    if why == "starved by a hog" and hog and _only_by_gc(hog.collected, hog.held, threshold):
         return "garbage collection"
     return why
 
 
-def shares(seen: Evidence) -> Shares:
+def time_spent(seen: Evidence) -> TimeSpent:
     """Return what the loop's time was spent on, as far as that was seen."""
-    # Samples tell what the thread was about; the system's accounts, how much of that it ran, or stood in a run queue.
-    on_cpu = seen.held + seen.ran_free
+    # The samples show what the thread was doing; the system counts how much of that was CPU time and run-queue delay.
+    on_cpu = seen.held + seen.ran_without_gil
     ran = on_cpu if seen.ran is None else seen.ran
     queued = min(seen.queued or 0.0, on_cpu)
-    had = 1 - queued / on_cpu if on_cpu else 0.0
-    ran_free = min(seen.ran_free * had, ran)
-    by_hog = sum(rival.held_long for rival in seen.rivals) >= MOST * seen.waited
-    # What it ran beyond what samples show, it ran while the sampler was not run.
+    share_run = 1 - queued / on_cpu if on_cpu else 0.0
+    ran_without_gil = min(seen.ran_without_gil * share_run, ran)
+    by_hog = sum(contender.held_long for contender in seen.contenders) >= MIN_SHARE_OF_CAUSE * seen.waited
+    # CPU time beyond what the samples show was used while the sampler did not run.
     unseen = max(0.0, seen.unsampled - max(0.0, ran - on_cpu))
-    by_turns = not by_hog and seen.switches >= TURNS
-    # One hold all along, and not a long one in processor time: its holder was not run.
+    by_turns = not by_hog and seen.switches >= MIN_SWITCHES_FOR_TURNS
+    # One hold all along, and not long in CPU time: the thread that held the GIL was not running.
     holder_queued = 0.0 if by_hog or by_turns else seen.waited
-    return Shares(
-        computing=seen.held * had,
-        waiting=seen.slept + ran_free,
+    return TimeSpent(
+        computing=seen.held * share_run,
+        waiting=seen.slept + ran_without_gil,
         hog=seen.waited if by_hog else 0.0,
         turns=seen.waited if by_turns else 0.0,
-        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_free * had - ran_free),
+        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_without_gil * share_run - ran_without_gil),
     )
 
 
 def cause_without_gil(seen: Evidence, *, duration: float, threshold: float) -> Cause:
-    """Return the cause that is left to tell where the GIL cannot be read: by the witness's wait, and by the processors."""
-    enough = min(threshold, MOST * duration)
+    """Return the cause if the GIL cannot be read, from the prober's wait and from the CPU times."""
+    enough = min(threshold, MIN_SHARE_OF_CAUSE * duration)
     queued, ran = seen.queued or 0.0, seen.ran or 0.0
-    waited = None if _came_late(seen, duration) else seen.witness_waited
-    if queued + seen.unsampled >= ALL_BUT * duration:
+    waited = None if _probed_late(seen, duration) else seen.prober_waited
+    if queued + seen.unsampled >= NEARLY_ALL * duration:
         return "no CPU"
     if seen.slept >= enough:
         return "blocked, waiting"
     if waited is not None and ran >= enough:
-        return "blocked, waiting" if waited < HANDED_OVER else "blocked, computing"
-    if waited is not None and seen.unknown >= MOST * duration:
-        starved: Cause = "starved by a hog" if waited > LONG else "starved by turns"
-        return "blocked, waiting" if waited < HANDED_OVER else starved
-    return "no CPU" if queued >= MOST * duration else "unknown"
+        return "blocked, waiting" if waited < MAX_SECONDS_TO_ACQUIRE_FREE_GIL else "blocked, computing"
+    if waited is not None and seen.unknown >= MIN_SHARE_OF_CAUSE * duration:
+        starved: Cause = "starved by a hog" if waited > LONG_HOLD_SECONDS else "starved by turns"
+        return "blocked, waiting" if waited < MAX_SECONDS_TO_ACQUIRE_FREE_GIL else starved
+    return "no CPU" if queued >= MIN_SHARE_OF_CAUSE * duration else "unknown"
 
 
-def _came_late(seen: Evidence, duration: float) -> bool:
-    """Whether the witness asked for the GIL when the stall was almost over: a short wait shows nothing then."""
-    if seen.witness_waited is None or seen.stacks_age is None:
+def _probed_late(seen: Evidence, duration: float) -> bool:
+    """Whether the prober asked for the GIL when the stall was almost over: then a short wait shows nothing."""
+    if seen.prober_waited is None or seen.stacks_age is None:
         return False
-    return seen.witness_waited - seen.stacks_age < EARLY * duration
+    return seen.prober_waited - seen.stacks_age < MIN_SHARE_LEFT_TO_PROBE * duration
 
 
-def _by_collecting(collected: float, held: float, threshold: float) -> bool:
-    """Whether what a thread did would have been no stall without the garbage collector: that stretches, too."""
-    return collected >= ALL_BUT * held > 0 or (collected >= MOST * held > 0 and held - collected < threshold)
+def _only_by_gc(collected: float, held: float, threshold: float) -> bool:
+    """Whether a thread's hold would not have been a stall without the garbage collector, which can also prolong a hold."""
+    return collected >= NEARLY_ALL * held > 0 or (
+        collected >= MIN_SHARE_OF_CAUSE * held > 0 and held - collected < threshold
+    )
 
 
-def _hog(seen: Evidence) -> Rival | None:
-    return max(seen.rivals, key=lambda rival: rival.held_long, default=None)
+def _hog(seen: Evidence) -> Contender | None:
+    return max(seen.contenders, key=lambda contender: contender.held_long, default=None)
 
 
 def _culprit(
@@ -162,11 +167,11 @@ def _culprit(
     if why in {"no CPU", "unknown"}:
         return None, ()
     if why.startswith("blocked") or (why == "garbage collection" and seen.collected > 0):
-        # A stack that was taken when the loop had gone on shows nothing.
-        return loop, frames.within(own_stack)
+        # If the loop had moved on when its stack was taken, this is empty.
+        return loop, frames.callback_frames(own_stack)
     if why == "starved by turns":
-        # Whoever held it most and has a stack stands for them all.
-        rival = max(seen.rivals, key=lambda rival: (bool(rival.stack), rival.held), default=None)
+        # Of the threads with a stack, name the one that held the GIL for longest.
+        culprit = max(seen.contenders, key=lambda contender: (bool(contender.stack), contender.held), default=None)
     else:
-        rival = _hog(seen)
-    return (rival.thread, rival.stack) if rival else (None, ())
+        culprit = _hog(seen)
+    return (culprit.thread, culprit.stack) if culprit else (None, ())

@@ -1,7 +1,7 @@
-"""How many processes a program starts while it is watched: they are not watched, and that is said.
+"""Counts the processes that a program starts while it is watched. They are not watched, and reports say how many there were.
 
-Forks are counted by ``os.register_at_fork``. Programs that are executed are started, in the end, by one of a few functions,
-which are wrapped while a watch lasts: the wrapper counts and calls.
+Forks are counted by ``os.register_at_fork``. Other programs are all started by one of a few functions. While a watch lasts,
+these functions are wrapped: the wrapper counts, and calls the function.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 STARTERS = (
     ("subprocess", "_fork_exec"),
-    ("_posixsubprocess", "fork_exec"),  # the same, as the spawn and forkserver methods of multiprocessing call it
+    (
+        "_posixsubprocess",
+        "fork_exec",
+    ),  # the same function, as the spawn and forkserver methods of multiprocessing call it
     ("os", "posix_spawn"),
     ("os", "posix_spawnp"),
 )
 
 
 class Children:
-    """The children of one watch."""
+    """Counts the child processes of one watch."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +44,7 @@ class Children:
         if not _counting:
             while _wrapped:
                 owner, name, original, wrapper = _wrapped.pop()
-                if getattr(owner, name) is wrapper:  # else somebody has wrapped it again: theirs calls ours
+                if getattr(owner, name) is wrapper:  # otherwise another wrapper is around ours, and calls it
                     setattr(owner, name, original)
 
 
@@ -49,19 +52,19 @@ _counting: list[Children] = []
 _wrapped: list[tuple[Any, str, Any, Any]] = []
 
 
-def _born() -> None:
+def _count() -> None:
     for children in _counting:
         children.count += 1
 
 
 def _wrap(module: str, name: str) -> None:
     if module == "subprocess" and module not in sys.modules:
-        return  # when it is imported it will take the wrapped one of _posixsubprocess
+        return  # when it is imported, it will import the wrapped function of _posixsubprocess
     try:
         owner = importlib.import_module(module)
         original = getattr(owner, name)
     except (ImportError, AttributeError):
-        return  # not on this system
+        return  # this system does not have it
     wrapper = _counted(original)
     setattr(owner, name, wrapper)
     _wrapped.append((owner, name, original, wrapper))
@@ -69,15 +72,15 @@ def _wrap(module: str, name: str) -> None:
 
 def _counted(start: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(start)
-    def starts(*arguments: Any, **keywords: Any) -> Any:
+    def counts_and_starts(*arguments: Any, **keywords: Any) -> Any:
         before = [children.count for children in _counting]
         started = start(*arguments, **keywords)
-        # A `preexec_fn` makes it an ordinary fork, which has been counted as one.
+        # With a `preexec_fn` it is an ordinary fork, which has been counted already.
         if before == [children.count for children in _counting]:
-            _born()
+            _count()
         return started
 
-    return starts
+    return counts_and_starts
 
 
-os.register_at_fork(after_in_parent=_born)
+os.register_at_fork(after_in_parent=_count)

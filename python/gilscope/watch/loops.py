@@ -1,9 +1,9 @@
-"""A heart for every event loop that runs while a watch lasts: those that run already, and those that will.
+"""Gives a heartbeat to every event loop that runs while a watch lasts: those that run already, and those that start later.
 
-A loop begins and ends to run in its ``run_forever``, which is wrapped in ``asyncio.BaseEventLoop`` and, once somebody has
-imported uvloop, in ``uvloop.Loop``. The wrappers are taken away again when nobody watches any more. What makes a heart beat
-is a timer that the loop watches as it does its sockets, or where there is none, the loop's own ``call_later``: no task is
-made. What fails here is logged and dropped: the loop runs as without it.
+A loop runs in its ``run_forever``, which is wrapped in ``asyncio.BaseEventLoop`` and, once the program has imported uvloop,
+in ``uvloop.Loop``. When the last watch stops, the wrappers are removed. A heartbeat is driven by a timer file that the loop
+watches like a socket, or by ``call_later`` if the loop cannot watch files; no task is created. Errors in this module are
+logged, and the loop runs as it would without a watch.
 """
 
 from __future__ import annotations
@@ -27,110 +27,111 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-    from gilscope._core import Heart, Watcher
+    from gilscope._core import Heartbeat, Watcher
 
 log = logging.getLogger("gilscope")
 
-OWN_CLOCK = 1.0
-"""A loop whose clock is further from the monotonic one has a clock of its own, as tests give it: its beats tell nothing."""
+MAX_CLOCK_DIFFERENCE = 1.0
+"""If a loop's clock differs from the monotonic clock by more seconds than this, it has a clock of its own, like a test's fake
+clock. Such a loop is not watched, because its timers say nothing about its lag."""
 
 
-class Hearts:
-    """The hearts of one watch."""
+class WatchedLoops:
+    """The event loops of one watch."""
 
-    def __init__(self, watcher: Watcher, *, period: float) -> None:
+    def __init__(self, watcher: Watcher, *, heartbeat: float) -> None:
         self._watcher = watcher
-        self._period = period
-        self._beating: dict[asyncio.AbstractEventLoop, Beat] = {}
-        self._strangers: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._seconds_per_beat = heartbeat
+        self._timers: dict[asyncio.AbstractEventLoop, HeartbeatTimer] = {}
+        self._loops_with_own_clock: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self.with_own_clock = 0
-        """Loops that were left alone because of it."""
+        """How many loops are not watched because they have a clock of their own."""
 
     def start(self) -> None:
-        """Watch the loops that run now, and from now on those that will."""
+        """Watch the loops that run now, and those that start from now on."""
         _hook(self)
-        here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
-        if here is not None:
-            self.begin(here)
-        for loop in _running_elsewhere():
-            if loop is not here:
+        own = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
+        if own is not None:
+            self.begin(own)
+        for loop in _running_loops():
+            if loop is not own:
                 loop.call_soon_threadsafe(self.begin, loop)
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Watch ``loop``, which runs in this thread, or is about to."""
-        if loop in self._beating or self not in _watching:
+        """Begin to watch ``loop``, which runs in this thread, or is about to."""
+        if loop in self._timers or self not in _watching:
             return
-        if abs(loop.time() - _core.monotonic()) > OWN_CLOCK:
-            if loop not in self._strangers:  # a loop is run three times in one asyncio.run
-                self._strangers.add(loop)
+        if abs(loop.time() - _core.monotonic()) > MAX_CLOCK_DIFFERENCE:
+            if loop not in self._loops_with_own_clock:  # one asyncio.run runs its loop three times
+                self._loops_with_own_clock.add(loop)
                 self.with_own_clock += 1
             return
-        beat = self._beating[loop] = Beat(self._watcher.add_heart(), loop, self._period)
-        beat.start()
+        timer = self._timers[loop] = HeartbeatTimer(self._watcher.add_heartbeat(), loop, self._seconds_per_beat)
+        timer.start()
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Watch ``loop`` no more; what it is late by now counts."""
-        if beat := self._beating.pop(loop, None):
-            beat.stop()
-            self._watcher.remove_heart(beat.heart)
+        """Stop watching ``loop``; if it is late now, that lag counts."""
+        if timer := self._timers.pop(loop, None):
+            timer.stop()
+            self._watcher.remove_heartbeat(timer.heartbeat)
 
     def stop(self) -> None:
-        """Watch no loop any more."""
+        """Stop watching all loops."""
         _unhook(self)
-        for loop in list(self._beating):
+        for loop in list(self._timers):
             self.end(loop)
 
     def abandon(self) -> None:
-        """In a forked child, where nobody listens to the beats: let them end."""
+        """Stop all heartbeats in a forked child, which has no native threads to watch them."""
         _unhook(self)
-        for beat in self._beating.values():
-            beat.alive = False
+        for timer in self._timers.values():
+            timer.alive = False
 
 
-class Beat:
-    """One loop's next beat, and the one after it."""
+class HeartbeatTimer:
+    """Makes one loop run a callback whenever its heartbeat is due."""
 
-    def __init__(self, heart: Heart, loop: asyncio.AbstractEventLoop, period: float) -> None:
-        self.heart = heart
+    def __init__(self, heartbeat: Heartbeat, loop: asyncio.AbstractEventLoop, seconds_per_beat: float) -> None:
+        self.heartbeat = heartbeat
         self.alive = True
         self._loop = loop
-        self._period = period
+        self._seconds_per_beat = seconds_per_beat
         self._context = contextvars.Context()  # not the user's variables
         self._ident = threading.get_ident()
         self._handle: asyncio.TimerHandle | None = None
-        self._file = heart.fileno()
+        self._file = heartbeat.fileno()
 
     def start(self) -> None:
-        self.heart.start(event_loop=self._loop, ident=self._ident, native_id=threading.get_native_id())
+        self.heartbeat.start(event_loop=self._loop, ident=self._ident, native_id=threading.get_native_id())
         if self._file is not None:
             try:
                 self._context.run(self._loop.add_reader, self._file, self._beat)
-            except NotImplementedError:  # a loop of somebody's own
+            except NotImplementedError:  # a loop that cannot watch files
                 self._file = None
-        self._expect()
+        self._schedule()
 
     def stop(self) -> None:
         self.alive = False
-        self.heart.stop()
-        # What is the loop's is its thread's alone.
+        self.heartbeat.stop()
+        # Only the loop's own thread may change the loop.
         if self._ident == threading.get_ident():
-            self._leave()
+            self._remove()
         elif not self._loop.is_closed():
             with suppress(RuntimeError):  # closed meanwhile
-                self._loop.call_soon_threadsafe(self._leave, context=self._context)
+                self._loop.call_soon_threadsafe(self._remove, context=self._context)
 
     def _beat(self) -> None:
         if self.alive:
-            self.heart.beat()
-            self._expect()
+            self.heartbeat.beat()
+            self._schedule()
         else:
-            self._leave()
+            self._remove()
 
-    def _expect(self) -> None:
+    def _schedule(self) -> None:
         if self._file is None:
-            self._handle = self._loop.call_later(self._period, self._beat, context=self._context)
+            self._handle = self._loop.call_later(self._seconds_per_beat, self._beat, context=self._context)
 
-    def _leave(self) -> None:
+    def _remove(self) -> None:
         if self._handle:
             self._handle.cancel()
         if self._file is not None and not self._loop.is_closed():
@@ -138,13 +139,13 @@ class Beat:
             self._file = None
 
 
-_watching: list[Hearts] = []
+_watching: list[WatchedLoops] = []
 _wrapped: list[tuple[Any, Any, Any]] = []
-"""Each class whose ``run_forever`` is wrapped, what it was, and the wrapper."""
+"""For each class whose ``run_forever`` is wrapped: the class, the original method, the wrapper."""
 
 
-def _hook(hearts: Hearts) -> None:
-    _watching.append(hearts)
+def _hook(loops: WatchedLoops) -> None:
+    _watching.append(loops)
     if _wrapped:
         return
     _wrap(asyncio.BaseEventLoop)
@@ -154,18 +155,17 @@ def _hook(hearts: Hearts) -> None:
         sys.meta_path.insert(0, _when_imported)
 
 
-def _unhook(hearts: Hearts) -> None:
-    if hearts in _watching:
-        _watching.remove(hearts)
+def _unhook(loops: WatchedLoops) -> None:
+    if loops in _watching:
+        _watching.remove(loops)
     if _watching:
         return
     if _when_imported in sys.meta_path:
         sys.meta_path.remove(_when_imported)
     while _wrapped:
         owner, original, wrapper = _wrapped.pop()
-        if (
-            owner.run_forever is wrapper
-        ):  # else somebody has wrapped it again: theirs calls ours, which does nothing now
+        # If another wrapper is around ours, it stays and calls ours, which has no effect now.
+        if owner.run_forever is wrapper:
             owner.run_forever = original
 
 
@@ -191,15 +191,15 @@ def _watched(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def _each(action: str, loop: asyncio.AbstractEventLoop) -> None:
-    for hearts in _watching:
+    for loops in _watching:
         try:
-            getattr(hearts, action)(loop)
+            getattr(loops, action)(loop)
         except Exception:
-            log.exception("gilscope cannot %s to watch %r", action, loop)
+            log.exception("gilscope cannot %s watching %r", action, loop)
 
 
 class _WhenImported(MetaPathFinder):
-    """Wraps uvloop's loop as soon as somebody imports it. Imports nothing by itself."""
+    """Wraps uvloop's loop when the program imports uvloop. Imports nothing itself."""
 
     def find_spec(
         self,
@@ -212,11 +212,11 @@ class _WhenImported(MetaPathFinder):
         sys.meta_path.remove(self)
         spec = find_spec(fullname)
         if spec and spec.loader:
-            spec.loader.exec_module = _then_wrap(spec.loader.exec_module)  # type: ignore[method-assign, assignment]
+            spec.loader.exec_module = _wrapping(spec.loader.exec_module)  # type: ignore[method-assign, assignment]
         return spec
 
 
-def _then_wrap(exec_module: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+def _wrapping(exec_module: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
     def execute(module: ModuleType) -> None:
         exec_module(module)
         if _watching:
@@ -228,8 +228,8 @@ def _then_wrap(exec_module: Callable[[ModuleType], None]) -> Callable[[ModuleTyp
 _when_imported = _WhenImported()
 
 
-def _running_elsewhere() -> list[asyncio.AbstractEventLoop]:
-    """Return the loops that run in any thread, as far as their Python frames tell: uvloop has them under ``Runner.run``."""
+def _running_loops() -> list[asyncio.AbstractEventLoop]:
+    """Return the loops that run in any thread, found in the threads' frames: a ``run_forever``, or a ``Runner.run``."""
     loops = []
     for innermost in sys._current_frames().values():  # noqa: SLF001 - documented, for debuggers
         frame = innermost

@@ -1,4 +1,4 @@
-"""Says in a test that the event loop stays responsive; when it does not, the failure names the cause and the line."""
+"""Asserts in a test that the event loops stay responsive. If not, the failure names the cause and the line."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Site
     from gilscope.records.watch_report import Snapshot
 
-SITES = 5
+MAX_SITES_IN_FAILURE = 5
 
 
 class UnresponsiveError(AssertionError):
-    """A loop was late for longer than allowed."""
+    """A loop was late by more than the limit."""
 
 
 @contextmanager
 def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
     """Fail if an event loop of this process is late by ``max_lag`` seconds or more while the context lasts.
 
-    Raises :class:`UnresponsiveError`, an ``AssertionError``, at its end: causes, lines and remedies, the worst first. What
-    the body raises comes first. Loops that run already and loops that are started inside are watched.
+    At its end the context raises :class:`UnresponsiveError`, an ``AssertionError``, with causes, lines and remedies, the
+    worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
     with Watch(stall=max_lag) as watch:
         yield watch
@@ -37,14 +37,12 @@ def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
 
 
 def failure(snapshot: Snapshot, max_lag: float) -> str:
-    """Return what a failing test says."""
+    """Return the message of a failing test."""
     count = sum(snapshot.stalls.values())
     times = "once" if count == 1 else f"{count} times"
-    head = (
-        f"the event loop was late by more than {duration(max_lag)} {times}, "
-        f"by {duration(snapshot.worst[0].duration)} at worst"
-    )
-    return "\n".join([f"{head}:", *(line for site in snapshot.sites[:SITES] for line in _lines(site))])
+    longest = duration(snapshot.worst[0].duration)
+    head = f"the event loop was late by more than {duration(max_lag)} {times}, the longest lag was {longest}"
+    return "\n".join([f"{head}:", *(line for site in snapshot.sites[:MAX_SITES_IN_FAILURE] for line in _lines(site))])
 
 
 def _lines(site: Site) -> Iterator[str]:

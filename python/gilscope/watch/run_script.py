@@ -1,8 +1,8 @@
-"""Runs a user's program in this process, as ``python SCRIPT`` or ``python -m MODULE`` would run it.
+"""Runs a user's program in this process, like ``python SCRIPT`` or ``python -m MODULE`` does.
 
-Its ``__main__`` is a fresh module, its ``sys.argv`` and ``sys.path`` are its own, and what it raises ends the process as it
-would without us: exit status, traceback (without our frames), Ctrl-C. It assumes that it is called last, outside of
-everything that catches.
+The program gets a fresh ``__main__`` module, and its own ``sys.argv`` and ``sys.path``. An exception ends the process as it
+would without gilscope: same exit status, same traceback (without gilscope's frames), same effect of Ctrl-C. These functions
+must be called last, outside of every ``try`` that catches.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def run_script(path: str, arguments: list[str]) -> None:
     sys.argv = [path, *arguments]
     main = _fresh_main()
     if Path(path).is_dir() or type(get_importer(path)).__name__ == "zipimporter":
-        _lead_path(os.path.abspath(path))  # noqa: PTH100 - as python does: `..` is taken away, links are not followed
+        _lead_path(os.path.abspath(path))  # noqa: PTH100 - like python: removes `..`, and does not follow links
         _guarded(lambda: runpy._run_module_as_main("__main__", alter_argv=False))  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
         return
     _lead_path(str(Path(path).resolve().parent))
-    file = os.path.abspath(path)  # noqa: PTH100 - the same
+    file = os.path.abspath(path)  # noqa: PTH100 - as above
     main.__dict__.update(__file__=file, __cached__=None, __loader__=SourceFileLoader("__main__", file))
 
     def run() -> None:
@@ -56,10 +56,10 @@ def run_module(name: str, arguments: list[str]) -> None:
 
 
 def interrupted_again() -> None:
-    """Have the interpreter end by SIGINT once more, after what was done at exit has made it forget.
+    """Make the interpreter end by SIGINT again, after code that ran at exit has reset that.
 
-    CPython notes that a ``KeyboardInterrupt`` was not caught, and takes the note back whenever a string is executed, as the
-    import of many a library does (``run_eval_code_obj`` in Python/pythonrun.c).
+    CPython sets a flag when a ``KeyboardInterrupt`` is not caught, and clears it whenever a string is executed, which the
+    import of many libraries does (``run_eval_code_obj`` in Python/pythonrun.c).
     """
     with suppress(KeyboardInterrupt):
         exec("raise KeyboardInterrupt")  # noqa: S102 - a string of ours
@@ -73,26 +73,26 @@ def _fresh_main() -> ModuleType:
 
 
 def _lead_path(folder: str) -> None:
-    """Put ``folder`` where the folder of gilscope's own script is, at the head of ``sys.path``."""
+    """Put ``folder`` first in ``sys.path``, in place of the folder of gilscope's own script."""
     if sys.flags.safe_path:
         return
     sys.path[0] = folder
 
 
 def _guarded(run: Callable[[], object]) -> None:
-    """Call ``run``; print what it raises as python would, and then let it end the process in silence."""
+    """Call ``run``. Print its exception like python does, and then let the exception end the process silently."""
     try:
         run()
     except SystemExit:
         raise
     except BaseException as error:
-        sys.excepthook(type(error), error.with_traceback(theirs := _theirs(error.__traceback__)), theirs)
+        sys.excepthook(type(error), error.with_traceback(users := _users_part(error.__traceback__)), users)
         sys.excepthook = lambda *_: None  # it has been printed
         raise
 
 
-def _theirs(traceback: TracebackType | None) -> TracebackType | None:
-    """Drop the frames of gilscope, and of what runs a module, from the head of a traceback."""
+def _users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of gilscope and of runpy at its beginning."""
     while traceback and traceback.tb_frame.f_code.co_filename.startswith(RUNNERS):
         traceback = traceback.tb_next
     return traceback

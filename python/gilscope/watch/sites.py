@@ -1,4 +1,4 @@
-"""Stalls, gathered by cause and culprit in constant memory; the worst are kept whole."""
+"""Adds stalls up by cause and culprit, in constant memory. The longest stalls are kept whole."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gilscope.records.stall import Cause, Frame, Site, Stall
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SITES = 500
-"""Sites kept apart; beyond this the smallest become one of their cause."""
-WORST = 50
-"""Stalls kept whole."""
+MAX_SITES = 500
+"""If there are more, the smaller half is merged into one site for each cause."""
+MAX_WORST = 50
+"""How many stalls are kept whole, the longest ones."""
 
 
 class Sites:
-    """Where the stalls came from, so far. The teller's thread adds, and any thread reads."""
+    """Where the stalls came from so far. The thread that reports stalls adds to it, and any thread may read it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,14 +30,14 @@ class Sites:
         with self._lock:
             key = (stall.cause, stall.culprit)
             self._sites[key] = _merged([*filter(None, [self._sites.get(key)]), _site(stall)])
-            if len(self._sites) > SITES:
-                self._fold()
-            self._worst = sorted([*self._worst, stall], key=lambda it: -it.duration)[:WORST]
+            if len(self._sites) > MAX_SITES:
+                self._merge_smallest()
+            self._worst = sorted([*self._worst, stall], key=lambda it: -it.duration)[:MAX_WORST]
             self._stalled[stall.cause] = self._stalled.get(stall.cause, 0.0) + stall.duration
             self._stalls[stall.cause] = self._stalls.get(stall.cause, 0) + 1
 
     def ranked(self) -> tuple[Site, ...]:
-        """Return the sites, the one that stalled the loop for longest first."""
+        """Return the sites, the one that stalled the loops for longest first."""
         with self._lock:
             return tuple(sorted(self._sites.values(), key=lambda site: -site.stalled))
 
@@ -47,7 +47,7 @@ class Sites:
             return tuple(self._worst)
 
     def stalled(self) -> dict[Cause, float]:
-        """Return the seconds that the loop was stalled, by cause."""
+        """Return for how many seconds the loops were stalled, by cause."""
         with self._lock:
             return dict(self._stalled)
 
@@ -56,11 +56,11 @@ class Sites:
         with self._lock:
             return dict(self._stalls)
 
-    def _fold(self) -> None:
-        """Make of the smaller half of the sites one of each cause, without a line."""
+    def _merge_smallest(self) -> None:
+        """Merge the smaller half of the sites into one site for each cause, without a line."""
         ranked = sorted(self._sites.values(), key=lambda site: -site.stalled)
-        kept = {(site.cause, site.culprit): site for site in ranked[: SITES // 2]}
-        for site in ranked[SITES // 2 :]:
+        kept = {(site.cause, site.culprit): site for site in ranked[: MAX_SITES // 2]}
+        for site in ranked[MAX_SITES // 2 :]:
             key = (site.cause, None)
             kept[key] = _merged([*filter(None, [kept.get(key)]), site])
         self._sites = kept
@@ -79,15 +79,15 @@ def _site(stall: Stall) -> Site:
 
 
 def _merged(sites: Iterable[Site]) -> Site:
-    """Return one site with the sums of ``sites``; the names are those of the first's line and the last's thread."""
-    first, *_ = all_of_them = list(sites)
-    last = all_of_them[-1]
+    """Return one site with the sums of ``sites``, and with the thread and the callback of the last."""
+    first, *_ = all_sites = list(sites)
+    last = all_sites[-1]
     return Site(
         cause=first.cause,
         culprit=first.culprit if first.culprit == last.culprit else None,
         thread=last.thread,
         callback=last.callback,
-        stalls=sum(site.stalls for site in all_of_them),
-        stalled=sum(site.stalled for site in all_of_them),
-        longest=max(site.longest for site in all_of_them),
+        stalls=sum(site.stalls for site in all_sites),
+        stalled=sum(site.stalled for site in all_sites),
+        longest=max(site.longest for site in all_sites),
     )

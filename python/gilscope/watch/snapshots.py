@@ -1,17 +1,19 @@
-"""What the native watcher counted, as records."""
+"""Records of the native watcher's sums."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope.records.watch_report import BOUNDS, Distribution, Share
+from gilscope.records.watch_report import BOUNDS, Distribution, Holder
 from gilscope.watch.bins import thread_name
 
 if TYPE_CHECKING:
-    from gilscope import _core
+    from collections.abc import Iterable
+
+    from gilscope._core import Histogram, ThreadInfo
 
 
-def distribution(histogram: _core.Histogram) -> Distribution:
+def distribution(histogram: Histogram) -> Distribution:
     p50, p90, p99, longest = (histogram.quantile(q) for q in (0.5, 0.9, 0.99, 1.0))
     return Distribution(
         count=len(histogram),
@@ -24,6 +26,7 @@ def distribution(histogram: _core.Histogram) -> Distribution:
     )
 
 
-def shares(held_by: list[tuple[int, str | None, float]]) -> tuple[Share, ...]:
-    named = (Share(native_id, thread_name(native_id, name), held) for native_id, name, held in held_by)
-    return tuple(sorted(named, key=lambda share: -share.held))
+def holders(held_by: Iterable[tuple[ThreadInfo, float]]) -> tuple[Holder, ...]:
+    """Return how long each thread held the GIL, the longest holder first."""
+    named = (Holder(thread.native_id, thread_name(thread.native_id, thread.name), held) for thread, held in held_by)
+    return tuple(sorted(named, key=lambda holder: -holder.held))

@@ -1,4 +1,4 @@
-//! One loop's heartbeat: when the next beat is due, and what came of it.
+//! One loop's heartbeat: when the next beat is due, when it came, and how late.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use pyo3::prelude::*;
 use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
 use crate::system::clock::now_ns;
-use crate::watch::alarm::Alarm;
-use crate::watch::shared::{Settings, Shared, guard};
+use crate::watch::state::{Settings, WatchState, guard};
+use crate::watch::timer::Timer;
 
-/// Stalls of one loop that nobody has fetched yet: beyond this, the oldest go.
-const UNFETCHED: usize = 64;
-/// Lags kept for a chart: those of the last minutes.
-const TRACED: usize = 100_000;
+/// Late beats of one loop that the sampler has not taken yet: beyond this, the oldest are dropped.
+const MAX_LATE_BEATS: usize = 64;
+/// How many beats are kept for a chart, the latest ones.
+pub const BEATS_KEPT: usize = 100_000;
 
 /// A beat that came too late.
 #[derive(Clone, Copy)]
@@ -28,9 +28,9 @@ pub struct LateBeat {
 pub type Beats = Mutex<VecDeque<(u64, u64)>>;
 
 /// What the loop's thread writes and the sampler reads.
-pub struct Pulse {
-    pub number: u64,
-    /// When the beat under way is due; 0 while the loop does not run. The sampler reads it at every sample.
+pub struct HeartbeatState {
+    pub loop_number: u64,
+    /// When the next beat is due; 0 while the loop does not run. The sampler reads it at every sample.
     due_ns: AtomicU64,
     ident: AtomicU64,
     native: AtomicU64,
@@ -38,13 +38,13 @@ pub struct Pulse {
     traced: Option<Arc<Beats>>,
     settings: Settings,
     lag: Histogram,
-    /// What `asyncio` calls the current task is asked for this loop. Gone once the loop has stopped.
+    /// The argument for asyncio's `current_task`. `None` once the loop has stopped.
     event_loop: Mutex<Option<Py<PyAny>>>,
 }
 
-impl Pulse {
+impl HeartbeatState {
     pub fn due_ns(&self) -> u64 {
-        // Acquire: pairs with the Release in `expect`, so that the ids, and the late beat, written before are seen.
+        // Acquire: pairs with the Release in `expect`, so that the ids and the late beat, written before, are visible.
         self.due_ns.load(Ordering::Acquire)
     }
 
@@ -73,7 +73,7 @@ impl Pulse {
         self.due_ns.store(due_ns, Ordering::Release); // see `due_ns`
     }
 
-    /// Counts the beat that is under way, if one is, as come now. Whether it is so late that it is a stall.
+    /// Counts the beat that is due, if there is one, as come now. Returns whether it is late enough to be a stall.
     fn come(&self, now_ns: u64) -> bool {
         let due_ns = self.due_ns.load(Ordering::Relaxed); // written by this thread
         if due_ns == 0 {
@@ -84,7 +84,7 @@ impl Pulse {
             .record_schedule_ns(lag_ns, self.settings.heartbeat_ns);
         if lag_ns >= self.settings.stall_ns {
             let mut late = guard(&self.late);
-            if late.len() == UNFETCHED {
+            if late.len() == MAX_LATE_BEATS {
                 late.pop_front();
             }
             late.push_back(LateBeat {
@@ -94,7 +94,7 @@ impl Pulse {
         }
         if let Some(traced) = &self.traced {
             let mut traced = guard(traced);
-            if traced.len() == TRACED {
+            if traced.len() == BEATS_KEPT {
                 traced.pop_front();
             }
             traced.push_back((now_ns, lag_ns));
@@ -103,87 +103,81 @@ impl Pulse {
     }
 }
 
-/// A loop's heart, as Python has it.
+/// A loop's heartbeat, as Python uses it.
 #[pyclass(frozen, module = "gilscope._core")]
-pub struct Heart {
-    pub pulse: Arc<Pulse>,
-    shared: Arc<Shared>,
-    alarm: Option<Alarm>,
+pub struct Heartbeat {
+    pub state: Arc<HeartbeatState>,
+    watch: Arc<WatchState>,
+    timer: Option<Timer>,
 }
 
-impl Heart {
-    pub fn new(number: u64, shared: Arc<Shared>) -> Self {
-        let pulse = Arc::new(Pulse {
-            number,
+impl Heartbeat {
+    pub fn new(loop_number: u64, watch: Arc<WatchState>) -> Self {
+        let state = Arc::new(HeartbeatState {
+            loop_number,
             due_ns: AtomicU64::new(0),
             ident: AtomicU64::new(0),
             native: AtomicU64::new(0),
             late: Mutex::default(),
-            settings: shared.settings,
-            lag: shared.lags.clone(),
-            traced: shared.settings.trace.then(|| Arc::clone(&shared.beats)),
+            settings: watch.settings,
+            lag: watch.lags.clone(),
+            traced: watch.settings.trace.then(|| Arc::clone(&watch.beats)),
             event_loop: Mutex::default(),
         });
         Self {
-            pulse,
-            shared,
-            alarm: Alarm::new(),
+            state,
+            watch,
+            timer: Timer::new(),
         }
     }
 
     fn come(&self, py: Python<'_>, now_ns: u64) {
-        if self.pulse.come(now_ns) {
-            self.shared
-                .desk
-                .testify_for(py, &self.shared, self.pulse.number);
+        if self.state.come(now_ns) {
+            self.watch
+                .stack_requests
+                .answer_from_loop(py, &self.watch, self.state.loop_number);
         }
     }
 
     /// 0: no more.
     fn expect(&self, due_ns: u64) {
-        self.pulse.expect(due_ns);
-        if let Some(alarm) = &self.alarm {
-            alarm.set(due_ns);
+        self.state.expect(due_ns);
+        if let Some(timer) = &self.timer {
+            timer.set(due_ns);
         }
     }
 }
 
 #[pymethods]
-impl Heart {
-    /// The loop's number, from 1.
-    #[getter]
-    fn number(&self) -> u64 {
-        self.pulse.number
-    }
-
-    /// The file that can be read when a beat is due, until the next one is expected.
+impl Heartbeat {
+    /// The file that is readable from when a beat is due until the next one is expected.
     fn fileno(&self) -> Option<i32> {
-        self.alarm.as_ref().map(Alarm::number)
+        self.timer.as_ref().map(Timer::fileno)
     }
 
     /// The loop begins to run in this thread: expect the first beat.
     #[pyo3(signature = (*, event_loop, ident, native_id))]
     fn start(&self, event_loop: Py<PyAny>, ident: u64, native_id: u64) {
-        let pulse = &self.pulse;
-        pulse.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
-        pulse.native.store(native_id, Ordering::Relaxed);
-        let earlier = guard(&pulse.event_loop).replace(event_loop);
-        drop(earlier); // not under the lock: it may run anything
-        self.expect(now_ns() + pulse.settings.heartbeat_ns);
+        let state = &self.state;
+        state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
+        state.native.store(native_id, Ordering::Relaxed);
+        let earlier = guard(&state.event_loop).replace(event_loop);
+        drop(earlier); // not under the lock: it may run any code
+        self.expect(now_ns() + state.settings.heartbeat_ns);
     }
 
     /// A beat: count its lag, and expect the next one.
     fn beat(&self, py: Python<'_>) {
         let now_ns = now_ns();
         self.come(py, now_ns);
-        self.expect(now_ns + self.pulse.settings.heartbeat_ns);
+        self.expect(now_ns + self.state.settings.heartbeat_ns);
     }
 
-    /// The loop stops, or is not to be watched any more: count the beat that was expected as come now.
+    /// The loop stops, or its watch ends: count the expected beat as come now.
     fn stop(&self, py: Python<'_>) {
         self.come(py, now_ns());
         self.expect(0);
-        let gone = guard(&self.pulse.event_loop).take();
-        drop(gone); // as in `start`
+        let ended = guard(&self.state.event_loop).take();
+        drop(ended); // as in `start`
     }
 }

@@ -1,18 +1,18 @@
-//! Where the GIL is, by the version of CPython: 3.11 and 3.12 by the tables below, 3.13 and later by `_Py_DebugOffsets`, which
-//! CPython publishes for debuggers. All that is read on the way is read through the kernel, and is believed by nobody
-//! before [`Gil::locate`] has checked what is found.
+//! Where the GIL is, by the version of CPython. For 3.11 and 3.12 the constants below say it; from 3.13 on,
+//! `_Py_DebugOffsets` does, a table that CPython publishes for debuggers. Every word on the way is read through the kernel,
+//! and nothing is used before [`Gil::locate`] has checked what was found.
 
 use pyo3::prelude::*;
 
-use super::reading::word;
+use super::memory::word;
 use super::{Gil, Unreadable};
 
-/// `_PyRuntime.ceval.gil` of 3.11, and `thread_id` of its thread states.
+/// The offset of `ceval.gil` in `_PyRuntime` of 3.11, and of `thread_id` in its thread states.
 const V311: (usize, usize) = (360, 152);
-/// `ceval.gil` in `PyInterpreterState` of 3.12, and `thread_id` of its thread states.
+/// The offset of `ceval.gil` in `PyInterpreterState` of 3.12, and of `thread_id` in its thread states.
 const V312: (usize, usize) = (384, 136);
 
-/// Which words of `_Py_DebugOffsets`, counted behind its cookie, hold `interpreter_state.ceval_gil` and
+/// Which words of `_Py_DebugOffsets`, counted from behind its cookie, hold `interpreter_state.ceval_gil` and
 /// `thread_state.thread_id`. `native_thread_id` is the word after the latter.
 fn words(minor: u8) -> Option<(usize, usize)> {
     match minor {
@@ -24,9 +24,6 @@ fn words(minor: u8) -> Option<(usize, usize)> {
 }
 
 pub fn find(py: Python<'_>) -> Result<Gil, Unreadable> {
-    if cfg!(not(all(target_os = "linux", target_pointer_width = "64"))) {
-        return Err(Unreadable::Platform);
-    }
     let version = py.version_info();
     let (address, ids_offset) = match (version.major, version.minor) {
         (3, 11) => (runtime()? + V311.0, V311.1),
@@ -44,7 +41,7 @@ pub fn find(py: Python<'_>) -> Result<Gil, Unreadable> {
     }
 }
 
-/// The places that `_Py_DebugOffsets`, at the start of `_PyRuntime`, names.
+/// What `_Py_DebugOffsets`, at the start of `_PyRuntime`, says.
 fn published(py: Python<'_>, minor: u8) -> Result<(usize, usize), Unreadable> {
     let (gil, thread_id) = words(minor).ok_or(Unreadable::Version)?;
     let table = runtime()?;
@@ -66,7 +63,7 @@ fn published(py: Python<'_>, minor: u8) -> Result<(usize, usize), Unreadable> {
 }
 
 fn runtime() -> Result<usize, Unreadable> {
-    // SAFETY: a look-up by a NUL-terminated name among what is loaded. Nothing is read at the answer here.
+    // SAFETY: looks up a NUL-terminated name among the loaded symbols. Nothing is read at the returned address here.
     let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_PyRuntime".as_ptr()) };
     if symbol.is_null() {
         Err(Unreadable::Symbol)

@@ -1,4 +1,4 @@
-//! What the system says about one of our threads, without a word with the thread: `/proc/self/task/TID`.
+//! What the system reports about one thread of this process in `/proc/self/task/TID`. The thread itself is not involved.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,42 +6,43 @@ use std::os::unix::fs::FileExt;
 use crate::gil::Gil;
 use crate::system::run_queue::ThreadStats;
 
-/// What a thread that does not hold the GIL is about.
+/// What a thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// Runs, or would if it had a processor.
+    HoldsGil,
+    /// Runs without the GIL, or is runnable.
     Runs,
-    /// Sleeps until it is given the GIL.
+    /// Sleeps until it gets the GIL.
     WaitsForGil,
     /// Sleeps in the kernel for something else.
     Sleeps,
-    /// The system does not tell.
+    /// The system does not report it.
     Unknown,
 }
 
-/// What a thread has had from the processors: nanoseconds since it began.
+/// A thread's CPU time and run-queue delay since it started.
 #[derive(Clone, Copy, Default)]
-pub struct Turns {
+pub struct CpuTimes {
     pub ran_ns: u64,
-    /// Ready to run, and not run.
+    /// The thread was runnable, and did not run.
     pub queued_ns: u64,
 }
 
-/// One thread's files, kept open: a read costs 1 to 3 us.
-pub struct Probe {
+/// One thread's files, kept open: a read takes 1 to 3 us.
+pub struct ThreadFiles {
     syscall: Option<File>,
-    account: Option<ThreadStats>,
+    stats: Option<ThreadStats>,
 }
 
-impl Probe {
+impl ThreadFiles {
     pub fn new(native_id: u64) -> Self {
         Self {
             syscall: File::open(format!("/proc/self/task/{native_id}/syscall")).ok(),
-            account: i32::try_from(native_id).ok().and_then(ThreadStats::of),
+            stats: i32::try_from(native_id).ok().and_then(ThreadStats::of),
         }
     }
 
-    /// What the thread is in the middle of.
+    /// What the thread is doing, if it does not hold the GIL.
     pub fn activity(&self, gil: Option<Gil>) -> Activity {
         let mut buffer = [0; 160];
         match self
@@ -54,11 +55,11 @@ impl Probe {
         }
     }
 
-    pub fn turns(&self) -> Option<Turns> {
-        let account = self.account.as_ref()?;
-        Some(Turns {
-            ran_ns: account.cpu_time_ns()?,
-            queued_ns: account.run_queue_delay_ns()?,
+    pub fn cpu_times(&self) -> Option<CpuTimes> {
+        let stats = self.stats.as_ref()?;
+        Some(CpuTimes {
+            ran_ns: stats.cpu_time_ns()?,
+            queued_ns: stats.run_queue_delay_ns()?,
         })
     }
 }
@@ -68,7 +69,7 @@ fn text<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
     std::str::from_utf8(&buffer[..length]).ok()
 }
 
-/// `running`, or the number of a system call, its arguments, the stack pointer and the program counter (proc(5)).
+/// Parses `running`, or the number of a system call, its arguments, the stack pointer and the program counter (proc(5)).
 fn parse_activity(line: &str, is_gil: impl Fn(u64) -> Option<bool>) -> Activity {
     let mut words = line.split_ascii_whitespace();
     match words.next().map(str::parse::<i64>) {
@@ -97,7 +98,7 @@ mod tests {
     use super::{Activity, parse_activity};
 
     #[test]
-    fn a_futex_of_the_gil_is_told_from_another_one() {
+    fn the_futex_of_the_gil_is_distinguished_from_others() {
         let line = format!(
             "{} 0x7f10 0x189 0x0 0x0 0x0 0x0 0x7ffe 0x7f11\n",
             libc::SYS_futex
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_thread_is_no_sleeper() {
+    fn a_running_thread_does_not_sleep() {
         assert!(parse_activity("running\n", |_| Some(true)) == Activity::Runs);
         assert!(parse_activity("-1 0x7ffe 0x7f11\n", |_| Some(true)) == Activity::Runs);
         assert!(parse_activity("", |_| Some(true)) == Activity::Unknown);

@@ -1,0 +1,85 @@
+//! When the cyclic garbage collector runs, in which thread, and for how long: a callback for `gc.callbacks` in Rust.
+//!
+//! A callback written in Python would itself release the GIL, so native code that allocates would look as if it yielded. It
+//! would also be slow: the youngest generation is collected thousands of times a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::histogram::{nanoseconds, seconds};
+use crate::system::clock::now_ns;
+
+/// The callback, as Python uses it. A clone is another handle on the same figures.
+#[pyclass(frozen, module = "gilscope._core")]
+#[derive(Clone, Default)]
+pub struct GcListener(Arc<GcPauses>);
+
+#[derive(Default)]
+struct GcPauses {
+    /// The `ident` of the thread that is collecting, or 0.
+    collector: AtomicU64,
+    began_ns: AtomicU64,
+    collected_ns: AtomicU64,
+    /// Pauses at least this long are kept.
+    keep_from_ns: Option<u64>,
+    kept: Mutex<Vec<(f64, f64)>>,
+}
+
+impl GcListener {
+    /// Whether the thread with this `ident` is collecting.
+    pub fn is_collecting_in(&self, ident: u64) -> bool {
+        // Relaxed, here and below: each word is used by itself. A read that is a moment too early or too late misjudges one
+        // sample, a millisecond, at most.
+        ident != 0 && self.0.collector.load(Ordering::Relaxed) == ident
+    }
+
+    pub fn collected_ns(&self) -> u64 {
+        self.0.collected_ns.load(Ordering::Relaxed)
+    }
+}
+
+#[pymethods]
+impl GcListener {
+    #[new]
+    #[pyo3(signature = (*, keep_from=None))]
+    fn new(keep_from: Option<f64>) -> PyResult<Self> {
+        Ok(Self(Arc::new(GcPauses {
+            keep_from_ns: keep_from.map(nanoseconds).transpose()?,
+            ..GcPauses::default()
+        })))
+    }
+
+    /// Called by the collector before ("start") and after ("stop") each collection.
+    #[pyo3(signature = (phase, info, /))]
+    fn __call__(&self, phase: &str, info: &Bound<'_, PyAny>) {
+        let _ = info;
+        // Collections do not overlap, so neither do these calls.
+        let now_ns = now_ns();
+        let pauses = &self.0;
+        if phase == "start" {
+            pauses.began_ns.store(now_ns, Ordering::Relaxed);
+            pauses.collector.store(own_ident(), Ordering::Relaxed);
+        } else if pauses.collector.swap(0, Ordering::Relaxed) != 0 {
+            let began_ns = pauses.began_ns.load(Ordering::Relaxed);
+            let pause_ns = now_ns.saturating_sub(began_ns);
+            pauses.collected_ns.fetch_add(pause_ns, Ordering::Relaxed);
+            if pauses.keep_from_ns.is_some_and(|least| pause_ns >= least) {
+                let mut kept = pauses.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.push((seconds(began_ns), seconds(now_ns)));
+            }
+        }
+    }
+
+    /// The kept pauses, as (begin, end).
+    fn pauses(&self) -> Vec<(f64, f64)> {
+        let kept = self.0.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn own_ident() -> u64 {
+    // SAFETY: the call only returns the calling thread's id.
+    unsafe { libc::pthread_self() }
+}

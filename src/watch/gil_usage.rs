@@ -1,0 +1,273 @@
+//! How long each thread held the GIL: sums that only grow, and the single holds.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::gil::{GilState, ThreadIds};
+
+/// Threads with a sum of their own. If there are more, those that held the GIL for the shortest time share one.
+const MAX_THREADS: usize = 256;
+/// How many holds are kept for a chart, the latest ones.
+pub const HOLDS_KEPT: usize = 200_000;
+/// A hold that is longer may be a hog's.
+const LONG_HOLD_NS: u64 = 10_000_000;
+
+/// One uninterrupted hold of the GIL, as far as the samples saw it.
+#[derive(Clone, Copy)]
+pub struct Hold {
+    pub by: ThreadIds,
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
+impl Hold {
+    pub fn length_ns(self) -> u64 {
+        self.to_ns - self.from_ns
+    }
+}
+
+/// The sums, and the current hold.
+pub struct GilUsage {
+    pub last_ns: u64,
+    pub samples: u64,
+    pub held_ns: u64,
+    pub by_thread: HashMap<ThreadIds, u64>,
+    traced: Option<VecDeque<Hold>>,
+    last: Option<GilState>,
+    hold: Option<Hold>,
+    /// From when on the current hold is credited: half a gap before it was first seen.
+    credited_from_ns: u64,
+    /// The last long hold, and the switch number at that time.
+    long: Option<(Hold, u64)>,
+    /// Whether `by_thread` has a thread whose name has not been read.
+    has_unnamed: bool,
+}
+
+impl GilUsage {
+    pub fn new(now_ns: u64, trace: bool) -> Self {
+        Self {
+            last_ns: now_ns,
+            samples: 0,
+            held_ns: 0,
+            by_thread: HashMap::new(),
+            traced: trace.then(VecDeque::new),
+            last: None,
+            hold: None,
+            credited_from_ns: now_ns,
+            long: None,
+            has_unnamed: false,
+        }
+    }
+
+    /// Adds a sample. Half of the time since the last sample counts for what that one showed, half for what this one shows.
+    /// This is unbiased, because the gaps are random, and complete: no time is lost when the sampler itself does not run.
+    pub fn add(&mut self, now_ns: u64, state: GilState) {
+        if now_ns < self.last_ns {
+            return; // another thread has added a later sample first
+        }
+        let gap = now_ns - self.last_ns;
+        let earlier = self.last.and_then(|last| last.holder);
+        if self.last.is_some() {
+            self.credit(earlier, gap / 2);
+        }
+        self.credit(state.holder, gap - gap / 2);
+        self.follow_hold(now_ns, self.last_ns + gap / 2, state);
+        self.samples += 1;
+        self.last = Some(state);
+        self.last_ns = now_ns;
+    }
+
+    /// Adds a sample that shows the same as the last one.
+    pub fn add_unchanged(&mut self, now_ns: u64) {
+        if let Some(last) = self.last {
+            self.add(now_ns, last);
+        }
+    }
+
+    /// The current hold, from the first sample that showed it to the last.
+    pub fn current_hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// The latest holds, if they are kept, and the current one, each with its halves of the gaps at its ends: their sum is
+    /// the credited time.
+    pub fn traced_holds(&self) -> Vec<Hold> {
+        let current = self.hold.map(|hold| Hold {
+            from_ns: self.credited_from_ns,
+            ..hold
+        });
+        let Some(traced) = &self.traced else {
+            return Vec::new();
+        };
+        traced.iter().copied().chain(current).collect()
+    }
+
+    /// The thread of the last long hold since `since_ns`, if it may have run Python again by the time the switch number is
+    /// `switches`. Acquiring the GIL again takes the thread one switch, and taking its stack takes the prober another: up to
+    /// two switches after the hold, the thread is still where the hold ended.
+    pub fn moved_on(&self, since_ns: u64, switches: u64) -> Option<ThreadIds> {
+        let (hold, then) = self.long?;
+        (hold.to_ns >= since_ns && switches > then + 2).then_some(hold.by)
+    }
+
+    /// Whether a thread without a name has been added since the last call.
+    pub fn take_unnamed(&mut self) -> bool {
+        std::mem::take(&mut self.has_unnamed)
+    }
+
+    fn credit(&mut self, holder: Option<ThreadIds>, span_ns: u64) {
+        let Some(thread) = holder else { return };
+        self.held_ns += span_ns;
+        if let Some(sum) = self.by_thread.get_mut(&thread) {
+            *sum += span_ns;
+            return;
+        }
+        if self.by_thread.len() >= MAX_THREADS {
+            self.merge_smallest();
+        }
+        self.has_unnamed = true;
+        self.by_thread.insert(thread, span_ns);
+    }
+
+    /// Merges the half that held the GIL for the shortest time into one entry without ids.
+    fn merge_smallest(&mut self) {
+        let mut sums: Vec<_> = self.by_thread.drain().collect();
+        sums.sort_unstable_by_key(|&(_, sum)| std::cmp::Reverse(sum));
+        let small = sums.split_off(MAX_THREADS / 2);
+        self.by_thread.extend(sums);
+        *self.by_thread.entry(ThreadIds::default()).or_default() +=
+            small.iter().map(|&(_, sum)| sum).sum::<u64>();
+    }
+
+    /// `border_ns` is where the gap before this sample is divided.
+    fn follow_hold(&mut self, now_ns: u64, border_ns: u64, state: GilState) {
+        let same = self.last.is_some_and(|last| last == state);
+        match (&mut self.hold, state.holder) {
+            (Some(hold), Some(_)) if same => {
+                hold.to_ns = now_ns;
+                if hold.length_ns() > LONG_HOLD_NS {
+                    self.long = Some((*hold, state.switches));
+                }
+            }
+            _ => {
+                let ended = self.hold.take();
+                if let (Some(ended), Some(traced)) = (ended, &mut self.traced) {
+                    if traced.len() == HOLDS_KEPT {
+                        traced.pop_front();
+                    }
+                    traced.push_back(Hold {
+                        by: ended.by,
+                        from_ns: self.credited_from_ns,
+                        to_ns: border_ns,
+                    });
+                }
+                self.credited_from_ns = border_ns;
+                self.hold = state.holder.map(|by| Hold {
+                    by,
+                    from_ns: now_ns,
+                    to_ns: now_ns,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GilUsage, MAX_THREADS};
+    use crate::gil::{GilState, ThreadIds};
+
+    fn held(native: u64, switches: u64) -> GilState {
+        let ids = ThreadIds {
+            ident: native,
+            native,
+        };
+        GilState {
+            holder: Some(ids),
+            switches,
+        }
+    }
+
+    const FREE: GilState = GilState {
+        holder: None,
+        switches: 0,
+    };
+
+    #[test]
+    fn a_gap_is_divided_between_the_two_samples_at_its_ends() {
+        let mut usage = GilUsage::new(0, false);
+        usage.add(0, FREE);
+        usage.add(1000, held(7, 1));
+        usage.add(2000, held(7, 1));
+        usage.add(3000, FREE);
+        assert_eq!(usage.held_ns, 2000);
+        usage.add(1_000_000, FREE);
+        assert_eq!(usage.held_ns, 2000);
+    }
+
+    #[test]
+    fn a_hold_goes_on_until_the_gil_changes_hands() {
+        let mut usage = GilUsage::new(0, true);
+        usage.add(0, held(7, 1));
+        usage.add(1000, held(7, 1));
+        assert!(
+            usage
+                .current_hold()
+                .is_some_and(|hold| hold.to_ns - hold.from_ns == 1000)
+        );
+        usage.add(2000, held(7, 3));
+        assert!(
+            usage
+                .current_hold()
+                .is_some_and(|hold| hold.from_ns == 2000)
+        );
+    }
+
+    #[test]
+    fn the_sum_of_the_kept_holds_is_the_credited_time() {
+        let mut usage = GilUsage::new(0, true);
+        for (at, state) in [
+            (1000, held(7, 1)),
+            (1700, held(7, 1)),
+            (3001, held(8, 2)), // seen once
+            (4000, FREE),
+            (9000, held(7, 3)),
+            (9500, held(7, 3)),
+        ] {
+            usage.add(at, state);
+        }
+        let kept: Vec<_> = usage
+            .traced_holds()
+            .iter()
+            .map(|hold| (hold.from_ns, hold.to_ns))
+            .collect();
+        assert_eq!(kept, [(500, 2350), (2350, 3500), (6500, 9500)]);
+        let sum: u64 = usage
+            .traced_holds()
+            .iter()
+            .map(|hold| hold.length_ns())
+            .sum();
+        assert_eq!(sum, usage.held_ns);
+    }
+
+    #[test]
+    fn a_stack_is_too_late_once_the_hog_may_have_acquired_the_gil_again() {
+        let mut usage = GilUsage::new(0, false);
+        usage.add(0, held(7, 1));
+        usage.add(20_000_000, held(7, 1));
+        assert!(usage.moved_on(0, 3).is_none());
+        usage.add(21_000_000, held(8, 2));
+        assert!(usage.moved_on(0, 3).is_none());
+        assert!(usage.moved_on(0, 4).is_some_and(|ids| ids.native == 7));
+        assert!(usage.moved_on(20_500_000, 4).is_none());
+    }
+
+    #[test]
+    fn any_number_of_threads_takes_constant_memory_and_no_time_is_lost() {
+        let mut usage = GilUsage::new(0, false);
+        for thread in 0..10_000 {
+            usage.add(thread * 1000, held(thread + 1, thread));
+        }
+        assert!(usage.by_thread.len() <= MAX_THREADS);
+        assert_eq!(usage.by_thread.values().sum::<u64>(), 9_999_000);
+    }
+}

@@ -1,0 +1,185 @@
+//! Requests for stacks, from the sampler to whoever attaches first: the prober, or the late loop's own thread.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::system::clock::now_ns;
+use crate::watch::stacks::{self, CurrentTask, Stack};
+use crate::watch::state::{WatchState, guard};
+
+/// Threads whose stacks are requested in one stall, including the loop's own.
+const MAX_THREADS: usize = 8;
+/// Stack samples that the sampler has not taken. There are never more than loops; this only limits the memory.
+const MAX_SAMPLES: usize = 64;
+
+/// The stacks that were taken for one stall.
+pub struct StackSample {
+    id: u64,
+    /// When the stacks were requested, and when they were taken.
+    pub asked_ns: u64,
+    pub attached_ns: u64,
+    pub stacks: Vec<Stack>,
+    pub task: Option<CurrentTask>,
+}
+
+pub struct StackRequest {
+    id: u64,
+    pub loop_number: u64,
+    asked_ns: u64,
+    /// The threads' `ident`s, the loop's first.
+    idents: Vec<u64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: Vec<StackRequest>,
+    samples: Vec<StackSample>,
+    woken: bool,
+    /// The prober has taken requests and not answered them yet.
+    busy: bool,
+}
+
+/// The requests for stacks and their answers.
+#[derive(Default)]
+pub struct StackRequests {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl StackRequests {
+    /// Requests the stack of a loop's thread, for the late period `id`.
+    pub fn ask(&self, id: u64, loop_number: u64, ident: u64) {
+        let mut queue = guard(&self.queue);
+        queue.requests.push(StackRequest {
+            id,
+            loop_number,
+            asked_ns: now_ns(),
+            idents: vec![ident],
+        });
+        self.changed.notify_one();
+    }
+
+    /// Adds a thread to a request. Has no effect once the request has been taken.
+    pub fn add_thread(&self, id: u64, ident: u64) {
+        let mut queue = guard(&self.queue);
+        let request = queue.requests.iter_mut().find(|request| request.id == id);
+        if let Some(StackRequest { idents, .. }) = request
+            && ident != 0
+            && idents.len() < MAX_THREADS
+            && !idents.contains(&ident)
+        {
+            idents.push(ident);
+        }
+    }
+
+    /// Drops a request, and its answer.
+    pub fn cancel(&self, id: u64) {
+        let mut queue = guard(&self.queue);
+        queue.requests.retain(|request| request.id != id);
+        queue.samples.retain(|sample| sample.id != id);
+    }
+
+    pub fn take_sample(&self, id: u64) -> Option<StackSample> {
+        let mut queue = guard(&self.queue);
+        let at = queue.samples.iter().position(|sample| sample.id == id)?;
+        Some(queue.samples.swap_remove(at))
+    }
+
+    /// Whether a request has no answer yet.
+    pub fn is_pending(&self) -> bool {
+        let queue = guard(&self.queue);
+        queue.busy || !queue.requests.is_empty()
+    }
+
+    /// Answers a loop's request from the loop's own thread, when its late beat has come before the prober has attached. The
+    /// threads that the loop waited for have not run since. The loop's own stack shows nothing any more and is left out.
+    pub fn answer_from_loop(&self, py: Python<'_>, watch: &WatchState, loop_number: u64) {
+        let request = {
+            let mut queue = guard(&self.queue);
+            let at = queue
+                .requests
+                .iter()
+                .position(|request| request.loop_number == loop_number);
+            at.map(|at| queue.requests.swap_remove(at))
+        };
+        if let Some(request) = request {
+            let mut stacks = request.take_stacks(py, watch);
+            stacks.retain(|stack| Some(&stack.ident) != request.idents.first());
+            self.answer(&request, now_ns(), stacks, None);
+        }
+    }
+
+    pub fn answer(
+        &self,
+        request: &StackRequest,
+        attached_ns: u64,
+        stacks: Vec<Stack>,
+        task: Option<CurrentTask>,
+    ) {
+        let mut queue = guard(&self.queue);
+        if queue.samples.len() == MAX_SAMPLES {
+            queue.samples.remove(0);
+        }
+        queue.samples.push(StackSample {
+            id: request.id,
+            asked_ns: request.asked_ns,
+            attached_ns,
+            stacks,
+            task,
+        });
+    }
+
+    /// Takes all requests. [`Self::finish`] must follow once they are answered.
+    pub fn take_requests(&self) -> Vec<StackRequest> {
+        let mut queue = guard(&self.queue);
+        queue.busy = !queue.requests.is_empty();
+        std::mem::take(&mut queue.requests)
+    }
+
+    pub fn finish(&self) {
+        guard(&self.queue).busy = false;
+    }
+
+    /// Ends a [`Self::wait`].
+    pub fn wake(&self) {
+        guard(&self.queue).woken = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a request until `due_ns`. Returns whether there is one.
+    pub fn wait(&self, due_ns: u64) -> bool {
+        let mut queue = guard(&self.queue);
+        while queue.requests.is_empty() && !queue.woken {
+            let left = due_ns.saturating_sub(now_ns());
+            if left == 0 {
+                return false;
+            }
+            let (again, _) = self
+                .changed
+                .wait_timeout(queue, Duration::from_nanos(left))
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = again;
+        }
+        queue.woken = false;
+        !queue.requests.is_empty()
+    }
+}
+
+impl StackRequest {
+    /// Takes the stacks, except that of a hog that may have moved on: it would show another line. The loop's own stack is
+    /// that of its callback in any case.
+    pub fn take_stacks(&self, py: Python<'_>, watch: &WatchState) -> Vec<Stack> {
+        let own = self.idents.first();
+        let moved_on = watch
+            .gil
+            .and_then(|gil| guard(&watch.gil_usage).moved_on(self.asked_ns, gil.switches()));
+        // A stack that cannot be read is left out: a watch that fails must not break what it watches.
+        let mut stacks = stacks::take(py, &self.idents).unwrap_or_default();
+        stacks.retain(|stack| {
+            Some(&stack.ident) == own || moved_on.is_none_or(|ids| ids.ident != stack.ident)
+        });
+        stacks
+    }
+}

@@ -1,0 +1,178 @@
+//! What the threads of one watch share.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::gc_pauses::GcListener;
+use crate::gil::{Gil, ThreadIds, own_ids};
+use crate::histogram::Histogram;
+use crate::watch::gil_usage::GilUsage;
+use crate::watch::heartbeat::{Beats, HeartbeatState};
+use crate::watch::reports::FinishedStall;
+use crate::watch::stack_requests::StackRequests;
+
+/// Stalls that Python has not taken yet: beyond this, the oldest are dropped, and counted as lost.
+const MAX_STALLS: usize = 1000;
+
+#[derive(Clone, Copy)]
+pub struct Settings {
+    pub stall_ns: u64,
+    pub heartbeat_ns: u64,
+    pub sample_ns: u64,
+    pub probe_ns: u64,
+    pub trace: bool,
+}
+
+pub struct WatchState {
+    pub settings: Settings,
+    pub gil: Option<Gil>,
+    pub started_ns: u64,
+    closing: AtomicBool,
+    /// The same as `closing`, to end the sampler's naps.
+    closed: Mutex<bool>,
+    ended: Condvar,
+    pub gc: GcListener,
+    pub gil_usage: Mutex<GilUsage>,
+    pub names: Mutex<HashMap<ThreadIds, String>>,
+    pub stack_requests: StackRequests,
+    pub waits: Histogram,
+    pub lags: Histogram,
+    pub beats: Arc<Beats>,
+    /// CPU time of the watch's own threads.
+    pub sampler_ran_ns: AtomicU64,
+    pub prober_ran_ns: AtomicU64,
+    heartbeats: Mutex<Vec<Arc<HeartbeatState>>>,
+    /// Grows whenever `heartbeats` changes, so that the sampler need not take that lock a thousand times a second.
+    heartbeats_version: AtomicU64,
+    stalls: Mutex<StallQueue>,
+    stall_added: Condvar,
+}
+
+/// Stalls that are over, for Python.
+#[derive(Default)]
+struct StallQueue {
+    stalls: VecDeque<FinishedStall>,
+    lost: u64,
+    ended: bool,
+}
+
+impl WatchState {
+    pub fn new(settings: Settings, gil: Option<Gil>, started_ns: u64) -> Self {
+        Self {
+            settings,
+            gil,
+            started_ns,
+            closing: AtomicBool::new(false),
+            closed: Mutex::default(),
+            ended: Condvar::new(),
+            gc: GcListener::default(),
+            gil_usage: Mutex::new(GilUsage::new(started_ns, settings.trace)),
+            names: Mutex::default(),
+            stack_requests: StackRequests::default(),
+            waits: Histogram::new(),
+            lags: Histogram::new(),
+            beats: Arc::default(),
+            sampler_ran_ns: AtomicU64::new(0),
+            prober_ran_ns: AtomicU64::new(0),
+            heartbeats: Mutex::default(),
+            heartbeats_version: AtomicU64::new(0),
+            stalls: Mutex::default(),
+            stall_added: Condvar::new(),
+        }
+    }
+
+    /// Gives the calling thread, which `threading` does not know, the name "gilscope".
+    pub fn name_own_thread(&self) {
+        guard(&self.names).insert(own_ids(), "gilscope".into());
+    }
+
+    pub fn close(&self) {
+        // SeqCst, because the cost of closing does not matter. What the threads must see before they end is behind locks.
+        self.closing.store(true, Ordering::SeqCst);
+        *guard(&self.closed) = true;
+        self.ended.notify_all();
+        self.stack_requests.wake();
+    }
+
+    /// Sleeps for `span_ns`, or until the watch closes.
+    pub fn nap(&self, span_ns: u64) {
+        let span = Duration::from_nanos(span_ns);
+        let closed = guard(&self.closed);
+        let woken = self
+            .ended
+            .wait_timeout_while(closed, span, |closed| !*closed);
+        drop(woken);
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) // one sample more or less does not matter
+    }
+
+    pub fn add_heartbeat(&self, heartbeat: Arc<HeartbeatState>) {
+        guard(&self.heartbeats).push(heartbeat);
+        self.heartbeats_version.fetch_add(1, Ordering::Release); // pairs with the Acquire in `heartbeats_version`
+    }
+
+    pub fn remove_heartbeat(&self, loop_number: u64) {
+        guard(&self.heartbeats).retain(|heartbeat| heartbeat.loop_number != loop_number);
+        self.heartbeats_version.fetch_add(1, Ordering::Release);
+    }
+
+    pub fn heartbeats_version(&self) -> u64 {
+        self.heartbeats_version.load(Ordering::Acquire)
+    }
+
+    pub fn heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
+        guard(&self.heartbeats).clone()
+    }
+
+    pub fn add_stall(&self, stall: FinishedStall) {
+        let mut queue = guard(&self.stalls);
+        if queue.stalls.len() == MAX_STALLS {
+            queue.stalls.pop_front();
+            queue.lost += 1;
+        }
+        queue.stalls.push_back(stall);
+        self.stall_added.notify_one();
+    }
+
+    /// Announces that no more stalls will be added.
+    pub fn end_stalls(&self) {
+        guard(&self.stalls).ended = true;
+        self.stall_added.notify_all();
+    }
+
+    /// Waits for the next stall. `None` once there will be no more.
+    pub fn next_stall(&self) -> Option<FinishedStall> {
+        let mut queue = guard(&self.stalls);
+        loop {
+            if let Some(stall) = queue.stalls.pop_front() {
+                return Some(stall);
+            }
+            if queue.ended {
+                return None;
+            }
+            queue = self
+                .stall_added
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// CPU time of the watch's own threads, up to some samples ago.
+    pub fn cost_ns(&self) -> u64 {
+        // Relaxed: two sums, each used by itself.
+        self.sampler_ran_ns.load(Ordering::Relaxed) + self.prober_ran_ns.load(Ordering::Relaxed)
+    }
+
+    pub fn lost(&self) -> u64 {
+        guard(&self.stalls).lost
+    }
+}
+
+/// Takes a lock. Code under one panics only if memory runs out, and then the state is still consistent.
+pub fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
