@@ -1,9 +1,10 @@
-"""Known duty cycles and callables, read by gilknocker (as it comes) and by the knocker, beside the truth, in one run.
+"""Compare gilknocker and gilscope's knocker on known duty cycles.
 
-A thread holds the GIL for d and lets it go for g, again and again; the truth is what its own clocks say. Time in which it
-stood in a run queue is neither: on a quiet machine there is none. gilknocker and ours read one after the other, each its
-own seconds. Ends with status 1 if ours is more than 0.03 off in a row.
-``pip install gilknocker`` first; without it only ours is read.
+A thread holds the GIL for some time and releases it for some time, again and again. The truth comes from the thread's own
+clocks; time in a run queue is not counted (on a quiet machine there is none). gilknocker and gilscope measure one after the
+other, each for its own seconds. Exit status 1 if gilscope is off by more than 0.03 in any row.
+
+``pip install gilknocker`` first; without it only gilscope measures.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ except ImportError:
     KnockKnock = None
 
 CYCLES = [(20, 60), (100, 300), (300, 900), (50, 950), (60, 20), (300, 100)]
-"""Held and let go, in milliseconds."""
+"""Milliseconds with the GIL held and released."""
 TOLERANCE = 0.03
-PIECE = 0.005
-"""What Python holds is noted in pieces of so many seconds, so that one that a reading cuts counts as far as it was in it."""
+HOLD_PART_SECONDS = 0.005
+"""A long hold in Python is recorded in parts of this length, so that a hold on the edge of a reading counts in part."""
 HOLD = ctypes.PyDLL(None).usleep
 NOISE = bytes(4_000_000)
 
@@ -49,7 +50,7 @@ def hold_in_python(seconds: float) -> None:
 
 
 class Hold(NamedTuple):
-    """When the GIL was held, and for how long of that by a thread that ran, or slept with it."""
+    """When the GIL was held, and for how long of that time the holder ran or slept."""
 
     begin: float
     end: float
@@ -57,7 +58,7 @@ class Hold(NamedTuple):
 
 
 class Worker:
-    """A thread that does the same again and again, and notes when it held the GIL."""
+    """A thread that repeats one turn, and records when it held the GIL."""
 
     def __init__(self, turn: Callable[[list[Hold]], None]) -> None:
         self.held: list[Hold] = []
@@ -89,15 +90,15 @@ class Worker:
         return own / (end - begin - queued)
 
 
-def cycle(hold: Callable[[float], None], held: float, let_go: float) -> Callable[[list[Hold]], None]:
-    def turn(noted: list[Hold]) -> None:
-        pieces = 1 if hold is hold_in_c else max(1, round(held / PIECE))
+def cycle(hold: Callable[[float], None], held: float, released_for: float) -> Callable[[list[Hold]], None]:
+    def turn(holds: list[Hold]) -> None:
+        pieces = 1 if hold is hold_in_c else max(1, round(held / HOLD_PART_SECONDS))
         for _ in range(pieces):
             begin = monotonic()
             hold(held / pieces)
-            noted.append(Hold(begin, monotonic(), held / pieces))
-        if let_go:
-            time.sleep(let_go)
+            holds.append(Hold(begin, monotonic(), held / pieces))
+        if released_for:
+            time.sleep(released_for)
 
     return turn
 
@@ -110,7 +111,7 @@ def released(call: Callable[[], Any]) -> Callable[[list[Hold]], None]:
 
 
 class Reading(NamedTuple):
-    """A share that was read from ``begin`` to ``end``, in which the thread stood in run queues for ``queued``."""
+    """A share measured from ``begin`` to ``end``; the thread stood in run queues for ``queued`` seconds of that."""
 
     begin: float
     end: float
@@ -139,29 +140,31 @@ def read_ours(watched: int, seconds: float) -> Reading:
 
 
 @click.command()
-@click.option("--seconds", default=2.0, show_default=True, help="For each reading.")
+@click.option("--seconds", default=2.0, show_default=True, help="Measure each row for this many seconds.")
 def main(seconds: float) -> None:
     rows = [
-        (f"{held}/{let_go} ms in {language}", cycle(hold, held / 1000, let_go / 1000))
+        (f"{held}/{released_for} ms in {language}", cycle(hold, held / 1000, released_for / 1000))
         for language, hold in (("C", hold_in_c), ("Python", hold_in_python))
-        for held, let_go in CYCLES
+        for held, released_for in CYCLES
     ]
     rows.append(("always in C", cycle(hold_in_c, 0.02, 0.0)))
     rows.append(("always in Python", cycle(hold_in_python, 0.02, 0.0)))
     rows.append(("hashlib.sha256", released(lambda: hashlib.sha256(NOISE))))
     rows.append(("time.sleep", released(lambda: time.sleep(0.01))))
     worst = 0.0
-    click.echo(f"{sys.version.split()[0]}, {seconds:g} s a reading\n{'':22} truth  gilknocker    truth    ours   off")
+    click.echo(
+        f"{sys.version.split()[0]}, {seconds:g} s for each row\n{'':22} truth  gilknocker    truth gilscope  off"
+    )
     for name, turn in rows:
         with Worker(turn) as worker:
             theirs = read_gilknocker(worker.native_id, seconds) if KnockKnock else None
             ours = read_ours(worker.native_id, seconds)
-        truth = worker.share(*ours[:3])  # now that the hold at the end is noted too
+        truth = worker.share(*ours[:3])  # now that the hold at the end is recorded too
         off = ours.share - truth
         worst = max(worst, abs(off))
         peer = f"{worker.share(*theirs[:3]):5.3f} {theirs.share:11.3f}" if theirs else " " * 17
-        click.echo(f"{name:22} {peer} {truth:8.3f} {ours.share:7.3f} {off:+5.3f}")
-    click.echo(f"ours is at most {worst:.3f} off")
+        click.echo(f"{name:22} {peer} {truth:8.3f} {ours.share:8.3f} {off:+4.3f}")
+    click.echo(f"gilscope is at most {worst:.3f} off")
     sys.exit(worst > TOLERANCE)
 
 

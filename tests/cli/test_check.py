@@ -29,7 +29,7 @@ def check(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
 
 
 @needs_gil
-def test_the_verdict_is_printed_in_sentences_and_is_no_failure() -> None:
+def test_the_verdict_is_printed_in_sentences_with_exit_status_0() -> None:
     done = check(*HOLD)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("hogs: while `hold(20_000)` ran (20.")
@@ -52,7 +52,7 @@ def test_several_statements_make_a_table_or_a_list() -> None:
 
 
 @needs_gil
-def test_an_expected_verdict_is_success_and_another_failure_in_one_line_beside_the_evidence() -> None:
+def test_an_unexpected_verdict_is_exit_status_1_and_one_line_on_stderr() -> None:
     assert check("--expect", "releases", *SLEEP).returncode == 0
     other = check("--expect", "releases", *HOLD)
     assert other.returncode == 1
@@ -61,12 +61,12 @@ def test_an_expected_verdict_is_success_and_another_failure_in_one_line_beside_t
 
 
 @needs_gil
-def test_of_a_statement_of_several_lines_the_expectation_names_the_first() -> None:
+def test_the_expectation_names_the_first_line_of_a_statement() -> None:
     other = check("--expect", "hogs", "-s", "import time", "time.sleep(0.01)\ntime.sleep(0.01)")
     assert other.stderr == "expected that `time.sleep(0.01) ...` hogs, but it releases\n"
 
 
-def test_a_module_in_the_working_directory_is_found_and_takes_no_place_of_the_standard_librarys(tmp_path: Path) -> None:
+def test_a_module_in_the_working_directory_is_found_but_does_not_replace_the_standard_librarys(tmp_path: Path) -> None:
     (tmp_path / "mymod.py").write_text("from time import sleep\n")
     for name in ("queue", "tokenize", "threading", "tempfile", "platform", "statistics"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this one is the user's')\n")
@@ -79,15 +79,15 @@ def test_a_module_in_the_working_directory_is_found_and_takes_no_place_of_the_st
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((b"",), "nothing in it to run"),
-        ((b"  \n",), "nothing in it to run"),
-        ((b'x = "\xff"',), "not UTF-8"),
-        ((b"-s", b'x = "\xff"', b"pass"), "not UTF-8"),
-        ((b"--time", b"2", b"--timeout", b"1", b"pass"), "raise --timeout"),
-        ((b"--time", b"1", b"--timeout", b"1", b"pass"), "raise --timeout"),
+        ((b"",), "there is nothing to run"),
+        ((b"  \n",), "there is nothing to run"),
+        ((b'x = "\xff"',), "not UTF-8 text"),
+        ((b"-s", b'x = "\xff"', b"pass"), "not UTF-8 text"),
+        ((b"--time", b"2", b"--timeout", b"1", b"pass"), "must be longer than --time"),
+        ((b"--time", b"1", b"--timeout", b"1", b"pass"), "must be longer than --time"),
     ],
 )
-def test_what_cannot_be_run_is_told_before_anything_starts(arguments: tuple[bytes, ...], why: str) -> None:
+def test_invalid_source_and_limits_are_refused_before_anything_starts(arguments: tuple[bytes, ...], why: str) -> None:
     command = [sys.executable.encode(), b"-m", b"gilscope", b"check", *arguments]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
@@ -95,8 +95,8 @@ def test_what_cannot_be_run_is_told_before_anything_starts(arguments: tuple[byte
     assert b"Traceback" not in done.stderr
 
 
-def test_a_nul_character_is_told_too() -> None:
-    with pytest.raises(click.BadParameter, match="NUL"):
+def test_a_nul_character_is_refused() -> None:
+    with pytest.raises(click.BadParameter, match="cannot contain a NUL character"):
         Source().convert("x = '\0'", None, None)
 
 
@@ -129,7 +129,7 @@ def test_the_copies_that_a_statement_forks_do_not_go_on_with_the_check(
         (("raise SystemExit(3)",), "SystemExit: 3"),
     ],
 )
-def test_what_the_users_code_raises_is_shown_without_our_frames(arguments: tuple[str, ...], last: str) -> None:
+def test_exceptions_of_the_users_code_are_shown_without_our_frames(arguments: tuple[str, ...], last: str) -> None:
     done = check(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == last
@@ -141,13 +141,13 @@ def test_the_users_lines_are_shown() -> None:
     assert "    return 1 / 0" in check("-s", "def f():\n    return 1 / 0", "f()").stderr
 
 
-def test_what_ends_the_process_is_told() -> None:
+def test_the_signal_that_ends_the_process_is_reported() -> None:
     done = check("import os; os.abort()")
     assert done.returncode == 2
     assert "killed by SIGABRT" in done.stderr
 
 
-def test_what_the_statement_prints_is_not_taken_for_data() -> None:
+def test_the_output_of_the_statement_goes_to_stderr() -> None:
     done = check("--json", "-s", "print('hello from the setup')", *SLEEP)
     assert "hello from the setup" in done.stderr
     assert json.loads(done.stdout)
@@ -163,7 +163,7 @@ ENDLESS = [
 
 @needs_gil
 @pytest.mark.parametrize(("arguments", "kind"), ENDLESS, ids=[arguments[-1] for arguments, _ in ENDLESS])
-def test_a_statement_that_does_not_end_is_ended_and_judged(arguments: tuple[str, ...], kind: str) -> None:
+def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[str, ...], kind: str) -> None:
     began = time.monotonic()
     done = check("--timeout", "2.5", "--json", *arguments)
     assert time.monotonic() - began < 60
@@ -176,9 +176,7 @@ def test_a_statement_that_does_not_end_is_ended_and_judged(arguments: tuple[str,
 
 @needs_gil
 @pytest.mark.parametrize(("statement", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_300_000)", 3.4)])
-def test_calls_that_are_over_at_the_time_limit_are_judged_and_are_no_call_without_end(
-    statement: str, seconds: float
-) -> None:
+def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(statement: str, seconds: float) -> None:
     setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
     limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))
     verdict = Verdict.from_json(check("--json", *limits, "-s", setup, statement).stdout)
@@ -189,7 +187,7 @@ def test_calls_that_are_over_at_the_time_limit_are_judged_and_are_no_call_withou
 
 
 @needs_gil
-def test_a_call_without_end_after_short_ones_is_the_one_that_is_judged() -> None:
+def test_an_endless_call_after_short_ones_is_judged() -> None:
     setup = "import time; times = iter([0.001] * 9)"
     verdict = Verdict.from_json(
         check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))").stdout
@@ -199,7 +197,7 @@ def test_a_call_without_end_after_short_ones_is_the_one_that_is_judged() -> None
 
 
 @needs_gil
-def test_a_hog_without_end_is_a_hog_to_expect() -> None:
+def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
     arguments = ENDLESS[1][0]
     assert check("--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
     other = check("--timeout", "2", "--expect", "releases", *arguments)
@@ -207,7 +205,7 @@ def test_a_hog_without_end_is_a_hog_to_expect() -> None:
     assert "ran (stopped after" in other.stdout
 
 
-def test_a_setup_without_end_is_told() -> None:
+def test_an_endless_setup_is_reported() -> None:
     done = check("--timeout", "1", "-s", "import time; time.sleep(1000)", "pass")
     assert done.returncode == 2
     assert "setup" in done.stderr

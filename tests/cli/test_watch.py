@@ -1,4 +1,4 @@
-"""`gilscope watch` runs a program as python does, and tells at its end why its loops stalled."""
+"""`gilscope watch` runs a program like python does, and reports at exit why its loops stalled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STALLING = """
 
     asyncio.run(main())
 """
-"""Three stalls: on a machine that is busy enough, nobody gets to see the line of one."""
+"""It stalls three times: on a busy machine the line of a single stall may not be sampled."""
 SECONDS_TO_LIVE = 120
 
 
@@ -57,7 +57,7 @@ def watch(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("folder")
-class TestAsPythonDoes:
+class TestLikePython:
     @pytest.mark.parametrize(
         "text",
         [
@@ -113,7 +113,7 @@ class TestAsPythonDoes:
         )
         assert watch(name).stdout == "[2, 4]\n"
 
-    def test_ctrl_c_ends_it_as_it_ends_python(self) -> None:
+    def test_ctrl_c_ends_the_program_as_it_ends_python(self) -> None:
         name = script("import time; print('up', flush=True); time.sleep(60)")
         with subprocess.Popen(
             [sys.executable, "-m", "gilscope", "watch", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -127,7 +127,7 @@ class TestAsPythonDoes:
         assert "KeyboardInterrupt" in said
         assert "gilscope watch:" in said
 
-    def test_a_forked_child_that_exits_tells_nothing(self) -> None:
+    def test_a_forked_child_that_exits_reports_nothing(self) -> None:
         name = script("import os, sys\nif os.fork() == 0: sys.exit(0)\nos.wait()")
         said = watch("--", name).stderr
         assert said.count("gilscope watch:") == 1
@@ -135,7 +135,7 @@ class TestAsPythonDoes:
 
 
 @pytest.mark.usefixtures("folder")
-class TestItsAccount:
+class TestItsReport:
     def test_it_names_cause_line_and_remedy(self) -> None:
         said = watch(script(STALLING)).stderr
         assert "blocked, waiting: 0." in said
@@ -146,7 +146,7 @@ class TestItsAccount:
         said = watch("--stall", "30", script(STALLING)).stderr
         assert "no stall over 30.0 s" in said
 
-    def test_live_tells_while_the_program_runs(self) -> None:
+    def test_live_prints_stalls_while_the_program_runs(self) -> None:
         name = script(STALLING + "\n    import sys; print('the program is done', file=sys.stderr)")
         said = watch("--live", name).stderr
         assert said.index("blocked, waiting at program.py:5 in nap") < said.index("the program is done")
@@ -158,7 +158,7 @@ class TestItsAccount:
         culprits = [site["culprit"] for site in report["snapshot"]["sites"] if site["cause"] == "blocked, waiting"]
         assert {"file": str(Path("program.py").resolve()), "line": 5, "function": "nap"} in culprits
 
-    def test_the_account_can_be_printed_again_from_its_json(self) -> None:
+    def test_the_report_can_be_printed_again_from_its_json(self) -> None:
         said = watch("-o", "out.json", script(STALLING)).stderr
         again = python("-m", "gilscope", "report", "out.json")
         assert (again.returncode, again.stdout) == (0, said)
@@ -171,7 +171,7 @@ class TestItsAccount:
         assert "GIL: MainThread" in {event["args"].get("name") for event in events}
         assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
 
-    def test_html_has_the_account_and_the_same_page_is_made_of_the_json(self) -> None:
+    def test_html_has_the_report_and_the_same_page_is_made_from_the_json(self) -> None:
         said = watch("-o", "out.html", script(STALLING), "<b>").stderr
         text = Path("out.html").read_text()
         assert "program.py &lt;b&gt;</h1>" in text
@@ -185,19 +185,19 @@ class TestItsAccount:
         assert Path("again.json").read_bytes() == Path("out.json").read_bytes()
         assert "How late the event loop was" in Path("again.html").read_text()
 
-    def test_a_file_is_written_where_it_was_asked_for_wherever_the_program_goes(self) -> None:
+    def test_a_file_is_written_relative_to_the_first_working_directory(self) -> None:
         Path("elsewhere").mkdir()
         watch("-o", "out.html", script("import os; os.chdir('elsewhere')"))
         assert Path("out.html").exists()
 
-    def test_a_page_that_cannot_be_written_costs_no_figure_and_no_exit_status(self) -> None:
+    def test_a_page_that_cannot_be_written_does_not_affect_the_report_or_the_exit_status(self) -> None:
         Path("out.html").symlink_to("/dev/full")
         ended = watch("-o", "out.html", script(STALLING + "\n    raise SystemExit(7)"))
         assert ended.returncode == 7
         assert "blocked, waiting: " in ended.stderr
         assert f"gilscope: cannot write {Path('out.html').absolute()}: No space left on device" in ended.stderr
 
-    def test_a_program_in_the_way_of_what_draws_keeps_its_exit_status_and_its_account(self) -> None:
+    def test_a_program_that_hides_the_drawing_library_keeps_its_exit_status_and_its_report(self) -> None:
         script("", "altair.py")
         ended = watch("-o", "out.html", script("raise SystemExit(7)"))
         assert ended.returncode == 7
@@ -205,7 +205,7 @@ class TestItsAccount:
         assert re.search(r"gilscope: cannot write .*out\.html: (AttributeError|ImportError): ", ended.stderr)
         assert "Traceback" not in ended.stderr
 
-    def test_a_missing_extra_is_told_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_extra_is_reported_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gilscope.reports.files.find_spec", lambda _: None)
         with pytest.raises(BadInput, match=r"out.html needs altair and vl_convert: pip install 'gilscope\[plot\]'"):
             command.main(["-o", "out.html", script("print('ran')")], standalone_mode=False)
@@ -214,11 +214,14 @@ class TestItsAccount:
         ("arguments", "complaint"),
         [
             (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix is none of .json, .html"),
-            (["out.json", "-o", "out.perfetto.json"], "only gilscope watch -o out.perfetto.json has them all"),
-            (["out.json", "out.json"], "out.json is a watch, which is shown alone"),
+            (
+                ["out.json", "-o", "out.perfetto.json"],
+                "write the trace while the program runs, with gilscope watch -o out.perfetto.json",
+            ),
+            (["out.json", "out.json"], "out.json is the report of a watch, which cannot be compared: give it alone"),
         ],
     )
-    def test_what_a_report_of_a_watch_cannot_be_is_refused(self, arguments: list[str], complaint: str) -> None:
+    def test_an_impossible_report_of_a_watch_is_refused(self, arguments: list[str], complaint: str) -> None:
         codec.write(watched(), Path("out.json"))
         ended = python("-m", "gilscope", "report", *arguments)
         assert (ended.returncode, ended.stdout) == (2, "")
@@ -228,14 +231,14 @@ class TestItsAccount:
         ("arguments", "complaint"),
         [
             ([], "nothing to run: give a SCRIPT, or -m MODULE"),
-            (["missing.py"], "cannot open missing.py: there is no such file"),
+            (["missing.py"], "cannot open missing.py: it does not exist"),
             (
                 ["-o", "out.svg", "program.py"],
                 "cannot write out.svg: its suffix is none of .perfetto.json, .json, .html",
             ),
             (["-o", "out", "program.py"], "its suffix is none of"),
             (["-o", "no/such/out.html", "program.py"], "cannot write no/such/out.html: No such file or directory"),
-            (["-o", "folder.html", "program.py"], "cannot write folder.html: it is no file"),
+            (["-o", "folder.html", "program.py"], "cannot write folder.html: not a regular file"),
             (["--bogus", "program.py"], "No such option"),
             (["--stall", "0", "program.py"], "Invalid value for '--stall'"),
         ],

@@ -77,7 +77,9 @@ def report(*arguments: str, given: str = "") -> tuple[int, str, str]:
         (b'{"format": "gilscope", "schema": 1}', "a damaged gilscope result"),
     ],
 )
-def test_a_file_that_is_no_result_of_ours_is_told_apart(tmp_path: Path, text: bytes, complaint: str) -> None:
+def test_a_file_that_is_not_a_result_of_gilscope_is_refused_with_the_reason(
+    tmp_path: Path, text: bytes, complaint: str
+) -> None:
     file = tmp_path / "r.json"
     file.write_bytes(text)
     with pytest.raises(UnreadableError, match=complaint) as error:
@@ -85,7 +87,7 @@ def test_a_file_that_is_no_result_of_ours_is_told_apart(tmp_path: Path, text: by
     assert str(file) in str(error.value)
 
 
-def test_a_result_cut_short_anywhere_is_told(run_of: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_result_that_is_cut_short_anywhere_is_refused(run_of: Callable[..., Result], tmp_path: Path) -> None:
     whole = codec.encode(run_of()).rstrip()
     for length in range(0, len(whole) - 1, 97):
         (tmp_path / "r.json").write_bytes(whole[:length])
@@ -103,12 +105,12 @@ def test_a_result_with_a_field_of_the_wrong_type_is_refused_with_its_place(
         reading.read(tmp_path / "r.json")
 
 
-def test_a_directory_is_told(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match=f"^cannot read {tmp_path}: Is a directory$"):
         reading.read(tmp_path)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="No such file"):
         reading.read(tmp_path / "r.json")
 
@@ -155,7 +157,7 @@ OF_WATCHES: list[tuple[str, object]] = [
         *(("watch", *fault) for fault in OF_WATCHES),
     ],
 )
-def test_what_no_run_can_have_written_is_told_in_a_line_that_names_the_file_and_the_field(
+def test_an_impossible_value_is_refused_in_one_line_that_names_the_file_and_the_field(
     which: str, place: str, value: object, run_of: Callable[..., Result]
 ) -> None:
     whole = {"demo": run_of, "compare": lambda: compared(verdict("hogs", 0.1), way("process")), "watch": watch_report}
@@ -173,7 +175,7 @@ def test_what_no_run_can_have_written_is_told_in_a_line_that_names_the_file_and_
 
 
 @pytest.mark.parametrize("figure", [b"NaN", b"Infinity", b"1e999", b"null"])
-def test_a_figure_that_is_no_finite_number_is_told(figure: bytes, run_of: Callable[..., Result]) -> None:
+def test_a_figure_that_is_not_a_finite_number_is_refused(figure: bytes, run_of: Callable[..., Result]) -> None:
     raw = codec.encode(run_of()).replace(b'"seconds": 2.0', b'"seconds": ' + figure)
     with pytest.raises(UnreadableError, match=r"malformed|at `\$\.plan\.seconds`"):
         reading.result_of(raw, "r.json")
@@ -194,12 +196,12 @@ def test_a_watch_is_read_from_standard_input() -> None:
     assert (code, out.splitlines()[0]) == (0, "gilscope watch: 1.0 s of program.py")
 
 
-def test_standard_input_that_has_no_result_is_told() -> None:
+def test_standard_input_without_a_result_is_refused() -> None:
     assert report("-")[::2] == (
         2,
         "Error: standard input is not a gilscope result, or was cut short: Input data was truncated\n",
     )
-    assert report("-", "-")[::2] == (2, "Error: standard input is one result: give a file for the other\n")
+    assert report("-", "-")[::2] == (2, "Error: standard input holds only one result: give a file for the other\n")
     closed = subprocess.run(
         [sys.executable, "-m", "gilscope", "report", "-"],
         preexec_fn=lambda: os.close(0),

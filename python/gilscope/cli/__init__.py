@@ -1,4 +1,4 @@
-"""The command line: one file a subcommand, loaded when it is used."""
+"""The command line: one file for each subcommand, imported when it is used."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any, NoReturn
 import click
 
 COMMANDS = ("demo", "check", "compare", "watch", "report")
-"""Each is a module of this package with a ``command`` in it."""
+"""Each is a module of this package that defines ``command``."""
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells give it: 128 + SIGINT."""
+"""The exit status after Ctrl-C that shells use: 128 + SIGINT."""
 
 
 class BadInput(click.ClickException):
-    """What was asked for cannot be done; nothing was started. Exit status 2."""
+    """The request cannot be carried out, and nothing was started. Exit status 2."""
 
     exit_code = 2
 
 
 class Seconds(click.FloatRange):
-    """A finite number of seconds: ``nan`` is neither below nor above any bound."""
+    """A finite number of seconds. The bounds alone would let ``nan`` pass: it is neither below nor above them."""
 
     name = "seconds"
 
@@ -38,7 +38,7 @@ class Seconds(click.FloatRange):
 
 
 class Source(click.types.StringParamType):
-    """Python source. What no source file can have in it is found before anything starts."""
+    """Python source. Text that no source file can contain is refused before anything starts."""
 
     name = "source"
 
@@ -48,13 +48,13 @@ class Source(click.types.StringParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         source = str(value)
         if "\0" in source:
-            self.fail("Python source has no NUL character in it, and this has one.", param, ctx)
+            self.fail("Python source cannot contain a NUL character.", param, ctx)
         try:
             source.encode()
         except UnicodeEncodeError as error:
-            self.fail(f"this is not UTF-8 text: {source[: error.start]!r} is followed by what is none.", param, ctx)
+            self.fail(f"not UTF-8 text: an invalid byte follows {source[: error.start]!r}.", param, ctx)
         if not self.empty and not source.strip():
-            self.fail("there is nothing in it to run.", param, ctx)
+            self.fail("the source is empty: there is nothing to run.", param, ctx)
         return source
 
 
@@ -65,9 +65,9 @@ setup = click.option(
     multiple=True,
     type=Source(empty=True),
     metavar="SETUP",
-    help="Run this first, unmeasured. Repeatable.",
+    help="Run this code once before the statement, without measuring it. Repeat the option to add lines.",
 )
-"""Gives a command the option ``-s``."""
+"""A decorator that gives a command the option ``-s``."""
 
 
 class Subcommands(click.Group):
@@ -90,7 +90,7 @@ def gilscope() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
+    """Run the command line. Return the exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
     usual = signal.signal(signal.SIGTERM, _terminated)
     try:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
@@ -100,22 +100,22 @@ def main(argv: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`gilscope report FILE | head`); the flush at exit must not complain.
+        # The reader has closed the pipe (`gilscope report FILE | head`); the flush at exit must not fail because of that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"Error: the output could not be written: {error.strerror}", err=True)
+        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
         return 1
     if callable(status):
-        # A program of the user's, to be run where nothing is caught and no signal is handled but by itself.
+        # The user's own program: run it where no exception is caught and no signal is handled on its behalf.
         signal.signal(signal.SIGTERM, usual)
         status()
     return status if isinstance(status, int) else 0
 
 
 def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001
-    """Leave by way of every ``finally``: the children's process groups are ended, temporary folders removed."""
+    """Leave through every ``finally``, so that child processes are ended and temporary folders removed."""
     raise SystemExit(128 + number)

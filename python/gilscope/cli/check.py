@@ -1,4 +1,4 @@
-"""``gilscope check``: does this statement hog, yield or release the GIL."""
+"""``gilscope check``: whether a statement hogs, yields or releases the GIL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gilscope.records.verdict import Kind, Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
-WORDS = {
+FOUND = {
     "hogs": "it hogs",
     "yields": "it yields",
     "releases": "it releases",
@@ -23,19 +23,25 @@ WORDS = {
 }
 
 
-@click.command()
+@click.command(short_help="Check whether a statement hogs, yields or releases the GIL.")
 @click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True, type=Source())
 @setup
-@click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for ... seconds.")
+@click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for this many seconds.")
 @click.option(
-    "--timeout", type=POSITIVE, default=60.0, show_default=True, help="End a statement after ... seconds, and judge it."
+    "--timeout",
+    type=POSITIVE,
+    default=60.0,
+    show_default=True,
+    help="Stop a statement after this many seconds and judge what it did so far.",
 )
 @click.option(
     "--expect",
     type=click.Choice(["releases", "yields", "hogs"]),
-    help="Exit with status 1 if the verdict is another.",
+    help="Exit with status 1 if a verdict differs from this one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON; for several statements a list.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the verdict as JSON; for several statements, print a list."
+)
 def command(
     statements: tuple[str, ...],
     setups: tuple[str, ...],
@@ -44,19 +50,22 @@ def command(
     expect: Kind | None,
     as_json: bool,
 ) -> int:
-    """Run each STATEMENT again and again in a process of its own, and say what it does to the GIL.
+    """Check whether each STATEMENT hogs, yields or releases the GIL.
 
-    It takes SETUP and STATEMENT as python -m timeit does. A thread that asks for the GIL at a random moment of the
-    statement has it at once (it releases), within the switch interval (it yields), or at the end of a stretch of more
-    than 1 ms that nothing interrupts (it hogs).
+    Each statement runs again and again in a process of its own; SETUP and STATEMENT are those of python -m timeit. The
+    verdict says what happens to another thread that asks for the GIL at a random moment: it gets the GIL at once
+    (releases), it gets the GIL within the switch interval (yields), or it waits for the end of a hold of more than 1 ms
+    without a break (hogs). If the evidence is not enough, the verdict is undecided, with the reason.
 
-    Exit status 1 when the verdict is not the expected one, 2 when a statement cannot be run.
+    Exit status: 1 if a verdict is not the expected one, 2 if a statement cannot be run.
     """
     if timeout <= time:
-        raise BadInput(f"a statement runs for {time:g} s and would be ended after {timeout:g} s: raise --timeout")
+        raise BadInput(
+            f"--timeout ({timeout:g} s) must be longer than --time ({time:g} s): a statement would be stopped too early"
+        )
     verdicts = [_verdict(statement, "\n".join(setups), time, timeout) for statement in statements]
     _show(verdicts, as_json=as_json)
-    return _compare(verdicts, expect) if expect else 0
+    return _as_expected(verdicts, expect) if expect else 0
 
 
 def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
@@ -89,11 +98,11 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
         put(VerdictTable(verdicts))
 
 
-def _compare(verdicts: list[Verdict], expect: Kind) -> int:
+def _as_expected(verdicts: list[Verdict], expect: Kind) -> int:
     from gilscope.checks.assertions import meets
     from gilscope.naming import quoted
 
     others = [verdict for verdict in verdicts if not meets(verdict, expect)]
     for verdict in others:
-        click.echo(f"expected that {quoted(verdict.name)} {expect}, but {WORDS[verdict.kind]}", err=True)
+        click.echo(f"expected that {quoted(verdict.name)} {expect}, but {FOUND[verdict.kind]}", err=True)
     return 1 if others else 0

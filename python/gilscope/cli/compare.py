@@ -31,7 +31,7 @@ CHECK = 0.5
 """Seconds that the verdict is taken for."""
 
 
-@click.command()
+@click.command(short_help="Find out where a statement should run, and what that costs.")
 @click.argument("statement", type=Source())
 @setup
 @click.option(

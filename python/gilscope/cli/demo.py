@@ -29,7 +29,7 @@ SLACK = 60.0
 """Seconds that a case may take beyond those asked for, by default: pools start, tasks that run at the end are finished."""
 
 
-@click.command()
+@click.command(short_help="Measure an event loop beside CPU-bound work of every kind.")
 @click.option(
     "--case", "globs", multiple=True, metavar="GLOB", help="Run the cases that match, as thread/*. Repeatable."
 )

@@ -1,4 +1,4 @@
-"""``-o FILE``: checked before anything is measured, written when it is done."""
+"""``-o FILE``: checked before anything is measured, written at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def checked(file: Path, formats: Mapping[str, Format[Any]]) -> None:
-    """Raise :class:`BadInput` where ``file`` has a suffix that none of ``formats`` has, or where it cannot be written."""
+    """Raise :class:`BadInput` if the suffix of ``file`` is not in ``formats``, or if ``file`` cannot be written."""
     try:
         format_of(file, formats)
     except ValueError as error:
@@ -35,7 +35,7 @@ def _checked(context: click.Context, option: click.Parameter, files: tuple[Path,
 
 
 def output(command: Any) -> Any:
-    """Give ``command`` the option ``-o``, whose files can be written, as far as that can be known before."""
+    """Give ``command`` the option ``-o``, whose files are checked before the command runs."""
     return click.option(
         "-o",
         "outputs",
@@ -43,30 +43,31 @@ def output(command: Any) -> Any:
         metavar="FILE",
         type=click.Path(path_type=Path),
         callback=_checked,
-        help="Write FILE as well; its suffix chooses: .html .svg .png .pdf .json .perfetto.json. Repeatable.",
+        help="Write the result to FILE as well, in the format of its suffix: .html, .svg, .png, .pdf, .json or "
+        ".perfetto.json. Repeatable.",
     )(command)
 
 
 def must_be_writable(file: Path) -> None:
-    """Raise :class:`BadInput` where ``file`` cannot be written. It is opened, since only that is sure, and not changed."""
+    """Raise :class:`BadInput` if ``file`` cannot be written. Opens it, because only that is certain, without a change."""
     try:
         if file.exists() and not file.is_file():
             if file.is_dir() or not os.access(file, os.W_OK):
-                raise BadInput(f"cannot write {file}: it is no file")
+                raise BadInput(f"cannot write {file}: not a regular file")
             return
         made = not file.exists()
         file.open("ab").close()
         if made:
             file.unlink()
     except OSError as error:
-        said = f"cannot write {file}: {error.strerror}; give a file in a folder that exists and can be written"
+        said = f"cannot write {file}: {error.strerror}; choose a file in an existing, writable folder"
         raise BadInput(said) from None
 
 
 def save(
     result: Any, files: Iterable[Path], json: str | None = None, formats: Mapping[str, Format[Any]] = FORMATS
 ) -> None:
-    """Write ``result`` to each of ``files``, and as JSON to ``json``; one that fails does not keep the others away."""
+    """Write ``result`` to each of ``files``, and as JSON to ``json``; if one fails, the others are written all the same."""
     failed = []
     writes: list[tuple[Path, Callable[[Any, Path], None]]] = []
     writes += ((file, partial(write, formats=formats)) for file in files)

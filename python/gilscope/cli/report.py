@@ -1,4 +1,4 @@
-"""``gilscope report``: a result again from its JSON, in words or as a picture; or two, held against each other."""
+"""``gilscope report``: show a saved result again, as text or as a picture, or compare two results."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 
 
-@click.command()
+@click.command(short_help="Show a saved result again, or compare two of them.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("other", required=False, type=click.Path(path_type=Path))
 @output
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print FILE again, the JSON of a result or of a watch; - is standard input.
+    """Print the result in FILE, a JSON file of demo, compare or watch; - reads standard input.
 
-    With OTHER, a run of the same cases after a change, print what differs case by case, and whether that is beyond the
-    runs' own spread.
+    With OTHER, a run of the same cases after a change, print what differs in each case, and whether the difference is
+    larger than the spread within each run.
     """
     if other is not None and outputs:
-        raise BadInput("-o takes one result: give FILE alone")
+        raise BadInput("-o writes one result: leave out OTHER")
     if file == other == STDIN:
-        raise BadInput("standard input is one result: give a file for the other")
+        raise BadInput("standard input holds only one result: give a file for the other")
     result = _read(file)
     if other is not None:
         compare(_of_cases(file, result), _of_cases(other, _read(other)))
@@ -61,7 +61,7 @@ def _name(file: Path) -> str:
 
 def _of_cases(file: Path, result: Result | WatchReport) -> Result:
     if not isinstance(result, Result):
-        raise BadInput(f"{_name(file)} is a watch, which is shown alone: give no other file")
+        raise BadInput(f"{_name(file)} is the report of a watch, which cannot be compared: give it alone")
     return result
 
 
@@ -71,8 +71,8 @@ def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> N
     for target in outputs:
         if target.name.lower().endswith(".perfetto.json"):
             raise BadInput(
-                f"cannot write {target}: {_name(file)} does not keep every hold; only gilscope watch -o {target.name} has "
-                "them all"
+                f"cannot write {target}: {_name(file)} does not have the single holds that a trace needs; write the trace "
+                f"while the program runs, with gilscope watch -o {target.name}"
             )
         checked(target, WATCH_FORMATS)
     put(Report(report))

@@ -1,4 +1,4 @@
-"""Where results go: to the terminal as a table, or to stdout as JSON."""
+"""Print a result: as a table on the terminal, or as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show(result: Result, file: str | None = None) -> None:
-    """Print ``result``: as a table, or as JSON where ``file`` is ``-``."""
+    """Print ``result`` as a table; as JSON if ``file`` is ``-``."""
     if file == "-":
         sys.stdout.buffer.write(codec.encode(result))
         sys.stdout.flush()
@@ -33,7 +33,7 @@ def compare(before: Result, after: Result) -> None:
 
 
 def put(report: RenderableType, *, stderr: bool = False) -> None:
-    """Print ``report``; in a file or a pipe without the blanks that fill a terminal's lines."""
+    """Print ``report``; in a file or a pipe, without the blanks with which rich fills the lines of a terminal."""
     console = Console(stderr=stderr, highlight=False, markup=False)
     if console.is_terminal:
         console.print(report)

@@ -1,4 +1,4 @@
-"""``gilscope watch``: a program, run as python would, with an account of its event loops' stalls at its end."""
+"""``gilscope watch``: run a program like python does, and report at exit why its event loops stalled."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Stall
 
 
-class AsPython(click.Command):
-    """Takes its own options from the head only: what follows SCRIPT, or ``-m MODULE``, is the program's."""
+class LikePython(click.Command):
+    """Parse options only up to SCRIPT or ``-m MODULE``: the arguments after that are the program's own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = 0
@@ -45,30 +45,44 @@ class AsPython(click.Command):
 
 
 FLAGS = {"--live", "-h", "--help"}
-"""Our options that have no value."""
+"""Our options without a value."""
 
 
-@click.command(cls=AsPython, context_settings={"allow_interspersed_args": False})
-@click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does, instead of SCRIPT.")
+@click.command(
+    cls=LikePython,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a program and report why its event loops stalled, and where.",
+)
+@click.option("-m", "module", metavar="MODULE", help="Run MODULE instead of SCRIPT, like python -m does.")
 @click.option(
     "--stall",
     type=Seconds(min=0.001),
     default=0.05,
     show_default=True,
-    help="Seconds of lag above which the loop is stalled.",
+    help="Report a stall if an event loop is late by more than this many seconds.",
 )
-@click.option("--sample", type=Seconds(min=0.0001), default=0.001, show_default=True, help="Seconds between samples.")
 @click.option(
-    "--probe", type=Seconds(min=0.001), default=0.05, show_default=True, help="Seconds between probes of the GIL."
+    "--sample",
+    type=Seconds(min=0.0001),
+    default=0.001,
+    show_default=True,
+    help="Sample the event loops and the holder of the GIL once in this many seconds.",
+)
+@click.option(
+    "--probe",
+    type=Seconds(min=0.001),
+    default=0.05,
+    show_default=True,
+    help="Measure the wait for the GIL once in this many seconds.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write FILE as well; its suffix chooses: .html .json .perfetto.json.",
+    help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json.",
 )
-@click.option("--live", is_flag=True, help="Print each stall on stderr when it happens.")
+@click.option("--live", is_flag=True, help="Print each stall on stderr as it happens.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
     module: str | None,
@@ -79,16 +93,18 @@ def command(
     live: bool,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
-    """Run SCRIPT as python would, and tell at its end why its event loops stalled, and which lines did it.
+    """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
 
-    The account goes to stderr; the exit status is the program's own.
+    The report goes to stderr, and the exit status is the program's own.
     """
     run = _chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
-    watch = Watch(stall=stall, sample=sample, probe=probe, on_stall=_say if live else None, trace=output is not None)
+    watch = Watch(
+        stall=stall, sample=sample, probe=probe, on_stall=_print_stall if live else None, trace=output is not None
+    )
     if output is not None:
         checked(output, _formats(watch))
-        output = output.absolute()  # wherever the program goes
+        output = output.absolute()  # the program may change its working directory
     return partial(_watched, run, watch, tuple(filter(None, named)), output)
 
 
@@ -99,24 +115,24 @@ def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], N
         raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
     script, *arguments = command_line
     if not Path(script).exists():
-        raise BadInput(f"cannot open {script}: there is no such file")
+        raise BadInput(f"cannot open {script}: it does not exist")
     return partial(program.run_script, script, arguments)
 
 
 def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
-    account = Account(watch, named, output)
-    # Registered before everything of the program's: called after it, when its threads have been joined.
-    atexit.register(account.give)
+    summary = ExitSummary(watch, named, output)
+    # Registered before any function of the program, so called after all of them, when its threads have been joined.
+    atexit.register(summary.give)
     watch.start()
     try:
         run()
     except KeyboardInterrupt:
-        account.interrupted = True
+        summary.interrupted = True
         raise
 
 
-class Account:
-    """What is told of a program at its end."""
+class ExitSummary:
+    """The report on a program when it exits."""
 
     def __init__(self, watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
         self._watch = watch
@@ -127,12 +143,12 @@ class Account:
         self.interrupted = False
 
     def give(self) -> None:
-        """Show, and write, what was seen. A forked child that leaves by way of ``atexit`` has nothing to tell."""
+        """Print the report, and write it to the file. A forked child that leaves through ``atexit`` reports nothing."""
         if os.getpid() != self._pid:
             return
         self._watch.stop()
         report = self._report()
-        # A program that has closed its stderr, or whose reader has gone, still ends with its own exit status.
+        # A program that has closed stderr, or whose reader has gone, still ends with its own exit status.
         with suppress(OSError, ValueError):
             _show(report)
         if self._output is not None:
@@ -160,7 +176,7 @@ def _show(report: WatchReport) -> None:
 
 
 def _formats(watch: Watch) -> dict[str, Format[WatchReport]]:
-    """Return what a watch can be written as at its end: while its beats and holds are there one by one, as a trace too."""
+    """Return the formats for a watch that has just ended: its single beats and holds still exist, so also a trace."""
     return {".perfetto.json": Format(partial(_trace, watch)), **WATCH_FORMATS}
 
 
@@ -176,9 +192,9 @@ def _write(report: WatchReport, watch: Watch, output: Path) -> None:
         write(msgspec.structs.replace(report, timeline=timeline), output, _formats(watch))
     except OSError as error:
         print(f"gilscope: cannot write {output}: {error.strerror}", file=sys.stderr)
-    except Exception as error:  # noqa: BLE001 - the program may have left anything in the way of what draws
+    except Exception as error:  # noqa: BLE001 - the program may have replaced modules that draw the page
         print(f"gilscope: cannot write {output}: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def _say(stall: Stall) -> None:
+def _print_stall(stall: Stall) -> None:
     print(line(stall), file=sys.stderr, flush=True)
