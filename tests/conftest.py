@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from gilscope.records.machine import Machine
 from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Trial
 
-from tests.support import quiet
+from tests.support import leftovers, quiet
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -53,6 +53,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with quiet.machine(alone=_needs_real_time(item)):
         return (yield)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_that_stays_is_open() -> None:
+    leftovers.open_what_stays()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Fail a test that leaves one of our threads, a descriptor or a hook behind."""
+    before = leftovers.Footprint()
+    yield
+    assert not (left := before.left_since()), f"the test leaves behind: {', '.join(left)}"
 
 
 def _needs_real_time(item: pytest.Item) -> bool:

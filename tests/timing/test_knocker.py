@@ -17,6 +17,10 @@ from gilscope.checks.knocks import BLOCKED, was_held
 HOLD = ctypes.PyDLL(None).usleep
 """Keeps the GIL for so many microseconds."""
 
+HOLDS = 10
+MAX_HOLDS_MISREAD = 2
+"""Another program may take the CPU when a knock is due: that knock starts late, and its wait is too short."""
+
 
 def knocker(*, mean_gap: float = 0.0005, keep: int = 100_000) -> Knocker:
     return Knocker(mean_gap=mean_gap, watched=threading.get_native_id(), keep=keep)
@@ -44,15 +48,14 @@ def held_share(before: KnockTally, after: KnockTally) -> float:
 
 @pytest.mark.parametrize("lasts", [0.05, 0.3])
 def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: float) -> None:
-    for _ in range(5):  # a knock may come late on a busy machine; a wait that is not counted comes late each time
+    ratios = []
+    for _ in range(HOLDS):
         with knocker() as running:
             begin = monotonic()
             HOLD(int(lasts * 1e6))
             took = monotonic() - begin
-            tally = running.tally()
-        if took * 0.9 <= tally.longest <= took * 1.1:
-            return
-    pytest.fail(f"read {tally.longest} for a hold of {took}")
+            ratios.append(running.tally().longest / took)
+    assert sum(not 0.9 <= ratio <= 1.1 for ratio in ratios) <= MAX_HOLDS_MISREAD, ratios
 
 
 def test_a_wait_in_progress_counts(knocking: Knocker) -> None:

@@ -109,9 +109,10 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, usual)
     if callable(status):
         # The user's own program: run it where no exception is caught and no signal is handled on its behalf.
-        signal.signal(signal.SIGTERM, usual)
         status()
     return status if isinstance(status, int) else 0
 
