@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gilscope.records.views import register as _register
+
 if TYPE_CHECKING:
     from gilscope._core import countdown_bridge as countdown_bridge
     from gilscope._core import countdown_held as countdown_held
@@ -39,6 +41,11 @@ _HOME = {
     "countdown_released": "gilscope._core",
     "countdown_tokio": "gilscope._core",
 }
+
+_register(
+    text="gilscope.reports.table:text",
+    recommendation="gilscope.comparison.recommendation:recommend",
+)
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from math import inf, isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SECONDS_OF_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 DURATION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(us|ms|s)?\s*", re.ASCII)
@@ -66,3 +70,8 @@ def counted(number: int, noun: str) -> str:
 
 def _three_digits(value: float) -> str:
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as they stand in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from gilscope.records.comparison import Comparison, Passage
+from gilscope.records.comparison import Comparison, RoundTrip
 from gilscope.records.machine import Machine
 from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Times, Trial
 from gilscope.records.verdict import Verdict
@@ -78,7 +78,7 @@ def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **o
 
 def way(
     strategy: str, carried: float = 0.0002, *, packing: float = 1e-6, unpacking: float = 1e-6, **changed: Any
-) -> Passage:
+) -> RoundTrip:
     """Return the passage to a strategy with a GIL of its own."""
     fields: dict[str, Any] = {
         "strategy": strategy,
@@ -91,26 +91,26 @@ def way(
         "arguments": 20,
         "result": 5,
     }
-    return Passage(**{**fields, **changed})
+    return RoundTrip(**{**fields, **changed})
 
 
-def no_way(strategy: str, reason: str = "it cannot be pickled: Can't pickle local object", **changed: Any) -> Passage:
-    return Passage(strategy=strategy, travels=False, reason=reason, **changed)
+def no_way(strategy: str, reason: str = "it cannot be pickled: Can't pickle local object", **changed: Any) -> RoundTrip:
+    return RoundTrip(strategy=strategy, travels=False, reason=reason, **changed)
 
 
-def shared(strategy: str, hand_over: float) -> Passage:
-    return Passage(strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True)
+def shared(strategy: str, hand_over: float) -> RoundTrip:
+    return RoundTrip(strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True)
 
 
 def compared(
     verdict: Verdict,
-    *passages: Passage,
+    *trips: RoundTrip,
     thread: Sequence[Trial] | None = None,
     others: Sequence[Trial] = (),
     budget: float = 0.01,
     cores: float = 4.0,
 ) -> Result:
-    """Return a comparison: ``passages`` beside inline's and thread's, with trials as good as the verdict has it."""
+    """Return a comparison: ``trips`` beside inline's and thread's, with trials as good as the verdict has it."""
     rate = 1 / verdict.duration
     wide = WIDEST * rate if verdict.kind in ("releases", "no GIL") else rate
     measured = [
@@ -118,9 +118,9 @@ def compared(
         *(trials("thread", rate, wide) if thread is None else thread),
     ]
     theirs = {trial.strategy for trial in others}
-    for passage in passages:
-        if passage.travels and passage.strategy not in theirs:
-            measured += trials(passage.strategy, rate, WIDEST * rate)
+    for trip in trips:
+        if trip.works and trip.strategy not in theirs:
+            measured += trials(trip.strategy, rate, WIDEST * rate)
     return Result(
         kind="compare",
         version="0.1.0",
@@ -135,6 +135,6 @@ def compared(
             budget=budget,
             verdict=verdict,
             concurrency=[1, 2, WIDEST],
-            passages=[shared("inline", 1e-7), shared("thread", 4e-5), *passages],
+            round_trips=[shared("inline", 1e-7), shared("thread", 4e-5), *trips],
         ),
     )

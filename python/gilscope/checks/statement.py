@@ -1,4 +1,4 @@
-"""Have a statement checked in a process of its own, whatever it does there."""
+"""Check a statement in a process of its own, so that nothing that it does affects the parent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gilscope.checks.shares import LONG_HOLD_SECONDS
-from gilscope.checks.statement_child import Answer, Request
-from gilscope.isolated import supervise
+from gilscope.checks.statement_child import StatementAnswer, StatementRequest
+from gilscope.isolated.protocol import ask
 from gilscope.naming import quoted
 from gilscope.records.machine import machine
 from gilscope.records.verdict import Verdict
@@ -19,85 +17,84 @@ from gilscope.records.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GRACE = 20.0
-"""Seconds for the child to speak of a statement that did not end but lets it have the GIL."""
-
-SPEECHLESS = 1.0
-"""A knock that has waited so long when the time is over has met a hog: the child will not speak."""
+ANSWER_GRACE_SECONDS = 20.0
+"""After the timeout, how long a child that still gets the GIL may take to answer for a statement that did not end."""
+MIN_WAIT_OF_A_HOG_SECONDS = 1.0
+"""If a wait for the GIL has lasted this long at the timeout, the statement hogs, and the child cannot answer."""
 
 
 class StatementError(Exception):
-    """The statement, or its setup, could not be run; the text is the user's own traceback, or what ended the process."""
+    """The statement or its setup failed; the text is the user's own traceback, or what ended the process."""
 
 
-class _NoWord(Exception):  # noqa: N818 - it is no error: it ends the child
+class _NoAnswerExpected(Exception):  # noqa: N818 - not an error: it ends the child
     def __init__(self, waited: float | None) -> None:
         self.waited = waited
 
 
-class _Look:
-    """What is looked for while the child runs: whether its time is over and it will not speak."""
+class _WaitFile:
+    """Looks at the file in which the child reports the wait in progress, and ends a child that will not answer."""
 
-    def __init__(self, waiting: Path, timeout: float) -> None:
-        self.waiting = waiting
+    def __init__(self, file: Path, timeout: float) -> None:
+        self.file = file
         self.timeout = timeout
-        self.told_first: float | None = None
+        self.first_report: float | None = None
+
+    def waited(self) -> float | None:
+        """Return how long the wait in progress has lasted; ``None`` before the child's first report."""
+        text = self.file.read_text()
+        return float(text) if text.endswith("\n") else None
 
     def __call__(self, elapsed: float) -> None:
-        waited = _waited(self.waiting)
-        if waited is not None and self.told_first is None:
-            self.told_first = elapsed
+        waited = self.waited()
+        if waited is not None and self.first_report is None:
+            self.first_report = elapsed
         if elapsed < self.timeout:
             return
-        # A wait that is not most of the time is one for a call that ends, as those before it did: the child will speak.
-        if waited is None or waited >= max(SPEECHLESS, (elapsed - (self.told_first or 0.0)) / 2):
-            raise _NoWord(waited)
+        # A shorter wait is for a call that ends, as earlier calls did: the child will answer.
+        if waited is None or waited >= max(MIN_WAIT_OF_A_HOG_SECONDS, (elapsed - (self.first_report or 0.0)) / 2):
+            raise _NoAnswerExpected(waited)
 
 
-def ask(
+def check_statement(
     statement: str, *, setup: str, time: float, timeout: float, say: Callable[[str], object] | None = None
 ) -> Verdict:
-    """Return the verdict on ``statement``; one that hogs for more than ``timeout`` is ended, and that is the verdict.
+    """Return the verdict on ``statement``. A statement that hogs for longer than ``timeout`` is ended and judged.
 
     ``say`` is called with what the statement printed. Raises :class:`StatementError`.
     """
+    name = quoted(statement.strip())
     with tempfile.TemporaryDirectory(prefix="gilscope-") as folder:
-        waiting = Path(folder, "waiting")
-        waiting.touch()
-        request = Request(
-            setup=setup, statement=statement, time=time, deadline=monotonic() + timeout, waiting=str(waiting)
+        file = Path(folder, "waiting")
+        file.touch()
+        waiting = _WaitFile(file, timeout)
+        request = StatementRequest(
+            setup=setup, statement=statement, time=time, deadline=monotonic() + timeout, wait_file=str(file)
         )
-
         try:
-            outcome = supervise.run(
-                "gilscope.checks.statement_child",
-                msgspec.json.encode(request),
-                timeout=timeout + GRACE,
-                waiting=_Look(waiting, timeout),
+            outcome = ask(
+                "gilscope.checks.statement_child:run",
+                request,
+                StatementAnswer,
+                timeout=timeout + ANSWER_GRACE_SECONDS,
+                waiting=waiting,
             )
-        except _NoWord as no_word:
-            if no_word.waited is None:
+        except _NoAnswerExpected as no_answer:
+            if no_answer.waited is None:
                 raise StatementError(f"the setup was not done after {timeout:g} s") from None
-            return _endless(statement, no_word.waited)
-        told = _waited(waiting) or 0.0
+            return _endless(statement, no_answer.waited)
+        waited = waiting.waited() or 0.0
     if say is not None and outcome.output:
         say(outcome.output)
     if outcome.status == "timed out":
-        if told > LONG_HOLD_SECONDS:
-            return _endless(statement, told)
-        raise StatementError(f"{quoted(statement.strip())} was not done after {timeout:g} s, nor could it be judged")
-    if outcome.status == "died":
-        raise StatementError(f"{quoted(statement.strip())} ended the process that it ran in: {outcome.reason}")
-    answer = msgspec.json.decode(outcome.answer, type=Answer)
-    if answer.verdict is None:
-        raise StatementError(answer.traceback.rstrip())
-    return answer.verdict
-
-
-def _waited(file: Path) -> float | None:
-    """Return what the child's native thread told last of the wait in progress; ``None`` before it told anything."""
-    text = file.read_text()
-    return float(text) if text.endswith("\n") else None
+        if waited > LONG_HOLD_SECONDS:
+            return _endless(statement, waited)
+        raise StatementError(f"{name} was not done after {timeout:g} s, and could not be judged")
+    if outcome.answer is None:
+        raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}")
+    if outcome.answer.verdict is None:
+        raise StatementError(outcome.answer.traceback.rstrip())
+    return outcome.answer.verdict
 
 
 def _endless(statement: str, waited: float) -> Verdict:

@@ -69,10 +69,10 @@ def command(
 
 
 def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
-    from gilscope.checks.statement import StatementError, ask
+    from gilscope.checks.statement import StatementError, check_statement
 
     try:
-        return ask(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
+        return check_statement(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
     except StatementError as error:
         raise BadInput(str(error)) from None
 

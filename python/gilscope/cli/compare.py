@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.checks.statement import StatementError, ask
+from gilscope.checks.statement import StatementError, check_statement
 from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
-from gilscope.comparison import statement_module as snippet
-from gilscope.comparison.api import BUDGET, KNOWN, SECONDS, options
-from gilscope.comparison.run import Comparison, Subject
+from gilscope.comparison import statement_module
+from gilscope.comparison.api import (
+    DEFAULT_BUDGET_SECONDS,
+    DEFAULT_SECONDS,
+    DEFAULT_TIMEOUT_SECONDS,
+    KNOWN_STRATEGIES,
+    named_candidates,
+)
+from gilscope.comparison.run import ComparisonRun, Subject
 from gilscope.isolated.payload import Statement, search
 from gilscope.records.result import Plan
-from gilscope.trial.strategies import OF_COMPARISON
+from gilscope.trial.strategies import DEFAULT_STRATEGIES
 
 if TYPE_CHECKING:
-    from gilscope.comparison.run import Option
+    from gilscope.comparison.run import Candidate
     from gilscope.records.verdict import Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
@@ -39,14 +45,24 @@ CHECK = 0.5
     "strategies",
     multiple=True,
     metavar="NAME",
-    help=f"Compare this one: {', '.join(KNOWN)}. Repeatable.  [default: all but dask]",
+    help=f"Compare this one: {', '.join(KNOWN_STRATEGIES)}. Repeatable.  [default: all but dask]",
 )
 @click.option("--dask", "address", default="", metavar="ADDRESS", help="Use the dask scheduler that runs there.")
 @click.option(
-    "--budget", type=POSITIVE, default=BUDGET, show_default=True, help="Seconds that the loop may be kept waiting."
+    "--budget",
+    type=POSITIVE,
+    default=DEFAULT_BUDGET_SECONDS,
+    show_default=True,
+    help="Seconds that the loop may be kept waiting.",
 )
-@click.option("--seconds", type=POSITIVE, default=SECONDS, show_default=True, help="How long each trial runs.")
-@click.option("--timeout", type=POSITIVE, default=60.0, show_default=True, help="Seconds after which a trial is ended.")
+@click.option("--seconds", type=POSITIVE, default=DEFAULT_SECONDS, show_default=True, help="How long each trial runs.")
+@click.option(
+    "--timeout",
+    type=POSITIVE,
+    default=DEFAULT_TIMEOUT_SECONDS,
+    show_default=True,
+    help="Seconds after which a trial is ended.",
+)
 @click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
 @output
 def command(
@@ -73,7 +89,7 @@ def command(
         raise BadInput(f"the verdict takes {CHECK:g} s of calls, and --timeout is {timeout:g} s: raise --timeout")
     if file is not None and file != "-":
         must_be_writable(Path(file))
-    names = list(dict.fromkeys([*(strategies or OF_COMPARISON), *(["dask"] if address else [])]))
+    names = list(dict.fromkeys([*(strategies or DEFAULT_STRATEGIES), *(["dask"] if address else [])]))
     setup = "\n".join(setups)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gilscope-"))
@@ -85,8 +101,14 @@ def command(
         if verdict.endless:
             click.echo(f"{verdict}\nThere is nothing to compare in what does not end.")
             return 1
-        subject = Subject(statement.strip(), verdict, None, Statement(folder, module), setup=list(setups))
-        comparison = Comparison(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
+        subject = Subject(
+            statement.strip(),
+            verdict,
+            None,
+            Statement(folder, module, statement_module.FUNCTION, statement_module.ARGUMENTS),
+            setup=list(setups),
+        )
+        comparison = ComparisonRun(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
         interrupted = _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
     show(result, file)
@@ -99,32 +121,32 @@ def command(
 def _module(folder: Path, setup: str, statement: str) -> str:
     """Write what the workers import. A statement that no function can have in it is found here."""
     try:
-        snippet.define({}, statement)
+        statement_module.define({}, statement)
     except SyntaxError as error:
         raise BadInput(f"STATEMENT: {error}") from None
-    return snippet.write(folder, setup, statement)
+    return statement_module.write(folder, setup, statement)
 
 
-def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Option]:
+def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Candidate]:
     """Return the strategies of those names; what they need for as long as ``stack`` lasts is started."""
     try:
-        chosen = stack.enter_context(options(names, address, upload=upload))
+        chosen = stack.enter_context(named_candidates(names, address, upload=upload))
     except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from None
-    for option in chosen:
-        if option.unavailable and (option.name == "dask" or all(option.unavailable for option in chosen)):
-            raise BadInput(f"{option.name} {option.unavailable}")
+    for candidate in chosen:
+        if candidate.unavailable and (candidate.name == "dask" or all(candidate.unavailable for candidate in chosen)):
+            raise BadInput(f"{candidate.name} {candidate.unavailable}")
     return chosen
 
 
 def _verdict(statement: str, setup: str, timeout: float) -> Verdict:
     try:
-        return ask(statement, setup=setup, time=CHECK, timeout=timeout)
+        return check_statement(statement, setup=setup, time=CHECK, timeout=timeout)
     except StatementError as error:
         raise BadInput(str(error)) from None
 
 
-def _run(comparison: Comparison, seconds: float) -> bool:
+def _run(comparison: ComparisonRun, seconds: float) -> bool:
     """Run it; Ctrl-C ends that, and what is measured by then is the result. Return whether it was interrupted."""
     with Progress(comparison.steps, seconds) as progress:
         try:

@@ -14,10 +14,10 @@ from gilscope.cli import INTERRUPTED, BadInput, Seconds
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
-from gilscope.demo import cases
+from gilscope.demo import cases, run
 from gilscope.records.machine import machine
 from gilscope.records.result import Plan, Result
-from gilscope.trial import runner as experiment
+from gilscope.trial.runner import idle
 
 if TYPE_CHECKING:
     from gilscope.demo.cases import Case
@@ -99,7 +99,7 @@ def _chosen(globs: tuple[str, ...]) -> list[Case]:
 def _list(chosen: list[Case]) -> int:
     for case in chosen:
         note = f" (not here: {case.unavailable})" if case.unavailable else ""
-        click.echo(f"{case.name:20} {case.says}{note}")
+        click.echo(f"{case.name:20} {case.description}{note}")
     return 0
 
 
@@ -110,14 +110,14 @@ def _run(chosen: list[Case], plan: Plan) -> Result:
     interrupted = False
     with Progress(len(chosen) + 1, plan.seconds) as progress:
         try:
-            alone = progress.step("calibrating", experiment.calibrate)
+            alone = progress.step("calibrating", run.calibrate)
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
         try:
-            trials.append(progress.trial("idle", partial(experiment.idle, plan)))
+            trials.append(progress.trial("idle", partial(idle, plan)))
             for case in chosen:
-                run = partial(experiment.run, case, plan, alone)
-                trials.append(progress.trial(case.name, run))
+                measure = partial(run.run, case, plan, alone)
+                trials.append(progress.trial(case.name, measure))
         except KeyboardInterrupt:
             interrupted = True
     if not trials:

@@ -10,13 +10,14 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from gilscope.checks.api import check
-from gilscope.comparison.run import Comparison, Option, Silence, Subject, concurrency, option
-from gilscope.isolated import payload as work
+from gilscope.comparison.run import Candidate, ComparisonRun, NoProgress, Subject, candidate, concurrency
+from gilscope.comparison.travel import failed, pickling_failure
+from gilscope.isolated import payload
 from gilscope.naming import name_of
 from gilscope.records.result import Plan
-from gilscope.trial import dask as cluster
-from gilscope.trial.request import Dask, Made
-from gilscope.trial.strategies import OF_COMPARISON, from_executor, unavailable
+from gilscope.trial import dask as dask_strategy
+from gilscope.trial.request import DaskStrategy, ExecutorStrategy
+from gilscope.trial.strategies import DEFAULT_STRATEGIES, from_executor, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,37 +25,42 @@ if TYPE_CHECKING:
 
     from gilscope.records.result import Result
 
-SECONDS = 1.0
-BUDGET = 0.01
-KNOWN = (*OF_COMPARISON, "dask")
+DEFAULT_SECONDS = 1.0
+DEFAULT_TIMEOUT_SECONDS = 60.0
+DEFAULT_BUDGET_SECONDS = 0.01
+KNOWN_STRATEGIES = (*DEFAULT_STRATEGIES, "dask")
 
 
 def compare(
     function: Callable[..., Any],
     /,
     *args: Any,
-    strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]] = OF_COMPARISON,
+    strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]] = DEFAULT_STRATEGIES,
     dask: str = "",
-    budget: float = BUDGET,
-    seconds: float = SECONDS,
-    timeout: float = 60.0,
+    budget: float = DEFAULT_BUDGET_SECONDS,
+    seconds: float = DEFAULT_SECONDS,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> Result:
-    """Run ``function(*args)`` under every strategy beside a ticking event loop; what it advises is in the result.
+    """Run ``function(*args)`` under every strategy beside a ticking event loop, and recommend where it should run.
 
-    ``strategies`` are names, ``"dask"`` among them if it is wanted (on the scheduler at the address ``dask``, or on a
-    cluster of local processes); or a mapping of names to factories of executors, which are compared beside the usual ones:
-    ``{"loky": loky.ProcessPoolExecutor}``. A factory is called with the number of workers. ``budget`` is how many seconds
-    the loop may be kept waiting, ``seconds`` how long each trial starts new calls, ``timeout`` when one is ended.
+    The recommendation is ``result.recommendation``; ``print(result)`` shows everything.
 
-    Blocks until it is done. Raises what ``function`` raises in its first call; ``TypeError`` and ``ValueError`` for
-    arguments of its own; ``RuntimeError`` in a worker that imports the script which called it.
+    ``strategies`` are names, or a mapping of your own names to factories of executors. Executors are compared in addition
+    to the default strategies: ``{"loky": loky.ProcessPoolExecutor}``. A factory is called with the number of workers. The
+    name ``"dask"`` stands for the scheduler at the address ``dask``, or for a cluster of local processes.
+
+    ``budget`` is the longest acceptable lag of the event loop, ``seconds`` how long each trial starts new calls,
+    ``timeout`` after how many seconds a trial is ended.
+
+    Blocks until all trials are done. Raises what ``function`` raises in its first call; ``TypeError`` and ``ValueError``
+    for invalid arguments; ``RuntimeError`` in a worker that imports the script which called it.
     """
-    work.refuse_while_importing_main()
+    payload.refuse_while_importing_main()
     if not callable(function):
         raise TypeError(f"compare takes a callable and its arguments, not {type(function).__name__}")
     if inspect.iscoroutinefunction(function):
         raise TypeError(
-            "compare takes a function that computes, not a coroutine function: it would run on the loop itself"
+            "compare takes a function that computes, not a coroutine function, which would run on the loop itself"
         )
     for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
         if not isinstance(value, Real):
@@ -62,74 +68,80 @@ def compare(
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a finite, positive number of seconds")
     if timeout <= seconds:
-        raise ValueError(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise timeout")
+        raise ValueError(f"timeout ({timeout:g} s) must be longer than seconds ({seconds:g} s), which each trial takes")
     if isinstance(strategies, str) or not isinstance(strategies, Iterable):
         raise TypeError(
-            "strategies must be several names, such as ['thread'], or a mapping of names to factories of executors, not "
+            "strategies must be a list of names, such as ['thread'], or a mapping of names to factories of executors, not "
             f"{strategies!r}"
         )
-    with _options(strategies, dask) as options:
-        comparison = Comparison(subject(function, args), options, Plan(seconds=seconds, timeout=timeout), budget=budget)
-        comparison.run(Silence())
+    with _candidates(strategies, dask) as candidates:
+        comparison = ComparisonRun(
+            subject(function, args), candidates, Plan(seconds=seconds, timeout=timeout), budget=budget
+        )
+        comparison.run(NoProgress())
     return comparison.result()
 
 
 def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
-    """Check ``function`` and return what to compare. That it pickles is tried here; whether it loads elsewhere, later."""
+    """Check ``function``, try to pickle it, and return what to compare. Whether it loads elsewhere is tried later."""
     verdict = check(function, *args)
-    packed, stays = None, ""
+    work, stuck = None, None
     try:
-        packed = work.pack(function, args)
+        work = payload.pickled(function, args)
     except Exception as error:  # noqa: BLE001 - anybody's __reduce__
-        stays = f"it cannot be pickled: {error}"
-    return Subject(name_of(function), verdict, (function, args), packed, stays)
+        stuck = failed("process", pickling_failure(function, args), f"it cannot be pickled: {error}")
+    return Subject(name_of(function), verdict, (function, args), work, stuck)
 
 
 @contextmanager
-def options(names: Iterable[str], address: str = "", *, upload: str = "") -> Iterator[list[Option]]:
-    """Yield the strategies of those names; a local cluster, if one of them needs it, lasts as long as the context.
+def named_candidates(names: Iterable[str], address: str = "", *, upload: str = "") -> Iterator[list[Candidate]]:
+    """Yield the strategies of those names. A local dask cluster, if one is needed, lasts as long as the context.
 
-    ``ValueError`` for a name that there is not, for an address where ``dask`` is not among them, and for one where no
+    Raise ``ValueError`` for an unknown name, for an address without ``dask`` among the names, and for an address where no
     scheduler answers.
     """
     names = list(dict.fromkeys(names))
     if not names:
         raise ValueError("give at least one strategy")
     for name in names:
-        if name not in KNOWN:
-            raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(KNOWN)}")
+        if name not in KNOWN_STRATEGIES:
+            raise ValueError(f"no strategy is called {name!r}; known strategies: {', '.join(KNOWN_STRATEGIES)}")
     if address and "dask" not in names:
         raise ValueError("the address of a dask scheduler is given, but dask is not among the strategies")
-    reasons = {name: cluster.missing() if name == "dask" else unavailable(name) for name in names}
-    if address and not reasons["dask"] and (silence := cluster.answers(address)):
-        raise ValueError(silence)
+    reasons = {name: dask_strategy.not_installed() if name == "dask" else unavailable(name) for name in names}
+    if address and not reasons["dask"] and (reason := dask_strategy.unreachable(address)):
+        raise ValueError(reason)
     local = "dask" in names and not address and not reasons["dask"]
-    with cluster.local(max(concurrency())) if local else nullcontext(address) as scheduler:
-        place = Dask(scheduler, upload)
+    with dask_strategy.local_cluster(max(concurrency())) if local else nullcontext(address) as scheduler:
+        spec = DaskStrategy(scheduler, upload)
         yield [
-            Option(name, place.strategy(), place, reasons[name]) if name == "dask" else option(name, reasons[name])
+            Candidate(name, spec.load(), spec, reasons[name]) if name == "dask" else candidate(name, reasons[name])
             for name in names
         ]
 
 
 @contextmanager
-def _options(strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]], dask: str) -> Iterator[list[Option]]:
+def _candidates(
+    strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]], dask: str
+) -> Iterator[list[Candidate]]:
     if not isinstance(strategies, Mapping):
-        with options(strategies, dask) as chosen:
+        with named_candidates(strategies, dask) as chosen:
             yield chosen
         return
-    made = [_made(name, factory) for name, factory in strategies.items()]
-    with options([*OF_COMPARISON, *(["dask"] if dask else [])], dask) as chosen:
-        yield [*chosen, *made]
+    executors = [_executor_candidate(name, factory) for name, factory in strategies.items()]
+    with named_candidates([*DEFAULT_STRATEGIES, *(["dask"] if dask else [])], dask) as chosen:
+        yield [*chosen, *executors]
 
 
-def _made(name: str, factory: Callable[[int], Executor]) -> Option:
-    if name in KNOWN:
-        raise ValueError(f"{name!r} is a strategy already: call yours something else")
+def _executor_candidate(name: str, factory: Callable[[int], Executor]) -> Candidate:
+    if name in KNOWN_STRATEGIES:
+        raise ValueError(f"{name!r} is the name of a built-in strategy: choose another name")
     if not callable(factory):
-        raise TypeError(f"strategies[{name!r}] must be what makes an executor when called with the number of workers")
+        raise TypeError(
+            f"strategies[{name!r}] must be a callable that takes the number of workers and returns an executor"
+        )
     try:
-        place = Made(name, work.pack(factory, ()))
+        spec = ExecutorStrategy(name, payload.pickled(factory, ()))
     except Exception:  # noqa: BLE001 - anybody's __reduce__
-        return Option(name, from_executor(factory), None)
-    return Option(name, from_executor(factory), place)
+        return Candidate(name, from_executor(factory), None)
+    return Candidate(name, from_executor(factory), spec)

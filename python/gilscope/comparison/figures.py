@@ -1,4 +1,4 @@
-"""What the records of a comparison say: one strategy against another, and against the call alone."""
+"""What the records of a comparison show together: one strategy compared with another, and with the call alone."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gilscope.records.comparison import Comparison, Passage
+    from gilscope.records.comparison import Comparison, RoundTrip
     from gilscope.records.result import Measure, Result, Trial
     from gilscope.records.verdict import Verdict
 
 NOISE = 0.15
-"""Speeds that differ by less are the same, however steady the calls look: a machine's clock alone varies as much."""
-TURNS = 3
-"""Turns of the loop that a sleep of its own may take to be noticed, to be done and to have its task resumed."""
+"""Speeds that differ by less are equal, however steady the calls look: the machine's clock rate alone varies as much."""
+TURNS_OF_A_SLEEP = 3
+"""The turns of the loop that ``asyncio.sleep`` can need to notice that its time is over and to resume its task."""
+STARTLING_SHARE = 0.05
+"""From this share of a call on, long holds deserve a finding even if the verdict is not ``hogs``."""
+WAITING_CPU_SHARE = 0.5
+"""A call that uses less CPU time than this share of its duration waits rather than computes."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonFigures:
     """A result of the kind ``compare``, by strategy and number of tasks at once."""
 
     result: Result
 
     @property
     def comparison(self) -> Comparison:
+        """Raises ``ValueError`` for a result of another kind."""
         if self.result.comparison is None:
             raise ValueError(f"a result of the kind {self.result.kind} compares no strategies")
         return self.result.comparison
@@ -34,36 +39,51 @@ class Compared:
 
     @property
     def hogged(self) -> float:
-        """The share of a call in which the GIL is given to nobody; none of it where there is no GIL."""
+        """The share of a call in which no other thread gets the GIL; 0 on a Python without a GIL."""
         return self.verdict.hogged or 0.0
 
     @property
-    def stretch(self) -> float:
-        """The longest time for which nobody is given the GIL, where that is more than a switch between threads takes."""
+    def hold(self) -> float:
+        """The longest hold in seconds; 0 if no hold was long."""
         return (self.verdict.longest_hold or 0.0) if self.verdict.long_holds else 0.0
 
     @property
+    def threads_suffice(self) -> bool:
+        """Whether the GIL leaves the loop free while another thread makes the call."""
+        return self.verdict.kind in ("releases", "no GIL")
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call waits rather than computes."""
+        return self.verdict.cpu < WAITING_CPU_SHARE
+
+    @property
     def widest(self) -> int:
-        """As many tasks as there are cores, or two."""
+        """The largest number of calls at once: the number of cores, and at least two."""
         return self.comparison.concurrency[-1]
 
     @property
     def workers(self) -> int:
-        """How many workers leave a core to the loop."""
+        """The number of workers that leaves one core to the loop."""
         return max(1, int(self.result.machine.cores) - 1)
 
     @property
+    def alone(self) -> Measure | None:
+        """What one call after another measured."""
+        return self.measure("inline", 1) or self.measure("thread", 1)
+
+    @property
     def busy(self) -> bool:
-        """Whether other programs had the processors for a good part of what one call after another wanted."""
-        alone = self.measure("inline", 1) or self.measure("thread", 1)
+        """Whether other programs had the cores for a good part of the CPU time that one call after another wanted."""
+        alone = self.alone
         return alone is not None and bool(alone.queued and alone.cpu is not None and alone.queued >= alone.cpu / 4)
 
     @property
     def short(self) -> bool:
-        """Whether a call on the loop keeps it waiting within the budget: by its length, and as far as that was measured.
+        """Whether a call on the loop stays within the budget, by its duration and by the lag that was measured.
 
-        A timer's task gets its turn after up to :data:`TURNS` turns of the loop, each of which may hold a call; a call so
-        short that those fit is not put off by what else made the loop late.
+        The task of a timer runs after up to :data:`TURNS_OF_A_SLEEP` turns of the loop, and each turn may contain a call.
+        If that many calls fit into the budget, a larger lag has another reason.
         """
         call, budget = self.verdict.duration, self.comparison.budget
         if call > budget:
@@ -71,19 +91,18 @@ class Compared:
         inline = self.measure("inline", 1)
         if inline is None or inline.lag.p99 is None or self.busy:
             return True
-        return inline.lag.p99 <= budget or TURNS * call <= budget
+        return inline.lag.p99 <= budget or TURNS_OF_A_SLEEP * call <= budget
 
-    def passage(self, strategy: str) -> Passage | None:
-        """Return the passage to ``strategy`` if the call makes it there and back."""
-        found = (passage for passage in self.comparison.passages if passage.strategy == strategy and passage.travels)
-        return next(found, None)
+    def round_trip(self, strategy: str) -> RoundTrip | None:
+        """Return the round trip to ``strategy`` if it worked."""
+        return next((trip for trip in self.comparison.round_trips if trip.strategy == strategy and trip.works), None)
 
     def trial(self, strategy: str, tasks: int) -> Trial | None:
         found = (t for t in self.result.trials if t.strategy == strategy and t.concurrency == tasks)
         return next(found, None)
 
     def measure(self, strategy: str, tasks: int) -> Measure | None:
-        """Return what was measured, or ``None`` where that trial did not run to its end."""
+        """Return what was measured, or ``None`` if the trial did not finish."""
         trial = self.trial(strategy, tasks)
         return None if trial is None else trial.measure
 
@@ -93,12 +112,12 @@ class Compared:
         return None if measure is None or not measure.rate else measure.rate
 
     def gain(self, strategy: str) -> float | None:
-        """Return the calls a second of the widest trial, against one call after another in the same place."""
+        """Return the calls a second of the widest trial, relative to those of one call after another."""
         one, many = self.speed(strategy, 1), self.speed(strategy, self.widest)
         return None if one is None or many is None else many / one
 
-    def wanted(self, strategy: str, tasks: int) -> float | None:
-        """Return how many cores it kept busy or queued for: what it would use on a machine with cores to spare."""
+    def wanted_cores(self, strategy: str, tasks: int) -> float | None:
+        """Return how many cores a trial used or queued for: what it would use on a machine with cores to spare."""
         measure = self.measure(strategy, tasks)
         if measure is None or measure.cpu is None or measure.queued is None:
             return None
@@ -113,13 +132,18 @@ class Compared:
         return abs(speeds[0] - speeds[1]) <= max(NOISE, *spreads) * max(speeds[0], speeds[1])
 
 
-def cost(passage: Passage) -> float:
-    """Return what the way there and back costs a call: in processor time, as a verdict's duration is, where it is known."""
-    return passage.carried or 0.0 if passage.computing is None else passage.computing
+def overhead(trip: RoundTrip) -> float:
+    """Return the overhead of a call: its CPU time if known, which compares with a verdict's duration, else its time."""
+    return trip.overhead or 0.0 if trip.overhead_cpu is None else trip.overhead_cpu
+
+
+def pickle_stall(trip: RoundTrip) -> float:
+    """Return the longest time for which pickle keeps the caller's loop waiting."""
+    return max(trip.pickling or 0.0, trip.unpickling or 0.0)
 
 
 def _spread(measure: Measure | None) -> float:
-    """Return by how much the slow calls (p90) were slower than the usual one (p50), relative to it; at most a half."""
+    """Return how much slower than usual (p50) the slow calls (p90) were, relative to it; at most a half."""
     return (
         0.0
         if measure is None or measure.call is None or not measure.call.p50

@@ -1,4 +1,4 @@
-"""One callable under every strategy: the passages and the trials of a comparison, one after another. Prints nothing."""
+"""Compare one callable under every strategy: the round trips and the trials, one after another. Prints nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from gilscope.comparison.travel import probe, stays
-from gilscope.isolated import in_process as here
-from gilscope.isolated import supervise
-from gilscope.records import comparison as records
-from gilscope.records.comparison import Passage
+from gilscope.comparison.travel import RoundTripRequest, failed, round_trip
+from gilscope.isolated import in_process
+from gilscope.isolated.protocol import ask
+from gilscope.records.comparison import Comparison, RoundTrip
 from gilscope.records.cores import cores
 from gilscope.records.machine import machine
 from gilscope.records.result import Result, Trial
-from gilscope.trial import runner as experiment
-from gilscope.trial.request import Named, Request
+from gilscope.trial import runner
+from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.run import trial
 from gilscope.trial.strategies import STRATEGIES
 
@@ -28,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gilscope.isolated.payload import Work
+    from gilscope.records.comparison import Failure
     from gilscope.records.result import Measure, Plan
     from gilscope.records.verdict import Verdict
-    from gilscope.trial.request import Place
+    from gilscope.trial.request import StrategySpec
     from gilscope.trial.strategies import Strategy
 
     T = TypeVar("T")
@@ -39,37 +39,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compared: how to call it in this process, and how another process gets it, if one can."""
+    """What is compared: how to call it in this process, and how another process gets it, if it can."""
 
     name: str
     verdict: Verdict
     call: tuple[Callable[..., Any], tuple[Any, ...]] | None
-    """The function and its arguments; ``None`` where only child processes know them."""
+    """The function and its arguments; ``None`` if only child processes have them."""
     work: Work | None
-    stays: str = ""
-    """Why there is no ``work``."""
+    stuck: RoundTrip | None = None
+    """The failed attempt to pickle it, if there is no ``work``."""
     setup: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Option:
-    """A strategy to compare. Without a place it cannot be sent to a child process, and runs in this one."""
+class Candidate:
+    """A strategy to compare. Without a ``spec`` it cannot be sent to a child process, and runs in this one."""
 
     name: str
     strategy: Strategy
-    place: Place | None
+    spec: StrategySpec | None
     unavailable: str = ""
+    """Why this Python or this installation cannot run it."""
 
 
-class Progress(Protocol):
-    """Is told what runs, and runs it."""
+class ProgressReporter(Protocol):
+    """Runs each step, and reports that it runs. ``trial`` is for the steps that :attr:`ComparisonRun.steps` counts."""
 
     def step(self, name: str, work: Callable[[Waiting], T]) -> T: ...
     def trial(self, name: str, work: Callable[[Waiting], Trial]) -> Trial: ...
 
 
-class Silence:
-    """Tells nobody."""
+class NoProgress:
+    """Runs each step, and reports nothing."""
 
     def step(self, name: str, work: Callable[[Waiting], T]) -> T:  # noqa: ARG002
         return work(lambda passed: None)  # noqa: ARG005
@@ -78,43 +79,44 @@ class Silence:
         return self.step(name, work)
 
 
-class Comparison:
-    """A comparison that runs; what it has by now can be had as a result at any time."""
+class ComparisonRun:
+    """A comparison in progress. :meth:`result` returns what it has measured so far."""
 
-    def __init__(self, subject: Subject, options: list[Option], plan: Plan, *, budget: float) -> None:
-        self._subject, self._options, self._plan, self._budget = subject, options, plan, budget
+    def __init__(self, subject: Subject, candidates: list[Candidate], plan: Plan, *, budget: float) -> None:
+        self._subject, self._candidates, self._plan, self._budget = subject, candidates, plan, budget
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._stays = subject.stays
-        self._passages: list[Passage] = []
+        self._stuck = subject.stuck
+        self._round_trips: list[RoundTrip] = []
         self._trials: list[Trial] = []
         self.concurrency = concurrency()
 
     @property
     def begun(self) -> bool:
-        """Whether there is anything to show yet."""
+        """Whether there is a result yet."""
         return bool(self._trials)
 
     @property
     def steps(self) -> int:
-        """How many trials there will be at most."""
-        return 1 + len(self._options) * len(self.concurrency)
+        """The number of trials, at most."""
+        return 1 + len(self._candidates) * len(self.concurrency)
 
-    def run(self, progress: Progress) -> None:
-        """Run all of it."""
-        self._trials.append(progress.trial("idle", partial(experiment.idle, self._plan)))
-        if not self._stays and self._subject.work is not None:
-            way = progress.step("into a process", partial(self._probe_in_child, Named("inline"), self._subject.work))
-            self._stays = way.reason
-        for option in self._options:
-            passage = progress.step(f"{option.name}: there and back", partial(self._probe, option))
-            self._passages.append(passage)
-            for tasks in self.concurrency if passage.travels else ():
-                name = f"{option.name} x{tasks}"
+    def run(self, progress: ProgressReporter) -> None:
+        """Run the whole comparison."""
+        self._trials.append(progress.trial("idle", partial(runner.idle, self._plan)))
+        if self._stuck is None and self._subject.work is not None:
+            inline = partial(self._round_trip_in_child, NamedStrategy("inline"), self._subject.work)
+            made = progress.step("into a process", inline)
+            self._stuck = None if made.works else made
+        for candidate in self._candidates:
+            made = progress.step(f"{candidate.name}: round trip", partial(self._round_trip, candidate))
+            self._round_trips.append(made)
+            for tasks in self.concurrency if made.works else ():
+                name = f"{candidate.name} x{tasks}"
                 plan = msgspec.structs.replace(self._plan, concurrency=tasks)
-                self._trials.append(progress.trial(name, partial(self._trial, name, option, plan)))
+                self._trials.append(progress.trial(name, partial(self._trial, name, candidate, plan)))
 
     def result(self, *, interrupted: bool = False) -> Result:
-        """Return what there is by now: at least the idle loop must have been measured."""
+        """Return what has been measured so far. The idle loop must have been."""
         subject = self._subject
         return Result(
             kind="compare",
@@ -125,52 +127,54 @@ class Comparison:
             alone={},
             idle=self._trials[0],
             trials=self._trials[1:],
-            comparison=records.Comparison(
+            comparison=Comparison(
                 subject=subject.name,
                 setup=subject.setup,
                 budget=self._budget,
                 verdict=subject.verdict,
                 concurrency=self.concurrency,
-                stays=self._stays,
-                passages=self._passages,
+                in_process_reason="" if self._stuck is None else self._stuck.reason,
+                round_trips=self._round_trips,
             ),
             interrupted=interrupted,
         )
 
-    def _probe(self, option: Option, waiting: Waiting) -> Passage:
-        if option.unavailable:
-            return msgspec.structs.replace(stays(option.name, option.unavailable), unavailable=True)
-        if option.name == "process" and self._stays:
-            return stays(option.name, self._stays)
-        if (where := self._child(option)) is not None:
-            return self._probe_in_child(*where, waiting)
+    def _round_trip(self, candidate: Candidate, waiting: Waiting) -> RoundTrip:
+        if candidate.unavailable:
+            return failed(candidate.name, "strategy unavailable", candidate.unavailable)
+        if candidate.name == "process" and self._stuck is not None:
+            return msgspec.structs.replace(self._stuck, strategy="process")
+        if (sendable := self._sendable(candidate)) is not None:
+            return self._round_trip_in_child(*sendable, waiting)
         try:
-            passage = here.run(partial(probe, option.name, option.strategy, *self._call), waiting)
-        except here.Ended as ended:
-            passage = stays(option.name, f"a call raised {ended}")
-        return msgspec.structs.replace(passage, supervised=False)
+            made = in_process.run(partial(round_trip, candidate.name, candidate.strategy, *self._call), waiting)
+        except in_process.ExitRaised as raised:
+            made = failed(candidate.name, "raised in worker", f"a call raised {raised}")
+        return msgspec.structs.replace(made, supervised=False)
 
-    def _probe_in_child(self, place: Place, work: Work, waiting: Waiting) -> Passage:
-        request = msgspec.json.encode(Request(plan=self._plan, place=place, work=work))
-        outcome = supervise.run("gilscope.comparison.travel", request, timeout=self._plan.timeout, waiting=waiting)
-        if outcome.status == "finished":
-            return msgspec.json.decode(outcome.answer, type=Passage)
-        return stays(place.name, f"the process that tried it {outcome.status}: {outcome.reason}")
+    def _round_trip_in_child(self, spec: StrategySpec, work: Work, waiting: Waiting) -> RoundTrip:
+        request = RoundTripRequest(strategy=spec, work=work)
+        outcome = ask("gilscope.comparison.travel:run", request, RoundTrip, timeout=self._plan.timeout, waiting=waiting)
+        if outcome.answer is not None:
+            return outcome.answer
+        failure: Failure = "timed out" if outcome.status == "timed out" else "worker died"
+        return failed(spec.name, failure, f"the process that tried it {outcome.status}: {outcome.reason}")
 
-    def _trial(self, name: str, option: Option, plan: Plan, waiting: Waiting) -> Trial:
-        if (where := self._child(option)) is not None:
-            request = Request(plan=plan, place=where[0], work=where[1], considerate=True)
-            return experiment.supervised(name, request, waiting)
+    def _trial(self, name: str, candidate: Candidate, plan: Plan, waiting: Waiting) -> Trial:
+        if (sendable := self._sendable(candidate)) is not None:
+            spec, work = sendable
+            request = TrialRequest(plan=plan, strategy=spec, work=work, yield_after_call=True)
+            return runner.supervised(name, request, waiting)
         function, args = self._call
-        work = partial(trial, option.strategy, function, args, plan, considerate=True)
-        measured = _unsupervised(name, 1, work, waiting)
-        return msgspec.structs.replace(measured, strategy=option.name, concurrency=plan.concurrency)
+        measure = partial(trial, candidate.strategy, function, args, plan, yield_after_call=True)
+        measured = _unsupervised(name, measure, waiting)
+        return msgspec.structs.replace(measured, strategy=candidate.name, concurrency=plan.concurrency)
 
-    def _child(self, option: Option) -> tuple[Place, Work] | None:
-        """Return what a child needs to run ``option``, or ``None`` where it must run here."""
-        if self._stays or option.place is None or self._subject.work is None:
+    def _sendable(self, candidate: Candidate) -> tuple[StrategySpec, Work] | None:
+        """Return what a child needs to run ``candidate``, or ``None`` if it must run in this process."""
+        if self._stuck is not None or candidate.spec is None or self._subject.work is None:
             return None
-        return option.place, self._subject.work
+        return candidate.spec, self._subject.work
 
     @property
     def _call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -178,20 +182,21 @@ class Comparison:
         return self._subject.call
 
 
-def _unsupervised(name: str, count: int, work: Callable[[], Coroutine[Any, Any, Measure]], waiting: Waiting) -> Trial:
-    """Run one trial in this process. An exception that the call raises is how it died."""
+def _unsupervised(name: str, measure: Callable[[], Coroutine[Any, Any, Measure]], waiting: Waiting) -> Trial:
+    """Run one trial in this process. If the call raises, the trial has died of that exception."""
     try:
-        measure = here.run(work, waiting)
+        measured = in_process.run(measure, waiting)
     except Exception as error:  # noqa: BLE001 - anybody's code
-        return Trial(case=name, count=count, status="died", reason=here.told(error), supervised=False)
-    return Trial(case=name, count=count, status="finished", measure=measure, supervised=False)
+        reason = in_process.described(error)
+        return Trial(case=name, count=1, status="died", reason=reason, supervised=False)
+    return Trial(case=name, count=1, status="finished", measure=measured, supervised=False)
 
 
-def option(name: str, unavailable: str = "") -> Option:
-    """Return a strategy of the table as an option."""
-    return Option(name, STRATEGIES[name], Named(name), unavailable)
+def candidate(name: str, unavailable: str = "") -> Candidate:
+    """Return the strategy of that name in the table as a candidate."""
+    return Candidate(name, STRATEGIES[name], NamedStrategy(name), unavailable)
 
 
 def concurrency() -> list[int]:
-    """Return how many calls at once are tried: one, two, and as many as there are cores."""
+    """Return the numbers of calls at once to try: one, two, and as many as there are cores."""
     return sorted({1, 2, math.ceil(cores())})

@@ -1,8 +1,10 @@
-"""A statement as a function of what its setup assigned, in a module that parent and workers import under one name.
+"""A statement as a function, in a module that the parent and all workers import under one name.
 
-The module is the setup's source, and :func:`define` at its end. Everything that the setup defines (functions, classes,
-imports) comes into being once in each worker, when that imports the module; what it assigned to the names that the
-statement uses is the function's arguments, and is sent with every call, as a program would send it.
+The module is the setup's source with a call of :func:`define` at its end. What the setup defines or imports (functions,
+classes, modules) is created once in each worker, when the worker imports the module. What the setup assigns to names that
+the statement uses becomes the arguments of the function, and is sent with every call, as a program would send it.
+
+Imports only the standard library, because subinterpreters import this module too.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 FUNCTION, ARGUMENTS = "__gilscope_statement__", "__gilscope_arguments__"
 DEFINITIONS = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)
-"""Values of these types are found by their name wherever the setup has run."""
+"""Values of these types are not sent: each worker has its own, from running the setup."""
 
 
 def write(folder: Path, setup: str, statement: str) -> str:
@@ -32,7 +34,7 @@ def write(folder: Path, setup: str, statement: str) -> str:
 
 
 def define(namespace: dict[str, Any], statement: str) -> None:
-    """Make ``statement`` a function in a module's ``namespace``, beside the names of its arguments."""
+    """Put ``statement`` as a function into a module's ``namespace``, and the list of its arguments' names beside it."""
     tree = ast.parse(statement, "<statement>")
     arguments = [name for name in _read(tree) if name in namespace and not isinstance(namespace[name], DEFINITIONS)]
     body = [*tree.body[:-1], *(_returned(last) for last in tree.body[-1:])] or [ast.Pass()]
@@ -43,7 +45,7 @@ def define(namespace: dict[str, Any], statement: str) -> None:
 
 
 def _read(tree: ast.AST) -> list[str]:
-    """Return the names whose values ``tree`` takes, in their order; what ``n -= 1`` adds to is among them."""
+    """Return the names that ``tree`` reads, in their order; ``n -= 1`` reads ``n``."""
     names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):

@@ -1,7 +1,7 @@
-"""Whether a callable, its arguments and its result travel to a strategy's workers and back, and at what price.
+"""Whether a callable, its arguments and its result make the round trip to a strategy's workers, and at what overhead.
 
-Proved by doing it: a function that ``exec`` defined pickles here and breaks in the worker, and pools of interpreters take
-some that pools of processes do not.
+A real call proves it, because pickling alone does not: a function that ``exec`` defined pickles here and is not found in
+the worker, and pools of interpreters run some functions that pools of processes do not.
 """
 
 from __future__ import annotations
@@ -9,98 +9,168 @@ from __future__ import annotations
 import os
 import pickle
 import statistics
-import sys
 import time
+import types
+from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
-from gilscope.comparison import worker_calls as errands
+import msgspec
+
+from gilscope.comparison import worker_calls
+from gilscope.isolated.payload import ImportedByWorkerError, Work
+from gilscope.records.comparison import RoundTrip
+from gilscope.trial.cpu_time import ProcessTree
+from gilscope.trial.request import StrategySpec  # noqa: TC001 - msgspec reads the annotations
+from gilscope.trial.strategies import FactoryError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gilscope.records.comparison import Passage
+    from gilscope.records.comparison import Failure
     from gilscope.trial.strategies import Run, Strategy
 
-TIMED = 0.2
-"""Seconds that a cost is measured for,"""
-FEWEST, MOST = 3, 200
-"""with at least and at most so many calls."""
-CAME_BACK = "a call in the worker raised, or its result does not come back"
-"""What a reason begins with when the callable and its arguments did reach the worker."""
+MEASURED_SECONDS = 0.2
+MIN_CALLS, MAX_CALLS = 3, 200
+"""An overhead is measured over :data:`MEASURED_SECONDS` of calls, within these numbers of calls."""
 SHARED = ("inline", "thread")
-"""Strategies whose workers take the caller's own objects."""
+"""The strategies whose workers use the caller's own objects."""
+FOUND_BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
+"""Pickle writes only the name of a callable of these types."""
 
 
-async def probe(name: str, strategy: Strategy, function: Callable[..., Any], args: tuple[Any, ...]) -> Passage:
-    """Make the round trip, compare the answers and time the way. What goes wrong is in the passage, not raised."""
-    from gilscope.records.comparison import Passage
-    from gilscope.trial.strategies import FactoryError
+class RoundTripRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A round trip that a child process is to make."""
 
-    step = "called here"
+    strategy: StrategySpec
+    work: Work
+
+
+async def run(request: RoundTripRequest) -> RoundTrip:
+    """Make the round trip that ``request`` describes. A callable that this process cannot load is a failed round trip."""
+    name = request.strategy.name
+    try:
+        function, args = request.work.load()
+    except Exception as error:  # noqa: BLE001 - importing runs anybody's code
+        return failed(name, _loading_failure(error), f"a new process cannot load it: {_text(error)}")
+    return await round_trip(name, request.strategy.load(), function, args)
+
+
+async def round_trip(name: str, strategy: Strategy, function: Callable[..., Any], args: tuple[Any, ...]) -> RoundTrip:
+    """Make the round trip, compare the answers and measure the overhead. A failure is recorded, not raised."""
     try:
         expected = function(*args)
-        step = "reached there"
+    except Exception as error:  # noqa: BLE001 - anybody's code
+        return failed(name, "raised in worker", f"a call before that of the worker raised {_text(error)}")
+    made: RoundTrip | None = None
+    try:
         async with strategy(function, 1) as run:
-            await run(errands.arrive, function, *args)
-            step = "called there"
-            got = await run(function, *args)
-            step = "timed there"
-            answer, note = _compared(expected, got, lambda: function(*args))
-            shared = name in SHARED or (name != "interpreter" and await run(os.getpid) == os.getpid())
-            hand_over, _ = await _timed(lambda: run(errands.nothing))
-            carried, computing = await _carried(run, function, args)
+            made = await _on(run, name, function, args, expected)
     except FactoryError as error:
-        return stays(name, str(error))
-    except Exception as error:  # noqa: BLE001 - anybody's code, and anybody's executor
-        return stays(name, _reason(step, error))
-    return Passage(
+        return failed(name, "no executor", str(error))
+    except Exception as error:  # noqa: BLE001 - anybody's executor
+        if made is not None:
+            return failed(name, "worker died", f"its executor raised at the end: {_text(error)}")
+        return failed(name, _arrival_failure(error, function, args), f"it does not reach the worker: {_text(error)}")
+    assert made is not None  # noqa: S101 - no strategy suppresses an exception
+    return made
+
+
+async def _on(run: Run, name: str, function: Callable[..., Any], args: tuple[Any, ...], expected: Any) -> RoundTrip:
+    """Make the round trip to a worker that has started. What keeps the call from reaching it is raised."""
+    await run(worker_calls.receive, function, *args)
+    shared = name in SHARED or (name != "interpreter" and await run(os.getpid) == os.getpid())
+    try:
+        got = await run(function, *args)
+    except Exception as error:  # noqa: BLE001 - anybody's code
+        if isinstance(error, BrokenExecutor):
+            return failed(name, "worker died", f"the worker ended during the call: {_text(error)}")
+        if shared or _pickles(expected):
+            return failed(name, "raised in worker", f"a call in the worker raised {_text(error)}")
+        return failed(name, "result cannot be pickled", f"its result does not come back: {_text(error)}")
+    try:
+        answer, note = _compared(expected, got, lambda: function(*args))
+        empty, _ = await _timed(lambda: run(worker_calls.empty))
+        overhead, overhead_cpu = await _overhead(run, function, args)
+    except Exception as error:  # noqa: BLE001 - anybody's executor
+        return failed(name, "worker died", f"the worker failed after the first call: {_text(error)}")
+    return RoundTrip(
         strategy=name,
-        travels=True,
         answer=answer,
         note=note,
-        hand_over=hand_over,
-        carried=carried,
-        computing=None if name == "dask" else computing,  # its workers are no children of this process
+        empty=empty,
+        overhead=overhead,
+        overhead_cpu=None if name == "dask" else overhead_cpu,  # its workers are not children of this process
         shared=shared,
         **({} if shared else _pickling(args, got)),
     )
 
 
-def stays(strategy: str, reason: str) -> Passage:
-    """Return the passage of what does not make it."""
-    from gilscope.records.comparison import Passage
-
-    return Passage(strategy=strategy, travels=False, reason=reason)
+def failed(strategy: str, failure: Failure, reason: str) -> RoundTrip:
+    """Return a round trip that failed."""
+    return RoundTrip(strategy=strategy, failure=failure, reason=reason)
 
 
-def _reason(step: str, error: BaseException) -> str:
-    while error.__cause__ is not None and type(error.__cause__).__name__ != "_RemoteTraceback":  # a process pool's
+def pickling_failure(function: Callable[..., Any], args: tuple[Any, ...]) -> Failure:
+    """Return what kept ``function`` and its arguments from being pickled."""
+    if _pickles(args) and not _pickles(function) and isinstance(function, FOUND_BY_NAME):
+        return "not importable"
+    return "cannot be pickled"
+
+
+def _loading_failure(error: BaseException) -> Failure:
+    """Return why a new process could not load the callable. Unpickling imports modules and looks names up in them."""
+    if isinstance(error, ImportedByWorkerError):
+        return "no main guard"
+    return "not importable" if isinstance(error, (ImportError, AttributeError)) else "raised while loading"
+
+
+def _arrival_failure(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Failure:
+    """Return why the callable did not reach a worker. An executor may need no pickle, so pickling is tried last."""
+    cause = _cause(error)
+    if not _pickles((function, args)):
+        return pickling_failure(function, args)
+    if isinstance(cause, (BrokenExecutor, ConnectionError)):
+        return "worker died"
+    if isinstance(cause, TimeoutError):
+        return "timed out"
+    return _loading_failure(cause)
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - anybody's __reduce__
+        return False
+    return True
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the exception behind ``error``. A process pool's last cause is only the text of the worker's traceback."""
+    while error.__cause__ is not None and type(error.__cause__).__name__ != "_RemoteTraceback":
         error = error.__cause__
-    cause = f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
-    match step:
-        case "called here":
-            return f"a call in a new process raised {cause}"
-        case "reached there":
-            return f"it does not reach the worker: {cause}"
-        case "called there":
-            return f"{CAME_BACK}: {cause}"
-    return f"the worker did not last: {cause}"
+    return error
+
+
+def _text(error: BaseException) -> str:
+    """Return the type of an exception and the first line of its text."""
+    error = _cause(error)
+    return f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
 
 
 def _compared(
     expected: Any, got: Any, again: Callable[[], Any]
 ) -> tuple[Literal["same", "differs", "not compared"], str]:
-    """Tell whether ``got`` is ``expected``; where it is not, ``again`` shows if two calls in one place agree at all."""
+    """Compare ``got`` with ``expected``. If they differ, ``again`` shows whether two calls in one process agree."""
     if _alike(expected, got):
         return "same", ""
     second = again()
     if not _alike(expected, second):
-        return "not compared", "two calls in one process differ as well, or cannot be told apart"
-    return "differs", f"it brought {_short(got)}, a call in the parent {_short(expected)}"
+        return "not compared", "two calls in one process differ as well, or their results cannot be compared"
+    return "differs", f"it returned {_short(got)}, a call in the parent returned {_short(expected)}"
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether both are equal, or pickle alike (as NaNs and arrays do, which have no plain ``==``)."""
+    """Whether both are equal, or pickle alike (NaNs and arrays do, which have no plain ``==``)."""
     try:
         if bool(one == other):
             return True
@@ -118,21 +188,21 @@ def _short(value: Any, length: int = 60) -> str:
 
 
 def _pickling(args: tuple[Any, ...], result: Any) -> dict[str, Any]:
-    """Return the sizes of both as pickles, and what the caller pays: pickling the one, unpickling the other."""
+    """Return the sizes of both as pickles, and the caller's CPU time for pickling one and unpickling the other."""
     try:
         arguments, back = pickle.dumps(args), pickle.dumps(result)
         return {
-            "arguments": len(arguments),
-            "result": len(back),
-            "packing": _processor_time(lambda: pickle.dumps(args)),
-            "unpacking": _processor_time(lambda: pickle.loads(back)),  # noqa: S301 - pickled two lines above
+            "argument_bytes": len(arguments),
+            "result_bytes": len(back),
+            "pickling": _cpu_time(lambda: pickle.dumps(args)),
+            "unpickling": _cpu_time(lambda: pickle.loads(back)),  # noqa: S301 - pickled two lines above
         }
-    except Exception:  # noqa: BLE001 - it travelled by other means than pickle
+    except Exception:  # noqa: BLE001 - the executor does not use pickle
         return {}
 
 
-def _processor_time(work: Callable[[], object]) -> float:
-    """Return the least of three: other programs cannot make it smaller."""
+def _cpu_time(work: Callable[[], object]) -> float:
+    """Return the shortest of three runs: other programs can only make a run longer."""
     times = []
     for _ in range(3):
         began = time.thread_time()
@@ -141,42 +211,30 @@ def _processor_time(work: Callable[[], object]) -> float:
     return min(times)
 
 
-async def _carried(run: Run, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[float, float | None]:
-    """Time an empty call with these arguments and this result: what a worker has once computed it hands out again."""
+async def _overhead(run: Run, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[float, float | None]:
+    """Time an empty call with these arguments and this result: the worker returns a result that it has kept."""
 
-    async def carry() -> None:
+    async def call() -> None:
         while True:
             try:
-                await run(errands.recall, *args)
-            except LookupError:  # somebody's executor has more workers than it was asked for, and this one is new
-                await run(errands.remember, function, *args)
+                await run(worker_calls.kept, *args)
+            except LookupError:  # the executor has more workers than it was asked for, and this one is new
+                await run(worker_calls.compute_and_keep, function, *args)
             else:
                 return
 
-    return await _timed(carry)
+    return await _timed(call)
 
 
 async def _timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, float | None]:
-    """Return what a call takes: the median of some, and the processor time of one in this process and its children."""
-    from gilscope.trial.cpu_time import Family
-
+    """Return the median time of a call, and its mean CPU time in this process and its children."""
     await call()
     times: list[float] = []
-    family = Family()
-    began, before = time.perf_counter(), family.read()
-    while len(times) < FEWEST or (len(times) < MOST and time.perf_counter() - began < TIMED):
+    processes = ProcessTree()
+    began, before = time.perf_counter(), processes.cpu_time()
+    while len(times) < MIN_CALLS or (len(times) < MAX_CALLS and time.perf_counter() - began < MEASURED_SECONDS):
         asked = time.perf_counter()
         await call()
         times.append(time.perf_counter() - asked)
-    used = (family.read() - before).used
+    used = (processes.cpu_time() - before).used
     return statistics.median(times), None if used is None else used / len(times)
-
-
-def main(asked: str, answered: str) -> None:
-    from gilscope.trial.request import Request, answer
-
-    answer(asked, answered, Request.probe)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What a probe has a worker do. Imports nothing, since every worker of every strategy imports it."""
+"""What a round trip has a worker call. Imports nothing, because every worker of every strategy imports this module."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_remembered: list[Any] = []
+_kept: list[Any] = []
 
 
-def nothing() -> None:
-    """Do nothing: what is left is the hand-over."""
+def empty() -> None:
+    """Do nothing."""
 
 
-def arrive(function: Callable[..., Any], *args: Any) -> None:
-    """Do nothing with what came: that it came is the point."""
+def receive(function: Callable[..., Any], *args: Any) -> None:
+    """Do nothing with the function and its arguments: they have arrived in the worker."""
 
 
-def remember(function: Callable[..., Any], *args: Any) -> None:
-    """Call it and keep its result."""
-    _remembered[:] = [function(*args)]
+def compute_and_keep(function: Callable[..., Any], *args: Any) -> None:
+    """Call the function, and keep its result in the worker."""
+    _kept[:] = [function(*args)]
 
 
-def recall(*args: Any) -> Any:  # noqa: ARG001 - that they came is the point
-    """Return the result that was kept, having taken the arguments. ``LookupError`` where none was."""
-    if not _remembered:
-        raise LookupError("this worker has nothing to recall")
-    return _remembered[0]
+def kept(*args: Any) -> Any:  # noqa: ARG001 - they are sent to the worker, as for a real call
+    """Return the result that was kept. Raise ``LookupError`` if this worker has none."""
+    if not _kept:
+        raise LookupError("this worker has kept no result")
+    return _kept[0]

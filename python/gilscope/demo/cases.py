@@ -1,4 +1,4 @@
-"""The cases of the demo: each is a strategy (where the work runs) with a kernel (what the GIL sees)."""
+"""The cases of the demo: each is a strategy (where the work runs) with a kernel (what it does to the GIL)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from gilscope.trial.strategies import unavailable
 
 @dataclass(frozen=True)
 class Case:
-    """A strategy with a kernel. ``function`` is the public name in gilscope that the strategy runs; ``says`` explains."""
+    """A strategy with a kernel."""
 
     strategy: str
     kernel: str
     function: str
-    says: str
+    """The public name in gilscope of the function that the strategy runs."""
+    description: str
 
     @property
     def name(self) -> str:
@@ -23,7 +24,7 @@ class Case:
 
     @property
     def unavailable(self) -> str:
-        """Why this Python cannot run it, or an empty string."""
+        """Why this Python cannot run the case, or an empty string."""
         return unavailable(self.strategy)
 
 
@@ -43,18 +44,18 @@ CASES = (
 )
 
 KERNELS = {"python": "countdown_python", "held": "countdown_held", "released": "countdown_released"}
-"""The kernels alone, by the name of their function: what a task is calibrated with and compared to."""
+"""The functions of the kernels alone, which calibrate a task and are the baseline of its work."""
 
 
 def matching(globs: list[str]) -> list[Case]:
-    """Return the cases whose name matches one of ``globs``, in the table's order; all of them for an empty list.
+    """Return the cases whose names match one of ``globs``, in the table's order, or all cases for an empty list.
 
-    Raises ``ValueError`` for a glob that matches none.
+    Raise ``ValueError`` for a glob that matches no case.
     """
     for glob in globs:
         if not any(fnmatchcase(case.name, glob) for case in CASES):
             names = ", ".join(case.name for case in CASES)
             if glob == "idle":
-                raise ValueError(f"idle is measured in every run, beside the cases that are asked for: {names}")
+                raise ValueError(f"idle is measured in every run; choose from the cases: {names}")
             raise ValueError(f"no case matches {glob!r}; the cases are: {names}")
     return [case for case in CASES if not globs or any(fnmatchcase(case.name, glob) for glob in globs)]

@@ -1,4 +1,4 @@
-"""What the records of a run say together: one case against another, and against its kernel alone."""
+"""What the records of a demo show together: one case compared with another, and with its kernel alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A result's measures, by case."""
+class DemoFigures:
+    """A result of the kind ``demo``, by case."""
 
     result: Result
 
     def measure(self, case: str) -> Measure | None:
-        """Return what ``case`` measured, or ``None`` where it did not run to its end."""
+        """Return what ``case`` measured, or ``None`` if it did not finish."""
         trials = (self.result.idle, *self.result.trials)
         return next((trial.measure for trial in trials if trial.case == case), None)
 

@@ -1,10 +1,10 @@
-"""Every finding that the demo can state, with its evidence and its remedy. One appears only where the run bears it out."""
+"""Every finding that the demo can state, each a rule on a frozen result that returns ``None`` if it does not apply."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope.demo.figures import Figures
+from gilscope.demo.figures import DemoFigures
 from gilscope.formatting import milliseconds
 from gilscope.records.finding import Finding
 
@@ -14,60 +14,56 @@ if TYPE_CHECKING:
     from gilscope.records.result import Lag, Measure, Result
 
 
-BUSY = 0.8
-"""A case whose tasks all want a core and that gets less than this share of them shares the machine."""
+MIN_CPU_SHARE = 0.8
+"""If tasks that all want a core get less than this share of the cores, other programs are using the machine."""
 
 
 def findings(result: Result) -> list[Finding]:
-    """Return what ``result`` shows, the most telling first."""
-    if result.comparison is not None:
-        from gilscope.comparison.figures import Compared
-        from gilscope.comparison.findings import observations
-
-        return observations(Compared(result))
-    figures = Figures(result)
+    """Return what ``result`` shows, the most important finding first."""
+    figures = DemoFigures(result)
     return [finding._replace(name=rule.__name__) for rule in RULES if (finding := rule(figures)) is not None]
 
 
 def warnings(result: Result) -> list[str]:
-    """Return what makes the figures of ``result`` worse than the code that was measured deserves."""
-    figures, plan, machine = Figures(result), result.plan, result.machine
+    """Return what makes the figures of ``result`` worse than the measured code deserves."""
+    figures, plan, machine = DemoFigures(result), result.plan, result.machine
     wanted = min(plan.concurrency, machine.cores)
     got = figures.cores("thread/released")
-    if got is None or got > BUSY * wanted:
+    if got is None or got > MIN_CPU_SHARE * wanted:
         return []
-    told = (
-        f"Something else kept this machine busy: thread/released got {got:.2f} of the {wanted:g} cores that it had work "
-        "for. Lags and starts are longer for that; compare cases, and do not take single figures for the code's own."
+    warning = (
+        f"Other programs were using this machine: thread/released got {got:.2f} of the {wanted:g} cores that it had work "
+        "for. All lags and start-up times are longer for that. Compare cases with each other, and do not rely on a single "
+        "figure."
     )
-    return [told]
+    return [warning]
 
 
-def releasing_frees_the_loop(run: Figures) -> Finding | None:
+def releasing_frees_the_loop(run: DemoFigures) -> Finding | None:
     held, released = run.measure("thread/held"), run.measure("thread/released")
     if not held or not released or not _much_later(held.lag, released.lag):
         return None
     return Finding(
         "Releasing the GIL is what makes a thread pool work for CPU-bound code.",
-        f"The same Rust countdown in the same pool: with the GIL held {_came(held)} and the lag's p99 was "
-        f"{_p99(held)}; with it released {_came(released)}, p99 {_p99(released)}.",
-        "Release it around native work of more than 0.1 ms: py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, "
+        f"The same Rust countdown in the same pool: with the GIL held, {_came(held)} and the lag's p99 was {_p99(held)}. "
+        f"With the GIL released, {_came(released)} and the p99 was {_p99(released)}.",
+        "Release the GIL around native work that takes more than 0.1 ms: py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, "
         "nogil in Cython.",
     )
 
 
-def releasing_does_not_help_inline(run: Figures) -> Finding | None:
+def releasing_does_not_help_inline(run: DemoFigures) -> Finding | None:
     released = run.measure("inline/released")
     if not released or released.lag.came * 10 > released.lag.due:
         return None
     return Finding(
         "Releasing the GIL does not help on the loop's own thread.",
         f"In inline/released {_came(released)}: the GIL was free, but the thread that runs the loop was busy.",
-        "Call it through a pool (asyncio.to_thread) and await it.",
+        "Call the code in a pool (asyncio.to_thread) and await it.",
     )
 
 
-def one_gil_does_the_work_of_one(run: Figures) -> Finding | None:
+def one_gil_does_the_work_of_one(run: DemoFigures) -> Finding | None:
     tasks = run.result.plan.concurrency
     released = run.work("thread/released")
     alike = {case: work for case in ("thread/python", "thread/held") if (work := run.work(case)) is not None}
@@ -75,51 +71,51 @@ def one_gil_does_the_work_of_one(run: Figures) -> Finding | None:
         return None
     return Finding(
         f"{tasks} tasks that need the GIL do the work of one.",
-        f"Work done a second, against one task alone: {', '.join(f'{c} {w:.2f}' for c, w in alike.items())}, "
+        f"Work a second, relative to one task alone: {', '.join(f'{c} {w:.2f}' for c, w in alike.items())}, "
         f"thread/released {released:.2f}.",
-        "More threads add nothing to Python code or to native code that holds the GIL; release it, or use processes.",
+        "Release the GIL, or use processes: more threads add nothing to Python code, or to native code that holds the GIL.",
     )
 
 
-def python_threads_starve_by_turns(run: Figures) -> Finding | None:
+def python_threads_starve_by_turns(run: DemoFigures) -> Finding | None:
     thread, process = run.measure("thread/python"), run.measure("process/python")
     if not thread or not process or not _much_later(thread.lag, process.lag):
         return None
     return Finding(
         "Python in a thread pool looks harmless at one tick a second, and is not.",
-        f"Half of the ticks were less than {_p50(thread)} late in thread/python and {_p50(process)} in "
-        f"process/python, which no eye tells apart at the article's one tick a second. The fine tick does: p99 "
-        f"{_p99(thread)} against {_p99(process)}; {_came(thread)} against {process.lag.came} of {process.lag.due}.",
-        "Each turn at the GIL lasts up to the switch interval (5 ms): the more busy threads, the longer the loop waits.",
+        f"Half of the ticks were less than {_p50(thread)} late in thread/python, and less than {_p50(process)} in "
+        f"process/python: at the article's one tick a second, both look alike. At this finer tick they do not: the p99 is "
+        f"{_p99(thread)} and {_p99(process)}; {_came(thread)} and {process.lag.came} of {process.lag.due}.",
+        "Use processes, or fewer threads: each busy thread keeps the GIL for up to the switch interval (5 ms) in turn.",
     )
 
 
-def a_process_pool_costs_its_start(run: Figures) -> Finding | None:
+def a_process_pool_costs_its_start(run: DemoFigures) -> Finding | None:
     thread = run.measure("thread/released") or run.measure("thread/python")
     process = run.measure("process/released") or run.measure("process/python")
     if not thread or not process or process.start_up < 3 * thread.start_up:
         return None
     return Finding(
         "A process pool keeps the loop free as well, at a price.",
-        f"{_came(process)}, p99 {_p99(process)}; its {run.result.plan.concurrency} workers took {process.start_up:.2f} s "
-        f"to start, the thread pool's {thread.start_up:.3f} s.",
-        "Start the pool once, early; remember that arguments and results are pickled and copied between processes.",
+        f"{_came(process)}, p99 {_p99(process)}. Its {run.result.plan.concurrency} workers took {process.start_up:.2f} s "
+        f"to start, those of the thread pool {thread.start_up:.3f} s.",
+        "Start the pool once, and early. Arguments and results are pickled and copied between processes.",
     )
 
 
-def cooperating_costs_speed(run: Figures) -> Finding | None:
+def cooperating_costs_speed(run: DemoFigures) -> Finding | None:
     cooperative, inline = run.measure("cooperative/python"), run.measure("inline/python")
     work = run.work("cooperative/python")
     if not cooperative or not inline or work is None or work > 0.9 or not _much_later(inline.lag, cooperative.lag):
         return None
     return Finding(
-        "Handing control back by hand frees the loop, and slows the work.",
+        "Awaiting sleep(0) again and again frees the loop, and slows down the work.",
         f"cooperative/python: {_came(cooperative)}, p99 {_p99(cooperative)}; it does {work:.2f} of the work of one task.",
-        "Worth it where the work must stay on the loop's thread; otherwise hand it to a pool.",
+        "Use it only if the work must stay on the loop's thread; otherwise use a pool.",
     )
 
 
-def no_core_is_left_for_the_loop(run: Figures) -> Finding | None:
+def no_core_is_left_for_the_loop(run: DemoFigures) -> Finding | None:
     idle, released = run.measure("idle"), run.measure("thread/released")
     plan, cores = run.result.plan, run.result.machine.cores
     if not idle or not released or plan.concurrency < cores or not _much_later(released.lag, idle.lag):
@@ -128,13 +124,13 @@ def no_core_is_left_for_the_loop(run: Figures) -> Finding | None:
         return None
     return Finding(
         "No core was left for the loop.",
-        f"{plan.concurrency} tasks on {cores:g} cores: in thread/released the lag's p99 was {_p99(released)}, on the "
-        f"idle loop {_p99(idle)}. That is the system's scheduling, not the GIL.",
+        f"{plan.concurrency} tasks on {cores:g} cores: the lag's p99 was {_p99(released)} in thread/released, and "
+        f"{_p99(idle)} on the idle loop. The reason is the system's scheduling, not the GIL.",
         "Give the pool one worker fewer than there are cores.",
     )
 
 
-RULES: tuple[Callable[[Figures], Finding | None], ...] = (
+RULES: tuple[Callable[[DemoFigures], Finding | None], ...] = (
     releasing_frees_the_loop,
     releasing_does_not_help_inline,
     one_gil_does_the_work_of_one,
@@ -146,7 +142,7 @@ RULES: tuple[Callable[[Figures], Finding | None], ...] = (
 
 
 def _much_later(one: Lag, other: Lag) -> bool:
-    """Whether ``one`` is later than ``other`` by more than noise: three times, and by more than 2 ms, at the p99."""
+    """Whether the p99 of ``one`` is larger by more than noise: three times as large, and by more than 2 ms."""
     return one.p99 is not None and other.p99 is not None and one.p99 > 3 * other.p99 and one.p99 - other.p99 > 0.002
 
 

@@ -1,14 +1,14 @@
-"""Two runs of a case: what changed, and whether that is more than either run varies by itself.
+"""Two runs of a case: what changed, and whether the change is larger than the variation within each run.
 
-A run is cut into ten stretches of equal time, and a figure is taken in each. The figure of the run is their median; its
-spread reaches from the second lowest to the second highest, so that one odd stretch at either end does not count. Two runs
-differ where their spreads have a gap between them and the medians differ by more than a floor, below which a change says
-more about the machine's minute than about the code.
+A run is cut into ten parts of equal time, and each figure is taken in each part. The figure of the run is their median; its
+spread is from the second lowest to the second highest, so that one odd part at either end does not count. Two runs differ
+if their spreads do not overlap and their medians differ by more than a minimum: a smaller change says more about the
+machine at that minute than about the code.
 
-The stretches of one run share its minute, so they cannot show what another minute would have brought. Where other programs
-kept the processors busy, only a large difference counts, and only if they were as busy in both runs; where the tasks were of
-different sizes, none does. A difference that does not count is shown, with the doubt.
-docs/pictures.md has how often two runs of the same code are called different.
+The parts of one run share one minute, so they cannot show what another minute would have brought. If other programs kept
+the cores busy, only a large difference counts, and only if they were as busy in both runs. If the tasks were of different
+sizes, no difference counts. A difference that does not count is shown, with the reason.
+docs/pictures.md says how often two runs of the same code are called different.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ if TYPE_CHECKING:
 
     from gilscope.records.result import Bins, Lane, Measure, Result, Trial
 
-STRETCHES = 10
-LEAST_LAG = 0.002
-"""Lags closer than this are alike: the selector rounds its waits to whole milliseconds, on either side."""
-LEAST_SHARE = 0.1
-"""Shares of ticks closer than this are alike."""
-LEAST_RATIO = 1.25
-"""Figures whose ratio is less than this are alike."""
-CROWDED_RATIO = 6
+PARTS = 10
+MIN_LAG_CHANGE_SECONDS = 0.002
+"""The selector rounds its waits to whole milliseconds, in both runs."""
+MIN_SHARE_CHANGE = 0.1
+MIN_RATIO = 1.25
+MIN_RATIO_IF_BUSY = 6
 """The same on a machine that other programs keep busy."""
 
 
 class Spread(NamedTuple):
-    """A figure of one run: its median over the stretches, and where all but the odd ones lie."""
+    """A figure of one run: its median over the parts, and the range of all parts but the lowest and the highest."""
 
     low: float
     median: float
@@ -45,8 +43,7 @@ class Spread(NamedTuple):
 class Change(NamedTuple):
     """One figure of one case, before and after.
 
-    ``beyond`` is whether they differ by more than the runs' own spread; ``doubt`` is why that is not to be trusted, and
-    empty where it is.
+    ``beyond`` is whether they differ by more than the runs' own spread. ``doubt`` is why that does not count, or empty.
     """
 
     case: str
@@ -58,7 +55,7 @@ class Change(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """After over before, or ``None`` where before is zero."""
+        """After divided by before, or ``None`` if before is zero."""
         return self.after.median / self.before.median if self.before.median else None
 
 
@@ -80,102 +77,102 @@ def changes(before: Result, after: Result) -> list[Change]:
 
 
 def _other_sizes(first: Trial, second: Trial) -> str:
-    if _times(first.count, second.count) <= LEAST_RATIO:
+    if _times(first.count, second.count) <= MIN_RATIO:
         return ""
     return f"a task had {first.count:,} steps before and {second.count:,} after (give --count)"
 
 
 def _other_programs(first: Measure, second: Measure, ratio: float) -> str:
-    """Tell why a difference by ``ratio`` may be other programs' doing, if it may."""
-    if not (_crowded(first) or _crowded(second)):
+    """Return why other programs may have caused a difference by ``ratio``, or an empty string."""
+    if not (_busy(first) or _busy(second)):
         return ""
     before, after = first.others or 0.0, second.others or 0.0
-    if abs(before - after) < 0.1 and ratio > CROWDED_RATIO:
+    if abs(before - after) < 0.1 and ratio > MIN_RATIO_IF_BUSY:
         return ""
-    took = f"other programs took {before:.0%} of the processors' time before and {after:.0%} after"
-    return f"{took}; only a ratio over {CROWDED_RATIO} would count" if abs(before - after) < 0.1 else took
+    took = f"other programs used {before:.0%} of the CPU time before and {after:.0%} after"
+    return f"{took}; only a ratio over {MIN_RATIO_IF_BUSY} would count" if abs(before - after) < 0.1 else took
 
 
-def _crowded(measure: Measure) -> bool:
-    """Whether other programs took more than a little, and left so little that they were in the way."""
+def _busy(measure: Measure) -> bool:
+    """Whether other programs used the cores, and left too little of them idle."""
     if measure.others is None or measure.spare is None:
         return False
     return measure.others > 0.1 and measure.spare < 0.25
 
 
 def _times(one: float, other: float) -> float:
-    """Return how many times the smaller is in the larger."""
+    """Return the larger number divided by the smaller."""
     low, high = sorted((one, other))
     return high / low if low > 0 else math.inf
 
 
 def came(trial: Trial) -> Spread | None:
-    """Return the share of the due ticks that came."""
+    """Return the share of the due ticks that were not missed."""
     ticks = _measure(trial).ticks
-    counts = [(sum(ticks.due[i] for i in part), sum(ticks.came[i] for i in part)) for part in _stretches(ticks.due)]
+    counts = [(sum(ticks.due[i] for i in part), sum(ticks.came[i] for i in part)) for part in _parts(ticks.due)]
     return _spread([came / due for due, came in counts if due])
 
 
 def typical_lag(trial: Trial) -> Spread | None:
-    """Return the median lag in a stretch, in seconds (of bins, each with its worst lag)."""
+    """Return the median of the bins' worst lags in each part, in seconds."""
     return _spread([statistics.median(lags) for lags in _lags(_measure(trial).ticks)])
 
 
 def worst_lag(trial: Trial) -> Spread | None:
-    """Return the worst lag in a stretch, in seconds."""
+    """Return the worst lag in each part, in seconds."""
     return _spread([max(lags) for lags in _lags(_measure(trial).ticks)])
 
 
 def throughput(trial: Trial) -> Spread | None:
-    """Return the steps done a second in a stretch; a task counts by the share of its time that it spent there."""
+    """Return the steps a second in each part. A task counts by the share of its time that lies in the part."""
     measure = _measure(trial)
     if not measure.lanes:
         return None
-    width = measure.elapsed / STRETCHES
-    tasks = [sum(_done(lane, i * width, width) for lane in measure.lanes) for i in range(STRETCHES)]
+    width = measure.elapsed / PARTS
+    tasks = [sum(_done(lane, i * width, width) for lane in measure.lanes) for i in range(PARTS)]
     return _spread([done * trial.count / width for done in tasks])
 
 
 FIGURES: dict[str, tuple[Callable[[Trial], Spread | None], float]] = {
-    "came": (came, LEAST_SHARE),
-    "lag": (typical_lag, LEAST_LAG),
-    "worst lag": (worst_lag, LEAST_LAG),
+    "came": (came, MIN_SHARE_CHANGE),
+    "lag": (typical_lag, MIN_LAG_CHANGE_SECONDS),
+    "worst lag": (worst_lag, MIN_LAG_CHANGE_SECONDS),
     "steps/s": (throughput, 0.0),
 }
-"""Each figure, with the difference below which two are alike."""
+"""Each figure, with the smallest difference that counts."""
 
 
 def _apart(one: Spread, other: Spread, least: float) -> bool:
     low, high = sorted((one, other), key=lambda spread: spread.median)
-    far = high.median - low.median > least and _times(low.median, high.median) > LEAST_RATIO
+    far = high.median - low.median > least and _times(low.median, high.median) > MIN_RATIO
     return high.low > low.high and far
 
 
 def _spread(values: list[float]) -> Spread | None:
-    """Return the spread of a figure's values in the stretches; ``None`` where there are too few to tell one."""
-    if len(values) < STRETCHES // 2:
+    """Return the spread of a figure's values in the parts; ``None`` if there are too few."""
+    if len(values) < PARTS // 2:
         return None
     ordered = sorted(values)
     return Spread(ordered[1], statistics.median(ordered), ordered[-2])
 
 
 def _measure(trial: Trial) -> Measure:
-    assert trial.measure is not None  # noqa: S101 - told apart by the caller
+    assert trial.measure is not None  # noqa: S101 - the caller has seen to it
     return trial.measure
 
 
 def _lags(ticks: Bins) -> list[list[float]]:
-    stretches = [[ticks.worst[i] for i in stretch if ticks.due[i]] for stretch in _stretches(ticks.due)]
-    return [lags for lags in stretches if lags]
+    parts = [[ticks.worst[i] for i in part if ticks.due[i]] for part in _parts(ticks.due)]
+    return [lags for lags in parts if lags]
 
 
-def _stretches(bins: list[int]) -> list[range]:
-    edges = [len(bins) * i // STRETCHES for i in range(STRETCHES + 1)]
+def _parts(bins: list[int]) -> list[range]:
+    edges = [len(bins) * i // PARTS for i in range(PARTS + 1)]
     return [range(first, end) for first, end in pairwise(edges)]
 
 
 def _done(lane: Lane, begin: float, width: float) -> float:
-    """Return the tasks that ``lane`` did from ``begin`` on."""
+    """Return how many tasks ``lane`` did in the ``width`` seconds from ``begin`` on."""
     done = 0.0
     for first, last, tasks in zip(lane.begin, lane.end, lane.tasks, strict=True):
         inside = min(last, begin + width) - max(first, begin)

@@ -1,7 +1,7 @@
-"""Run a trial in the caller's process, for what cannot be sent to another: on a thread with a loop of its own.
+"""Run a coroutine in the caller's process, for what cannot be sent to another: on a thread with an event loop of its own.
 
-That works inside a running loop (a notebook), and needs no ``if __name__ == "__main__"`` in a script. Nothing supervises
-it: a call that never ends never ends.
+That also works inside a running event loop (a notebook), and needs no ``if __name__ == "__main__"`` in a script. Nothing
+supervises the coroutine: no time limit ends it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-POLL = 0.1
-"""Seconds between two reports of the time that has passed: each takes the GIL for a moment."""
+POLL_SECONDS = 0.1
+"""Seconds between two reports of the time that has passed. Each report takes the GIL for a moment."""
 
 
-class Ended(Exception):  # noqa: N818 - it is how the work ended, which is no error of ours
-    """The work raised what ends a program or a task (``SystemExit``, say): it is no request to whoever waits."""
+class ExitRaised(Exception):  # noqa: N818 - it says how the coroutine ended, and is not an error of ours
+    """The coroutine raised an exception that is not an ``Exception``, such as ``SystemExit``; the text describes it."""
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], None] | None = None) -> T:
-    """Return what the coroutine that ``work()`` makes returns; an exception that it raises comes out here.
+    """Return what the coroutine that ``work()`` makes returns, and raise the ``Exception`` that it raises.
 
-    What it raises that is no ``Exception`` comes out as :class:`Ended`, so that it is told from what the waiting raises.
-
-    An exception in the calling thread (Ctrl-C, say) cancels the coroutine before it comes out.
+    If it raises anything else (``SystemExit``), raise :class:`ExitRaised`, so that the caller does not take it for its
+    own. ``waiting`` is called with the seconds since the start. An exception in the calling thread (Ctrl-C) cancels the
+    coroutine.
     """
     answer: list[T] = []
     failure: list[BaseException] = []
@@ -44,7 +44,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], N
     def on_a_loop_of_its_own() -> None:
         try:
             asyncio.run(noted())
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller's thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             failure.append(error)
         finally:
             done.set()
@@ -52,8 +52,8 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], N
     threading.Thread(target=on_a_loop_of_its_own, name="gilscope trial", daemon=True).start()
     passed = 0.0
     try:
-        while not done.wait(POLL):
-            passed += POLL
+        while not done.wait(POLL_SECONDS):
+            passed += POLL_SECONDS
             if waiting is not None:
                 waiting(passed)
     except BaseException:
@@ -61,14 +61,14 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], waiting: Callable[[float], N
             loop.call_soon_threadsafe(task.cancel)
         raise
     if failure and not isinstance(failure[0], Exception):
-        raise Ended(told(failure[0])) from failure[0]
+        raise ExitRaised(described(failure[0])) from failure[0]
     if failure:
         raise failure[0]
     return answer[0]
 
 
-def told(error: BaseException) -> str:
-    """Return the type and the text of what was raised, as the last line of a traceback has them."""
-    if isinstance(error, Ended):
+def described(error: BaseException) -> str:
+    """Return the type and the text of an exception, as the last line of a traceback has them."""
+    if isinstance(error, ExitRaised):
         return str(error)
     return f"{type(error).__name__}: {error}".rstrip(": ")

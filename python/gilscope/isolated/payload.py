@@ -1,7 +1,4 @@
-"""What a trial runs, in a form that reaches another process.
-
-Importing this module costs little: a process pool's workers import the main module again, and with it this one.
-"""
+"""What a trial calls, in a form that can be sent to another process."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from gilscope.comparison.statement_module import ARGUMENTS, FUNCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,107 +19,121 @@ if TYPE_CHECKING:
 _importing_main = False
 
 
+class ImportedByWorkerError(RuntimeError):
+    """gilscope was called while a worker imported the script that calls it."""
+
+
 class Kernel(msgspec.Struct, frozen=True, tag="kernel"):
-    """A public function of gilscope by its name, and the steps that it is to do."""
+    """A countdown, by its dotted name such as ``"package:function"``, and the steps that it is to count down."""
 
     function: str
     count: int
 
     def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        import gilscope
+        """Return the countdown and its arguments."""
+        return resolve_name(self.function), (self.count,)
 
-        return getattr(gilscope, self.function), (self.count,)
 
-
-class Packed(msgspec.Struct, frozen=True, tag="packed"):
-    """A callable and its arguments, pickled, and what a process needs in order to find what they name."""
+class PickledCall(msgspec.Struct, frozen=True, tag="pickled"):
+    """A callable and its arguments, pickled, and what a process needs in order to import what the pickle names."""
 
     pickled: bytes
-    surroundings: bytes
-    """Pickled: what multiprocessing's ``spawn`` gives a new process, but for its secret."""
+    preparation_data: bytes
+    """Pickled: what multiprocessing's ``spawn`` passes to a new process, except for its authentication key."""
 
     def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Return the callable and its arguments. Raises whatever looking them up and importing their modules raises."""
-        function, args = unpack(self.pickled, pickle.loads(self.surroundings))  # noqa: S301 - our parent's own
+        """Return the callable and its arguments. Raise whatever importing their modules raises."""
+        preparation_data = pickle.loads(self.preparation_data)  # noqa: S301 - our parent's own
+        function, args = _unpickled(self.pickled, preparation_data)
         return function, args
 
 
 class Statement(msgspec.Struct, frozen=True, tag="statement"):
-    """A statement and its setup, as the module that :mod:`gilscope.comparison.statement_module` wrote into ``folder``."""
+    """A statement that a module in ``folder`` has as a function; the module is the setup's source."""
 
     folder: str
     module: str
+    function: str
+    """The function's name in the module."""
+    arguments: str
+    """The name of the list that has the names of the function's arguments in the module."""
 
     def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Return the statement as a function and its arguments. Raises whatever the setup raises."""
-        # What the pools of this process import later comes from the standard library, whatever lies in the directory.
+        """Return the statement as a function, and its arguments. Raise whatever the setup raises."""
+        # Import now what the pools of this process import later: a file in the working directory must not replace it.
         from concurrent.futures import process, thread  # noqa: F401
 
         search(self.folder)
         namespace = vars(import_module(self.module))
-        return namespace[FUNCTION], tuple(namespace[name] for name in namespace[ARGUMENTS])
+        return namespace[self.function], tuple(namespace[name] for name in namespace[self.arguments])
 
 
-Work = Kernel | Packed | Statement
+Work = Kernel | PickledCall | Statement
 
 
 def search(folder: str) -> None:
-    """Have this process find the statement's module in ``folder``, and first the user's own in the working directory.
+    """Search modules in the working directory first, as ``python -m timeit`` does, and then in ``folder``.
 
-    The latter is what ``python -m timeit`` does; that is left out of the path by a child's ``-P``, and by the script that
-    pip makes of the command. Pools of processes and of interpreters take the path of who starts them.
+    Neither a child's ``python -P`` nor the script that pip installs has the working directory in its path. Pools of
+    processes and of interpreters inherit the path of the process that starts them.
     """
     wanted = [folder]
-    with suppress(FileNotFoundError):  # the directory may be gone
+    with suppress(FileNotFoundError):  # the working directory may have been removed
         wanted.insert(0, str(Path.cwd()))
     sys.path[:] = [*wanted, *(entry for entry in sys.path if entry not in wanted)]
 
 
-def pack(function: Callable[..., Any], args: tuple[Any, ...]) -> Packed:
-    """Pickle a callable and its arguments. Raises whatever pickling them raises."""
+def pickled(function: Callable[..., Any], args: tuple[Any, ...]) -> PickledCall:
+    """Pickle a callable and its arguments. Raise whatever pickling them raises."""
     from multiprocessing import spawn
 
     everything = spawn.get_preparation_data("gilscope")
     wanted = ("sys_path", "sys_argv", "orig_dir", "dir", "init_main_from_name", "init_main_from_path")
-    surroundings = {key: everything[key] for key in wanted if key in everything}
-    return Packed(pickled=pickle.dumps((function, args)), surroundings=pickle.dumps(surroundings))
+    preparation_data = {key: everything[key] for key in wanted if key in everything}
+    return PickledCall(pickled=pickle.dumps((function, args)), preparation_data=pickle.dumps(preparation_data))
 
 
-def unpack(pickled: bytes, surroundings: dict[str, Any]) -> Any:
-    """Unpickle what :func:`pack` pickled elsewhere, importing the script that it was defined in only if it names it."""
+def _unpickled(pickle_bytes: bytes, preparation_data: dict[str, Any]) -> Any:
+    """Unpickle what another process pickled. Import its main script only if the pickle names something in it."""
     from multiprocessing import spawn
 
     main: dict[str, Any] = {
-        key: surroundings.pop(key) for key in ("init_main_from_name", "init_main_from_path") if key in surroundings
+        key: preparation_data.pop(key)
+        for key in ("init_main_from_name", "init_main_from_path")
+        if key in preparation_data
     }
-    spawn.prepare(surroundings)
+    spawn.prepare(preparation_data)
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             if module == "__main__":
                 with _import_of_main():
                     spawn.prepare(main)
-                _call_main_main()
+                _rename_to_main()
             return super().find_class(module, name)
 
-    return Unpickler(io.BytesIO(pickled)).load()
+    return Unpickler(io.BytesIO(pickle_bytes)).load()
 
 
 def refuse_while_importing_main() -> None:
-    """Raise ``RuntimeError`` where a worker is importing the script that called us, so that it does not begin again."""
+    """Raise :class:`ImportedByWorkerError` if a worker is importing the script that called gilscope.
+
+    Otherwise the worker would run the script's measurements again.
+    """
     from multiprocessing import process
 
     if _importing_main or getattr(process.current_process(), "_inheriting", False):
-        raise RuntimeError(
+        raise ImportedByWorkerError(
             "gilscope was called while a worker imported this script to find a function in it; "
             "put the call under `if __name__ == '__main__':`"
         )
 
 
-def _call_main_main() -> None:
-    """Have what multiprocessing imported as ``__mp_main__`` say that it is from ``__main__``, which is its alias.
+def _rename_to_main() -> None:
+    """Set ``__module__`` of what multiprocessing imported as ``__mp_main__`` to ``__main__``, which is its alias.
 
-    A pool's worker finds it by either name, a cluster's by neither: dask sends what is from ``__main__`` by value.
+    A pool's worker finds an object under either name. A dask worker finds it under neither: dask sends what belongs to
+    ``__main__`` by value.
     """
     for value in vars(sys.modules["__main__"]).values():
         if getattr(value, "__module__", None) == "__mp_main__":
@@ -133,10 +143,9 @@ def _call_main_main() -> None:
 
 @contextmanager
 def _import_of_main() -> Iterator[None]:
-    # Set on the module that the script will import, which is not this one where this one runs as __main__.
-    here = sys.modules["gilscope.isolated.payload"]
-    here._importing_main = True  # type: ignore[attr-defined]  # noqa: SLF001
+    global _importing_main  # noqa: PLW0603 - the script that is imported calls us back
+    _importing_main = True
     try:
         yield
     finally:
-        here._importing_main = False  # type: ignore[attr-defined]  # noqa: SLF001
+        _importing_main = False

@@ -1,11 +1,11 @@
-"""Run a module in a process of its own, watched from outside.
+"""Run a module in a process of its own, and supervise it from outside.
 
-The child may hold its GIL for ever, crash, or leave processes behind: the parent's clock, progress bar and Ctrl-C go on,
-a time limit always works, and the child's whole process group is gone when :func:`run` returns or raises.
+The child may hold its GIL for ever, crash, or leave processes behind. The parent's clock, progress bar and Ctrl-C keep
+working, a time limit always holds, and the child's whole process group is gone when :func:`run` returns or raises.
 
-The child is ``python -P -m MODULE REQUEST ANSWER``: it reads one file and writes the other. Files, since a pipe that
-nobody drains blocks, and since whatever the child's code prints must not get into the answer. ``-P`` keeps a ``queue.py``
-in the working directory from taking the place of the standard library's; a child that runs the user's code adds that
+The child is ``python -P -m MODULE REQUEST ANSWER``: it reads one file and writes the other. They are files because a pipe
+that nobody reads blocks, and because what the child's code prints must not end up in the answer. ``-P`` keeps a
+``queue.py`` in the working directory from replacing the standard library's; a child that runs the user's code adds that
 directory itself.
 """
 
@@ -20,33 +20,36 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PARENT = "GILSCOPE_PARENT"
-"""The variable that tells a child who started it, so that it can see that it came too late."""
-POLL = 0.02
-"""Seconds between two looks at the child."""
+Answer = TypeVar("Answer")
+
+PARENT_VARIABLE = "GILSCOPE_PARENT"
+"""The environment variable with the parent's process id: a child that finds another parent knows that its own is gone."""
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a child ended. ``answer`` is empty unless it finished; ``reason`` says why it did not, and is empty if it did."""
+class Outcome(Generic[Answer]):
+    """How a child ended: ``answer`` if it finished, and if not, ``reason`` in words."""
 
     status: Literal["finished", "timed out", "died"]
-    answer: bytes
+    answer: Answer | None
     reason: str
     output: str
-    elapsed: float
+    """What the child printed, on stdout and on stderr."""
 
 
-def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float], None] | None = None) -> Outcome:
+def run(
+    module: str, request: bytes, *, timeout: float, waiting: Callable[[float], None] | None = None
+) -> Outcome[bytes]:
     """Run ``module`` on ``request`` and return how it ended, after at most ``timeout`` seconds.
 
-    ``waiting`` is called with the seconds since the start, some 50 times a second. What the child prints, on stdout as
-    on stderr, is the outcome's ``output``. An exception (Ctrl-C, say) ends the child before it comes out.
+    ``waiting`` is called about 50 times a second with the seconds since the start. If it raises, or on Ctrl-C, the child
+    is ended before the exception leaves this function.
     """
     with tempfile.TemporaryDirectory(prefix="gilscope-") as folder:
         asked, answered, printed = (Path(folder, name) for name in ("request", "answer", "output"))
@@ -59,47 +62,46 @@ def run(module: str, request: bytes, *, timeout: float, waiting: Callable[[float
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                env={**os.environ, PARENT: str(os.getpid())},
+                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
             )
         try:
             in_time = _wait(child, began + timeout, waiting, began)
         finally:
             _end(child)
-        elapsed = time.monotonic() - began
         text = printed.read_text(errors="replace")
         if not in_time:
-            return Outcome("timed out", b"", f"not done after {timeout:g} s", text, elapsed)
+            return Outcome("timed out", None, f"not done after {timeout:g} s", text)
         if child.returncode != 0 or not answered.exists():
-            return Outcome("died", b"", _reason(child.returncode, text), text, elapsed)
-        return Outcome("finished", answered.read_bytes(), "", text, elapsed)
+            return Outcome("died", None, _reason(child.returncode, text), text)
+        return Outcome("finished", answered.read_bytes(), "", text)
 
 
 def die_with_parent() -> None:
-    """Have the system end this process when its parent is gone, however that ended."""
+    """Have the system kill this process when its parent is gone, however the parent ended."""
     import ctypes
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    parent = os.environ.pop(PARENT, None)
-    if parent is not None and os.getppid() != int(parent):  # it went before that was in force
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl took effect
         os._exit(1)
 
 
 def _wait(
     child: subprocess.Popen[bytes], deadline: float, waiting: Callable[[float], None] | None, began: float
 ) -> bool:
-    """Return whether the child ended before ``deadline``. It is not reaped, so that its group's number stays its own."""
+    """Return whether the child ended before ``deadline``. It is not reaped yet, so that no other group gets its number."""
     while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() > deadline:
             return False
         if waiting is not None:
             waiting(time.monotonic() - began)
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)
     return True
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child's process group, its pool's workers included, and reap the child."""
+    """Kill the child's process group, the workers of its pools included, and reap the child."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -9,39 +9,60 @@ import msgspec
 from gilscope.records.base import Amount, AtLeastOne, Count, Positive, Record
 from gilscope.records.verdict import Verdict
 
+Failure = Literal[
+    "unknown",
+    "strategy unavailable",
+    "no executor",
+    "not importable",
+    "no main guard",
+    "cannot be pickled",
+    "result cannot be pickled",
+    "raised while loading",
+    "raised in worker",
+    "worker died",
+    "timed out",
+]
+"""Why a round trip failed. ``not importable``: a worker does not find a function or a class under its name."""
 
-class Passage(Record, frozen=True, kw_only=True):
-    """What one call through a fresh worker of a strategy proved, and what the way there and back costs.
 
-    ``hand_over`` is an empty call without arguments, ``carried`` an empty call with the comparison's arguments and
-    result; both are medians of calls made one after another. ``computing`` is the processor time of a carrying call in
-    the caller's process and its children, which does not depend on how busy the machine is. ``packing`` and ``unpacking`` are the caller's part of
-    that: the processor time of pickling the arguments and of unpickling the result, during which the caller's
-    loop does not run.
+class RoundTrip(Record, frozen=True, kw_only=True):
+    """One call on a fresh worker of a strategy: whether it worked, and the overhead of a call there.
+
+    All durations are seconds. CPU times do not depend on how busy the machine is.
     """
 
     strategy: str
-    travels: bool
-    """Whether the callable, its arguments and its result made the round trip."""
+    failure: Failure | None = None
+    """Why the callable, its arguments or its result did not make the round trip; ``None`` if they did."""
     reason: str = ""
-    """Why not."""
-    unavailable: bool = False
-    """Whether that is since this Python or this installation does not have the strategy."""
+    """The failure in words."""
     answer: Literal["same", "differs", "not compared"] = "not compared"
-    """Whether the result was the one that a call in the parent brings."""
+    """Whether the result equals that of a call in the parent."""
     note: str = ""
     """Why it was not compared, or how it differs."""
-    hand_over: Amount | None = None
-    carried: Amount | None = None
-    computing: Amount | None = None
-    packing: Amount | None = None
-    unpacking: Amount | None = None
-    arguments: Count | None = None
-    """Bytes of the pickled arguments; ``None`` where they are not pickled."""
-    result: Count | None = None
+    empty: Amount | None = None
+    """The median time of an empty call without arguments."""
+    overhead: Amount | None = None
+    """The median time of an empty call with these arguments and this result."""
+    overhead_cpu: Amount | None = None
+    """The CPU time of such a call, in the caller's process and its children."""
+    pickling: Amount | None = None
+    """The CPU time that pickling the arguments takes in the caller's process. Its event loop does not run meanwhile."""
+    unpickling: Amount | None = None
+    """The same for unpickling the result."""
+    argument_bytes: Count | None = None
+    """The size of the pickled arguments; ``None`` if they are not pickled."""
+    result_bytes: Count | None = None
+    """The size of the pickled result; ``None`` if it is not pickled."""
     shared: bool = False
-    """Whether its workers take the caller's own objects: nothing is copied, and the caller's GIL is theirs."""
+    """Whether the workers use the caller's own objects and its GIL, so that nothing is copied."""
     supervised: bool = True
+    """Whether the call was made from a process of its own, and not from the caller's."""
+
+    @property
+    def works(self) -> bool:
+        """Whether the callable, its arguments and its result made the round trip."""
+        return self.failure is None
 
 
 class Comparison(Record, frozen=True, kw_only=True):
@@ -51,10 +72,11 @@ class Comparison(Record, frozen=True, kw_only=True):
     """What was compared, as its user writes it."""
     setup: list[str] = msgspec.field(default_factory=list)
     budget: Positive = 0.01
-    """How long the loop may be kept waiting."""
+    """The longest acceptable lag of the event loop, in seconds."""
     verdict: Verdict
     """What one call does to the GIL, by itself."""
     concurrency: Annotated[list[AtLeastOne], msgspec.Meta(min_length=1)]
-    stays: str = ""
-    """Why the callable runs in the caller's process only; empty where it can be sent to another."""
-    passages: list[Passage] = msgspec.field(default_factory=list)
+    """The numbers of calls at once that were tried."""
+    in_process_reason: str = ""
+    """Why the callable runs only in the caller's process; empty if it can be sent to another."""
+    round_trips: list[RoundTrip] = msgspec.field(default_factory=list)

@@ -1,12 +1,13 @@
-"""One thing that a run shows."""
+"""What a result shows, and where a compared call should run, in words."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that a run shows: what, the figures that show it, and what to do about it."""
+    """One thing that a result shows: a claim, the figures behind it, and what to do about it."""
 
     claim: str
     evidence: str
@@ -14,3 +15,16 @@ class Finding(NamedTuple):
     name: str = ""
     section: str = ""
     """Where the documentation explains it."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Where a compared call should run: ``where`` is the strategy's name, or empty if the call must change first."""
+
+    where: str
+    claim: str
+    because: str
+    """The figures that decided."""
+    unless: tuple[str, ...]
+    """What would change the recommendation."""
+    findings: tuple[Finding, ...] = ()

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from gilscope.records import views
 from gilscope.records.base import SCHEMA, Amount, AtLeastOne, Count, Positive, Record, must_be_as_long
 from gilscope.records.comparison import Comparison
 from gilscope.records.machine import Machine
 
 if TYPE_CHECKING:
-    from gilscope.comparison.recommendation import Recommendation
+    from gilscope.records.finding import Recommendation
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -159,13 +160,9 @@ class Result(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return the report that the command line prints, 100 columns wide."""
-        from gilscope.reports.table import text
-
-        return text(self)
+        return views.text(self)
 
     @property
     def recommendation(self) -> Recommendation:
-        """Where the compared callable should run. ``ValueError`` for a result of another kind."""
-        from gilscope.comparison.recommendation import recommend
-
-        return recommend(self)
+        """Where the compared callable should run. Raises ``ValueError`` for a result of another kind."""
+        return views.recommendation(self)

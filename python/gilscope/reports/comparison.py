@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.comparison.figures import Compared
+from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.recommendation import recommend
 from gilscope.formatting import duration, milliseconds, size
 from gilscope.naming import quoted
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gilscope.records.comparison import Passage
+    from gilscope.records.comparison import RoundTrip
     from gilscope.records.result import Result, Trial
 
 WIDEST_STRIP = 40
@@ -39,7 +39,7 @@ COSTS_LEGEND = (
 
 def parts(result: Result, width: int) -> Iterator[RenderableType]:
     """Yield what a comparison shows, what to do first."""
-    run = Compared(result)
+    run = ComparisonFigures(result)
     yield Text(title(run), style="bold")
     yield Text(where(result), style="dim")
     yield ""
@@ -56,7 +56,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield from numbered(recommend(result).findings)
 
 
-def title(run: Compared) -> str:
+def title(run: ComparisonFigures) -> str:
     budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
     return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} a trial; the loop may wait {budget}"
 
@@ -69,7 +69,7 @@ def _advice(result: Result) -> Iterator[RenderableType]:
     yield Padding(f"That would change with {'; '.join(advice.unless)}.", (0, 0, 0, 3))
 
 
-def _trials(run: Compared, width: int) -> Table:
+def _trials(run: ComparisonFigures, width: int) -> Table:
     trials = [run.result.idle, *run.result.trials]
     rows = [cells(trial) for trial in trials]
     table = _table(COLUMNS)
@@ -99,39 +99,39 @@ def cells(trial: Trial) -> tuple[str, ...]:
     return name, f"{measure.lag.came}/{measure.lag.due}", *lags, rate, call, cores
 
 
-def _costs(run: Compared) -> Table:
+def _costs(run: ComparisonFigures) -> Table:
     table = _table(COST_COLUMNS)
     for row in costs(run):
         table.add_row(*row)
     return table
 
 
-def costs(run: Compared) -> list[tuple[str, ...]]:
+def costs(run: ComparisonFigures) -> list[tuple[str, ...]]:
     """Return what stands under each of :data:`COST_COLUMNS` for each strategy that the call travels to."""
-    return [_cost(passage) for passage in run.comparison.passages if passage.travels]
+    return [_cost(trip) for trip in run.comparison.round_trips if trip.works]
 
 
-def _cost(passage: Passage) -> tuple[str, ...]:
-    pickling = max(passage.packing or 0.0, passage.unpacking or 0.0)
-    sizes = ("-" if value is None else size(value) for value in (passage.arguments, passage.result))
+def _cost(trip: RoundTrip) -> tuple[str, ...]:
+    pickling = max(trip.pickling or 0.0, trip.unpickling or 0.0)
+    sizes = ("-" if value is None else size(value) for value in (trip.argument_bytes, trip.result_bytes))
     return (
-        passage.strategy if passage.supervised else f"{passage.strategy} *",
-        duration(passage.hand_over or 0.0),
-        duration(passage.carried or 0.0),
-        "-" if passage.shared else duration(pickling),
+        trip.strategy if trip.supervised else f"{trip.strategy} *",
+        duration(trip.empty or 0.0),
+        duration(trip.overhead or 0.0),
+        "-" if trip.shared else duration(pickling),
         *sizes,
-        passage.answer,
+        trip.answer,
     )
 
 
-def notes(run: Compared) -> Iterator[str]:
+def notes(run: ComparisonFigures) -> Iterator[str]:
     """Yield what is to be said of single strategies: why one is left out, or its answer another."""
-    for passage in run.comparison.passages:
-        if not passage.travels:
-            yield f"{passage.strategy} left out: {passage.reason}"
-        elif passage.note:
-            yield f"{passage.strategy}: answer {passage.answer}: {passage.note}"
-    if run.comparison.stays:
+    for trip in run.comparison.round_trips:
+        if not trip.works:
+            yield f"{trip.strategy} left out: {trip.reason}"
+        elif trip.note:
+            yield f"{trip.strategy}: answer {trip.answer}: {trip.note}"
+    if run.comparison.in_process_reason:
         yield "* in the caller's process, unsupervised: no time limit holds there, and its other threads are in the figures."
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.demo.two_runs import STRETCHES, changes
+from gilscope.demo.two_runs import PARTS, changes
 from gilscope.formatting import milliseconds
 from gilscope.reports.table import title, where
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gilscope.records.result import Result
 
 LEGEND = (
-    f"Each run is cut into {STRETCHES} stretches; a figure is their median (and from the second lowest to the second "
+    f"Each run is cut into {PARTS} stretches; a figure is their median (and from the second lowest to the second "
     "highest). came: share of the due ticks. lag: in ms, worst lag: the worst in a stretch. steps/s: in millions. "
     "ratio: after/before. "
     "* beyond the runs' own spread; ? the same, but not to be trusted; without a mark, the two may well be alike."

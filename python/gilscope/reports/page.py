@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from gilscope.comparison.figures import Compared
+from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.recommendation import recommend
 from gilscope.demo.findings import findings, warnings
 from gilscope.reports import chart, comparison
@@ -25,7 +25,7 @@ COMPARISON_UNITS = ("", "came/due", "ms", "ms", "ms", "of all workers", "p50", "
 
 def page(result: Result) -> str:
     """Return the page."""
-    run = None if result.comparison is None else Compared(result)
+    run = None if result.comparison is None else ComparisonFigures(result)
     heading = chart.heading(result)
     body = filled(
         "result.html",
@@ -49,7 +49,7 @@ def _demo_tables(result: Result) -> Iterator[str]:
     yield small(starts(result))
 
 
-def _comparison_tables(run: Compared) -> Iterator[str]:
+def _comparison_tables(run: ComparisonFigures) -> Iterator[str]:
     trials = (run.result.idle, *run.result.trials)
     yield _trials(run.result, comparison.COLUMNS, COMPARISON_UNITS, [comparison.cells(trial) for trial in trials])
     yield small(comparison.LEGEND.partition(" in time:")[0])
@@ -77,7 +77,7 @@ def _without_figures(trial: Trial, columns: int) -> str:
     return f"<tr><td>{escape(trial.case)}</td><td class='note' colspan='{columns - 1}'>{note}</td></tr>"
 
 
-def _advice(run: Compared) -> str:
+def _advice(run: ComparisonFigures) -> str:
     advice = recommend(run.result)
     unless = f" That would change with {'; '.join(advice.unless)}." if advice.unless else ""
     return f"<p><b>{prose(advice.claim)}</b> {prose(advice.because)}{prose(unless)}</p><p>{prose(str(run.verdict))}</p>"

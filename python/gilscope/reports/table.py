@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.demo.figures import Figures
+from gilscope.demo.figures import DemoFigures
 from gilscope.demo.findings import findings, warnings
 from gilscope.formatting import milliseconds
 
@@ -76,10 +76,10 @@ def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
 
 def title(result: Result) -> str:
     if result.comparison is not None:
-        from gilscope.comparison.figures import Compared
+        from gilscope.comparison.figures import ComparisonFigures
         from gilscope.reports import comparison
 
-        return comparison.title(Compared(result))
+        return comparison.title(ComparisonFigures(result))
     plan = result.plan
     length = f"of {plan.count} steps" if plan.count is not None else f"of {plan.duration:g} s each"
     tasks = "1 task at a time" if plan.concurrency == 1 else f"{plan.concurrency} tasks at once"
@@ -115,7 +115,7 @@ def cells(result: Result, trial: Trial) -> tuple[str, ...]:
         return (trial.case, trial.status, *[""] * 5)
     lag = trial.measure.lag
     lags = ("-" if value is None else milliseconds(value) for value in (lag.p50, lag.p99, lag.max))
-    figures = Figures(result)
+    figures = DemoFigures(result)
     work, cores = figures.work(trial.case), figures.cores(trial.case)
     return (
         trial.case,

@@ -1,4 +1,4 @@
-"""The processor time of this process and of those that it started, and the time that they wanted one and had none."""
+"""The CPU time of this process and its descendants, and how long they waited in run queues for a core."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from pathlib import Path
 from typing import Self
 
 CPUCLOCK_SCHED = 2
-"""The clock of a process's processor time: Linux, include/linux/posix-timers_types.h."""
+"""The clock of a process's CPU time: Linux, include/linux/posix-timers_types.h."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Seconds up to now; ``None`` for what this system does not tell."""
+class CpuTime:
+    """Seconds up to now; ``None`` if they cannot be read."""
 
     used: float | None
     queued: float | None
-    """Waiting in a run queue for a processor, which is other programs' doing, or that of too many threads."""
+    """The run-queue delay: threads were runnable and had no core, because of other programs or of too many threads."""
 
-    def __sub__(self, earlier: Self) -> Reading:
-        return Reading(_difference(self.used, earlier.used), _difference(self.queued, earlier.queued))
+    def __sub__(self, earlier: Self) -> CpuTime:
+        return CpuTime(_difference(self.used, earlier.used), _difference(self.queued, earlier.queued))
 
 
-class Family:
-    """The processes that a trial has now: this one and its descendants."""
+class ProcessTree:
+    """The current process and the descendants that it has when this object is made."""
 
     def __init__(self) -> None:
         self._pids = [os.getpid(), *descendants(os.getpid())]
 
-    def read(self) -> Reading:
-        """Return what all of them have used and waited for by now; ``None`` for either if one of them has gone."""
+    def cpu_time(self) -> CpuTime:
+        """Return the CPU time and the run-queue delay of all these processes; ``None`` if one of them has ended."""
         try:
             used = sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in self._pids)
-            return Reading(used, sum(map(_queued, self._pids)))
+            return CpuTime(used, sum(map(_queued, self._pids)))
         except OSError:
-            return Reading(None, None)
+            return CpuTime(None, None)
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that ``pid`` and its children started and that run now (Linux, with CONFIG_PROC_CHILDREN)."""
+    """Return the running processes that ``pid`` and its children started (Linux, with CONFIG_PROC_CHILDREN)."""
     children: list[int] = []
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children += map(int, listing.read_text().split())
-        except OSError:  # that thread has just ended
+        except OSError:  # the thread has just ended
             continue
     return children + [deeper for child in children for deeper in descendants(child)]
 
@@ -56,7 +56,7 @@ def _queued(pid: int) -> float:
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
             total += int(file.read_text().split()[1])
-        except FileNotFoundError:  # that thread has just ended
+        except FileNotFoundError:  # the thread has just ended
             continue
     return total / 1e9
 

@@ -1,7 +1,7 @@
-"""The strategy ``dask``: ``Client.get_executor()`` of dask.distributed, for what one machine is not enough for.
+"""The strategy ``dask``: ``Client.get_executor()`` of dask.distributed, for work that needs more than one machine.
 
-A scheduler is always reached by its address. Where the user has none, a cluster of local processes is started beside the
-comparison, in a process of its own: no trial pays for its start, and no script of the user's is imported by it.
+A scheduler is always reached by its address. If the user has no scheduler, a cluster of local processes is started for
+the comparison, in a process of its own: no trial includes its start, and it does not import the user's script.
 """
 
 from __future__ import annotations
@@ -15,34 +15,33 @@ import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilscope.isolated import supervise
+from gilscope.isolated import protocol, supervise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from gilscope.trial.strategies import Run, Strategy
 
-ANSWER_LIMIT = 5.0
-"""Seconds within which a scheduler must answer."""
-CONNECT_LIMIT = 15.0
-"""Seconds for a trial to reach a scheduler that has answered before: trials start on a machine that is busy with them."""
-START_LIMIT = 60.0
-"""Seconds within which a local cluster must be up."""
+ANSWER_TIMEOUT_SECONDS = 5.0
+"""A scheduler must answer within this time."""
+CONNECT_TIMEOUT_SECONDS = 15.0
+"""The same for a trial, which connects while the machine is busy with trials, to a scheduler that has answered before."""
+IMPORT_TIMEOUT_SECONDS = 60.0
+"""How long ``import distributed`` may take."""
 
 
-def missing() -> str:
-    """Return what to install where dask.distributed is not there, or an empty string."""
+def not_installed() -> str:
+    """Return what to install if dask.distributed is missing, or an empty string."""
     return "" if importlib.util.find_spec("distributed") else "needs dask.distributed: pip install 'gilscope[dask]'"
 
 
-def at(address: str, *, upload: str = "") -> Strategy:
+def strategy_at(address: str, *, upload: str = "") -> Strategy:
     """Return the strategy that runs calls on the workers of the scheduler at ``address``.
 
-    ``upload`` is the path of a module that the workers cannot import until they are sent it. As many workers are used as
-    it takes for the threads asked for; there may be fewer.
+    ``upload`` is the path of a module that the workers need and cannot import. The strategy uses as few of the
+    scheduler's workers as have the number of threads asked for, or all of them.
     """
 
     @asynccontextmanager
@@ -52,12 +51,12 @@ def at(address: str, *, upload: str = "") -> Strategy:
         loop = asyncio.get_running_loop()
         if _refuses(address):
             raise ConnectionError(f"the scheduler at {address} went away")
-        with _quiet(), Client(address, timeout=CONNECT_LIMIT) as client:  # type: ignore[no-untyped-call,unused-ignore]
+        with _quiet(), Client(address, timeout=CONNECT_TIMEOUT_SECONDS) as client:  # type: ignore[no-untyped-call,unused-ignore]
             if upload:
                 client.upload_file(upload)
             chosen = _enough(client.nthreads(), workers)
-            client.run(callable, function, workers=chosen)  # that it arrives has its module imported
-            pool = client.get_executor(pure=False, workers=chosen)  # a pure call's result would be remembered
+            client.run(callable, function, workers=chosen)  # to unpickle the function, each worker imports its module
+            pool = client.get_executor(pure=False, workers=chosen)  # dask would reuse the result of a pure call
 
             async def run(function: Callable[..., Any], /, *args: Any) -> Any:
                 try:
@@ -73,18 +72,32 @@ def at(address: str, *, upload: str = "") -> Strategy:
     return dask
 
 
-def answers(address: str) -> str:
-    """Return why the scheduler at ``address`` cannot be used, or an empty string. Asked in a process of its own."""
-    limit = ANSWER_LIMIT + START_LIMIT  # the import of distributed is not the scheduler's
-    outcome = supervise.run("gilscope.trial.dask", address.encode(), timeout=limit)
-    return "" if outcome.status == "finished" else f"no dask scheduler answers at {address} within {ANSWER_LIMIT:g} s"
+def unreachable(address: str) -> str:
+    """Return why the scheduler at ``address`` cannot be used, or an empty string. A process of its own tries it."""
+    timeout = ANSWER_TIMEOUT_SECONDS + IMPORT_TIMEOUT_SECONDS
+    if protocol.ask("gilscope.trial.dask:connect", address, bool, timeout=timeout).answer:
+        return ""
+    return f"no dask scheduler answers at {address} within {ANSWER_TIMEOUT_SECONDS:g} s"
+
+
+def connect(address: str) -> bool:
+    """Connect to the scheduler at ``address`` and return ``True``. Raise, or end this process, if it does not answer."""
+    from distributed import Client
+
+    # The client's own timeout does not cover a server that accepts the connection and sends nothing.
+    limit = threading.Timer(ANSWER_TIMEOUT_SECONDS, os._exit, (1,))
+    limit.daemon = True
+    limit.start()
+    with _quiet(), Client(address, timeout=ANSWER_TIMEOUT_SECONDS):  # type: ignore[no-untyped-call,unused-ignore]
+        limit.cancel()
+        return True
 
 
 @contextmanager
-def local(workers: int) -> Iterator[str]:
-    """Start a cluster of ``workers`` processes on this machine, of one thread each; yield its scheduler's address.
+def local_cluster(workers: int) -> Iterator[str]:
+    """Start a cluster of ``workers`` local processes of one thread each, and yield its scheduler's address.
 
-    The workers import what this process can. All of it is ended with the context, or with this process.
+    The workers can import what this process can. The cluster ends with the context, or with this process.
     """
     path = os.pathsep.join(sys.path)
     child = subprocess.Popen(
@@ -105,7 +118,7 @@ def local(workers: int) -> Iterator[str]:
         assert child.stdin is not None  # noqa: S101
         child.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=ANSWER_LIMIT)  # that long for the workers' folders to be tidied up
+            child.wait(timeout=ANSWER_TIMEOUT_SECONDS)  # meanwhile the workers remove their folders
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.stdout.close()
@@ -113,14 +126,14 @@ def local(workers: int) -> Iterator[str]:
 
 
 def _refuses(address: str) -> bool:
-    """Whether nobody listens there any more: a client would try again until its limit. One that is slow refuses nothing."""
+    """Whether the address refuses connections: a client would retry until its timeout. A slow scheduler does not refuse."""
     from distributed.comm.addressing import get_address_host_port
 
     try:
-        socket.create_connection(get_address_host_port(address), timeout=CONNECT_LIMIT).close()
+        socket.create_connection(get_address_host_port(address), timeout=CONNECT_TIMEOUT_SECONDS).close()
     except ConnectionRefusedError:
         return True
-    except (OSError, ValueError):  # the client's to tell; and not every kind of address has a host and a port
+    except (OSError, ValueError):  # the client reports those; and some kinds of address have no host and port
         return False
     return False
 
@@ -141,18 +154,20 @@ def _enough(threads: dict[str, int], wanted: int) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Have a lost scheduler found out soon, and not told on stderr by every part of the client."""
+    """Detect a lost scheduler soon, and keep the client's parts from logging it on stderr."""
     import logging
 
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set({"distributed.comm.timeouts.connect": CONNECT_LIMIT, "distributed.comm.retry.count": 0}):
+    with dask.config.set(
+        {"distributed.comm.timeouts.connect": CONNECT_TIMEOUT_SECONDS, "distributed.comm.retry.count": 0}
+    ):
         yield
 
 
 def _serve(workers: int) -> None:
-    """Run a cluster until stdin ends; its address is the first line on stdout."""
+    """Run a cluster until stdin is closed; print its address as the first line on stdout."""
     from distributed import LocalCluster
 
     supervise.die_with_parent()
@@ -163,23 +178,5 @@ def _serve(workers: int) -> None:
         sys.stdin.read()
 
 
-def _ask(asked: str, answered: str) -> None:
-    """Connect to the scheduler whose address is in the file ``asked``."""
-    from distributed import Client
-
-    supervise.die_with_parent()
-    address = Path(asked).read_text()
-    # A client's own limit does not hold where somebody accepts the connection and says nothing.
-    limit = threading.Timer(ANSWER_LIMIT, os._exit, (1,))
-    limit.daemon = True
-    limit.start()
-    with _quiet(), Client(address, timeout=ANSWER_LIMIT):  # type: ignore[no-untyped-call,unused-ignore]
-        limit.cancel()
-        Path(answered).touch()
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        _serve(int(sys.argv[1]))
-    else:
-        _ask(*sys.argv[1:])
+    _serve(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Where and when tasks ran, in constant memory. Imports little: workers load it to stamp their tasks."""
+"""Where and when tasks ran, in constant memory. Imports little, because workers import it to stamp their tasks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
     from gilscope.records.result import Lane
 
-MOST_SPANS = 2000
-"""Spans of all lanes together."""
-MOST_LANES = 1000
-"""Threads beyond that many have no lane of their own: their tasks are told apart by who awaited them."""
+MAX_SPANS = 2000
+"""The limit for all lanes together."""
+MAX_LANES = 1000
+"""Beyond this limit, threads have no lane of their own: their tasks go into lanes by the coroutine that awaited them."""
 
 
 class Stamp(NamedTuple):
     """A task that has run: its result, when it began and ended by ``perf_counter``, and where.
 
-    Processes of one machine share that clock. ``thread`` is the system's number, ``None`` where nobody can tell.
+    All processes of a machine share that clock. ``thread`` is the native thread id, or ``None`` if it is unknown.
     """
 
     result: Any
@@ -34,7 +34,7 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True)
 class Stamped:
-    """Calls ``function`` in the worker and returns its :class:`Stamp`; costs about a microsecond a task."""
+    """Calls ``function`` in the worker and returns a :class:`Stamp`, at a cost of about a microsecond."""
 
     function: Callable[..., Any]
 
@@ -52,7 +52,7 @@ class _Spans:
     busy: list[float] = field(default_factory=list)
 
     def add(self, begin: float, end: float, grain: int) -> bool:
-        """Add a task, to the last span while that has fewer than ``grain`` tasks; return whether it made a new span."""
+        """Add a task to the last span if that has fewer than ``grain`` tasks, else to a new one; return whether it is new."""
         if self.tasks and self.tasks[-1] < grain:
             self.begin[-1] = min(self.begin[-1], begin)
             self.end[-1] = max(self.end[-1], end)
@@ -74,10 +74,10 @@ class _Spans:
 
 
 class Lanes:
-    """The tasks of a trial by the thread that ran them, at most :data:`MOST_SPANS` spans.
+    """The tasks of a trial by the thread that ran them, at most :data:`MAX_SPANS` spans.
 
-    When there would be more, neighbours are merged: a merged span keeps its first begin, its last end, and how many
-    tasks it holds and how long they ran together, so nothing is cut.
+    When there would be more, neighbours are merged: a merged span has the first begin, the last end, the number of its
+    tasks and the sum of their durations.
     """
 
     def __init__(self, began: float) -> None:
@@ -88,13 +88,13 @@ class Lanes:
         self._grain = 1
 
     def add(self, stamp: Stamp, slot: int) -> None:
-        """Count a task. Tasks whose thread nobody can tell are told apart by ``slot``, whose tasks follow each other."""
+        """Add a task. If its thread is unknown, its lane is ``slot``, whose tasks run one after another."""
         key = (stamp.process, stamp.thread, slot if stamp.thread is None else 0)
-        if key not in self._lanes and len(self._lanes) >= MOST_LANES:
+        if key not in self._lanes and len(self._lanes) >= MAX_LANES:
             key = (self._loop[0], None, slot)
         spans = self._lanes.setdefault(key, _Spans())
         self._spans += spans.add(stamp.begin - self.began, stamp.end - self.began, self._grain)
-        if self._spans > MOST_SPANS:
+        if self._spans > MAX_SPANS:
             self._grain *= 2
             for lane in self._lanes.values():
                 lane.halve()
@@ -102,6 +102,7 @@ class Lanes:
 
     def record(self) -> list[Lane]:
         """Return the lanes in the order in which their first tasks ended."""
+        # Imported here: msgspec does not load in the subinterpreters that import this module.
         from gilscope.records.result import Lane
 
         return [

@@ -1,7 +1,7 @@
 """Where the work runs: one protocol, one table.
 
-A strategy is an asynchronous context manager. Entering it starts its workers and warms every one of them; inside, the
-value it gives runs a call there. A strategy's cost of starting is the time that entering takes.
+A strategy is an asynchronous context manager. Entering it starts and warms up every worker; it yields what runs a call on
+those workers. A strategy's start-up cost is the time that entering it takes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextlib import AbstractAsyncContextManager
 
-WARM_TASK = 0.005
-"""Seconds that a warming task lasts, so that tasks overlap and no worker can take two while another takes none."""
-WARM_LIMIT = 30.0
-"""Seconds until a pool whose workers do not come up is given up."""
-WARM_PATIENCE = 1.0
-"""Seconds without a new worker after which somebody else's executor has as many as it will have."""
+WARM_UP_TASK_SECONDS = 0.005
+"""Long enough that warm-up tasks overlap, so that one worker cannot take two of them while another takes none."""
+WARM_UP_TIMEOUT_SECONDS = 30.0
+NO_NEW_WORKER_SECONDS = 1.0
+"""If a user's executor has started no new worker for this long, assume that it has started all of them."""
 
 
 class Run(Protocol):
@@ -35,14 +34,14 @@ class Run(Protocol):
 
 
 class Strategy(Protocol):
-    """Starts ``workers`` workers that know ``function``, and yields what runs it there."""
+    """Starts ``workers`` workers that have imported ``function``, and yields a :class:`Run`."""
 
     def __call__(self, function: Callable[..., Any], workers: int) -> AbstractAsyncContextManager[Run]: ...
 
 
 @asynccontextmanager
 async def inline(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:  # noqa: ARG001
-    """Call it in the coroutine, on the loop's own thread."""
+    """Call the function in the coroutine, on the event loop's thread."""
 
     async def run(function: Callable[..., Any], /, *args: Any) -> Any:
         return function(*args)
@@ -52,7 +51,7 @@ async def inline(function: Callable[..., Any], workers: int) -> AsyncIterator[Ru
 
 @asynccontextmanager
 async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-    """Await what it returns: it is a coroutine, or a future that somebody else completes."""
+    """Await what the function returns: a coroutine, or a future that another thread completes."""
     await asyncio.gather(*(function(1) for _ in range(workers)))
 
     def run(function: Callable[..., Any], /, *args: Any) -> Any:
@@ -63,7 +62,7 @@ async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[R
 
 @asynccontextmanager
 async def bridge(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-    """Await the bridge's future: its threads never attach, and are at least as many as are asked for."""
+    """Await a future of the bridge, whose threads never attach; ensure that it has ``workers`` threads at least."""
     from gilscope._core import bridge_workers
 
     bridge_workers(at_least=workers)
@@ -77,7 +76,7 @@ async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Ru
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(workers) as pool:
-        yield await _warmed(pool, function, workers)
+        yield await _warmed_up(pool, function, workers)
 
 
 @asynccontextmanager
@@ -88,37 +87,37 @@ async def process(function: Callable[..., Any], workers: int) -> AsyncIterator[R
 
     from gilscope.isolated.supervise import die_with_parent
 
-    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads is a gamble
+    spawn = multiprocessing.get_context("spawn")  # forking a process that has threads can deadlock
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=die_with_parent) as pool:
-        yield await _warmed(pool, function, workers)
+        yield await _warmed_up(pool, function, workers)
 
 
 @asynccontextmanager
 async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-    """``loop.run_in_executor`` on an ``InterpreterPoolExecutor``: threads with an interpreter, and a GIL, each."""
+    """``loop.run_in_executor`` on an ``InterpreterPoolExecutor``: threads that each have an interpreter and a GIL."""
     from concurrent import futures
 
     pool: Executor = futures.InterpreterPoolExecutor(  # type: ignore[attr-defined,unused-ignore]
-        workers, initializer=_search, initargs=tuple(sys.path)
+        workers, initializer=_set_path, initargs=tuple(sys.path)
     )
     with pool:
-        yield await _warmed(pool, function, workers)
+        yield await _warmed_up(pool, function, workers)
 
 
 class FactoryError(Exception):
-    """A factory of executors made none; the text says what it did instead."""
+    """A factory of executors returned no executor; the text says what it did instead."""
 
 
 def from_executor(factory: Callable[[int], Executor]) -> Strategy:
-    """Return the strategy that runs calls on ``factory(workers)``, an executor of any make.
+    """Return the strategy that runs calls on ``factory(workers)``, any object with the interface of an executor.
 
-    It may have fewer workers than asked for: those that come up are used.
+    The executor may have fewer workers than ``workers``.
     """
 
     @asynccontextmanager
     async def executor(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
         with _made(factory, workers) as pool:
-            yield await _warmed(pool, function, workers, patience=WARM_PATIENCE)
+            yield await _warmed_up(pool, function, workers, patience=NO_NEW_WORKER_SECONDS)
 
     return executor
 
@@ -133,11 +132,11 @@ STRATEGIES: dict[str, Strategy] = {
     "bridge": bridge,
 }
 
-IN_OUR_WORKERS: tuple[Strategy, ...] = (inline, thread, process, interpreter)
-"""Those that run the call where gilscope can be imported, so that it can be stamped where it runs."""
+STAMPED_STRATEGIES: tuple[Strategy, ...] = (inline, thread, process, interpreter)
+"""The strategies whose workers can import gilscope, so that a call can be stamped where it runs."""
 
-OF_COMPARISON = ("inline", "thread", "process", "interpreter")
-"""Those that take any callable."""
+DEFAULT_STRATEGIES = ("inline", "thread", "process", "interpreter")
+"""What a comparison tries by default: the strategies that take any callable."""
 
 
 def unavailable(strategy: str) -> str:
@@ -154,40 +153,43 @@ def _made(factory: Callable[[int], Executor], workers: int) -> Executor:
         raise FactoryError(f"its factory, called with {workers}, raised {type(error).__name__}: {error}") from error
     if not callable(getattr(made, "submit", None)) or not hasattr(made, "__exit__"):
         raise FactoryError(
-            f"its factory, called with {workers}, returned no executor but {made!r:.60}: have it return one, as "
+            f"its factory, called with {workers}, returned {made!r:.60}, which is not an executor; return one, such as "
             "concurrent.futures.ThreadPoolExecutor(workers)"
         )
     return made
 
 
-async def _warmed(pool: Executor, function: Callable[..., Any], workers: int, *, patience: float | None = None) -> Run:
+async def _warmed_up(
+    pool: Executor, function: Callable[..., Any], workers: int, *, patience: float | None = None
+) -> Run:
     """Have every worker of ``pool`` start and import what ``function`` needs; return what runs a call there.
 
-    Without ``patience`` all of ``workers`` must come up; with it, as many as do until that long none is new.
+    Without ``patience``, all ``workers`` workers must start. With it, stop waiting when no new worker has started for
+    that many seconds.
     """
     loop = asyncio.get_running_loop()
     seen: set[tuple[int, int]] = set()
-    began = news = time.monotonic()
+    began = newest = time.monotonic()
     while len(seen) < workers:
         now = time.monotonic()
-        if patience is not None and seen and now - news > patience:
+        if patience is not None and seen and now - newest > patience:
             break
-        if now - began > WARM_LIMIT:
-            raise TimeoutError(f"{len(seen)} of {workers} workers started within {WARM_LIMIT:g} s")
-        came = await asyncio.gather(*(loop.run_in_executor(pool, _warm, function) for _ in range(workers)))
-        if not seen.issuperset(came):
-            seen.update(came)
-            news = time.monotonic()
+        if now - began > WARM_UP_TIMEOUT_SECONDS:
+            raise TimeoutError(f"{len(seen)} of {workers} workers started within {WARM_UP_TIMEOUT_SECONDS:g} s")
+        started = await asyncio.gather(*(loop.run_in_executor(pool, _warm_up, function) for _ in range(workers)))
+        if not seen.issuperset(started):
+            seen.update(started)
+            newest = time.monotonic()
     return partial(loop.run_in_executor, pool)
 
 
-def _search(*path: str) -> None:
-    """Have this interpreter find the modules that its parent finds: a child's path need not be what it started with."""
+def _set_path(*path: str) -> None:
+    """Give this interpreter the module search path of its parent, which may have changed its own after it started."""
     sys.path[:] = path
 
 
-def _warm(function: Callable[..., Any]) -> tuple[int, int]:
-    """Return who ran this. That ``function`` arrived means that its module is imported here."""
+def _warm_up(function: Callable[..., Any]) -> tuple[int, int]:
+    """Return the process and thread that this runs in. To unpickle ``function``, the worker has imported its module."""
     assert callable(function)  # noqa: S101
-    time.sleep(WARM_TASK)
+    time.sleep(WARM_UP_TASK_SECONDS)
     return os.getpid(), threading.get_ident()

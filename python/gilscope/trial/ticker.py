@@ -1,9 +1,9 @@
-"""How late the event loop is.
+"""How late the event loop runs.
 
-A tick is due every ``period`` seconds, on a schedule that is fixed when the ticker starts. A loop that is blocked serves
-no tick and so cannot tell how late it is; a ticker that only recorded the ticks that came would report a blocked loop as a
-good one (coordinated omission). So every tick that was due is counted, one that did not come with the lateness that it
-had when the loop was next served.
+A tick is due every ``period`` seconds, on a schedule that is fixed when the ticker starts. A blocked loop runs no ticks,
+so it cannot report its own lag: a ticker that recorded only the ticks that ran would call a blocked loop a good one
+(coordinated omission). Therefore every tick that was due counts. A missed tick counts with the lateness that it had when
+the loop ran again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gilscope._core import Histogram
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-MOST_BINS = 2000
+MAX_BINS = 2000
 
 
 @dataclass
-class Timeline:
-    """Ticks in time, in constant memory: bins of ``width`` seconds, whose number never exceeds :data:`MOST_BINS`.
+class TickBins:
+    """Ticks over time, in constant memory: at most :data:`MAX_BINS` bins of ``width`` seconds.
 
-    When it would, neighbours are merged: a merged bin keeps the worse lag and the sums, so nothing is cut.
+    When there would be more, neighbours are merged: a merged bin keeps the worse lag and the sums.
     """
 
     width: float
@@ -37,8 +37,8 @@ class Timeline:
 
     def add(self, at: float, lag: float, *, came: bool) -> None:
         """Count a tick that was due ``at`` seconds after the start and ``lag`` seconds late."""
-        at += self.width / 1000  # a tick due on a bin's edge is of the bin that begins there, whatever its last digits
-        while (place := int(at / self.width)) >= MOST_BINS:
+        at += self.width / 1000  # a tick due on a bin's edge belongs to the bin that begins there, despite rounding
+        while (place := int(at / self.width)) >= MAX_BINS:
             self._halve()
         missing = place + 1 - len(self.due)
         if missing > 0:
@@ -57,9 +57,9 @@ class Timeline:
 
 
 class Ticker:
-    """Ticks every ``period`` seconds on the loop that :meth:`start` is called in, and counts how late each tick was.
+    """Ticks every ``period`` seconds on the loop that :meth:`start` is called in, and records how late each tick was.
 
-    ``clock`` and ``sleep`` are there for tests with a time of their own.
+    ``clock`` and ``sleep`` let a test supply its own time.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class Ticker:
             raise ValueError("period must be a positive number of seconds")
         self.period = period
         self.lags = Histogram()
-        self.timeline = Timeline(period)
+        self.bins = TickBins(period)
         self.due = 0
         self.came = 0
         self._clock = clock
         self._sleep = sleep
 
     def start(self) -> None:
-        """Begin to tick; the first tick is due a period from now."""
+        """Start ticking. The first tick is due one period from now."""
         self._began = self._clock()
         self._next = self._began + self.period
         self._end = math.inf
         self._task = asyncio.get_running_loop().create_task(self._run(), name="gilscope ticker")
 
     async def stop(self) -> None:
-        """Stop: the ticks that are due by now still count, and are waited for."""
+        """Stop ticking, after the ticks that are due by now have been counted."""
         self._end = self._clock()
         if self._next > self._end:
             self._task.cancel()
@@ -100,12 +100,12 @@ class Ticker:
             self._serve(self._clock())
 
     def _serve(self, now: float) -> None:
-        """Count the tick that comes now, and those that were due meanwhile and never will."""
-        late = max(0.0, now - self._next)  # a timer may fire a clock's grain too early
+        """Count the tick that runs now, and the ticks that were due meanwhile and were missed."""
+        late = max(0.0, now - self._next)  # a timer may fire early, by the clock's resolution
         due = self.lags.record_schedule(late, self.period)
         for number in range(due):
             passed = number * self.period
-            self.timeline.add(self._next + passed - self._began, late - passed, came=number == 0)
+            self.bins.add(self._next + passed - self._began, late - passed, came=number == 0)
         self.due += due
         self.came += 1
         self._next += due * self.period

@@ -1,0 +1,40 @@
+"""What a result says about itself, computed by parts of gilscope that the records must not import.
+
+The package's ``__init__`` names the functions in its table of contents, beside the public names. Each is imported when it
+is first called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from gilscope.records.finding import Recommendation
+
+_functions: dict[str, str] = {}
+
+
+def register(*, text: str, recommendation: str) -> None:
+    """Register the dotted names of the functions behind :func:`text` and :func:`recommendation`."""
+    _functions.update(text=text, recommendation=recommendation)
+
+
+def text(result: Any) -> str:
+    """Return the report that the command line prints, 100 columns wide."""
+    return str(_function("text")(result))
+
+
+def recommendation(result: Any) -> Recommendation:
+    """Return where the compared callable should run."""
+    made: Recommendation = _function("recommendation")(result)
+    return made
+
+
+def _function(name: str) -> Callable[[Any], Any]:
+    from pkgutil import resolve_name
+
+    function: Callable[[Any], Any] = resolve_name(_functions[name])
+    return function
