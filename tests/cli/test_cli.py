@@ -51,7 +51,7 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "complaint"),
     [
         (["--case", "thread/gil"], "no case matches 'thread/gil'; the cases are: inline/python"),
-        (["--case", "idle"], "idle is measured in every run, beside the cases that are asked for: inline/python, "),
+        (["--case", "idle"], "idle is measured in every run; choose from the cases: inline/python, "),
         (["--seconds", "nan"], "nan is not a finite number of seconds"),
         (["--seconds", "0"], "Invalid value for '--seconds'"),
         (["--seconds", "-1"], "Invalid value for '--seconds'"),
@@ -139,8 +139,8 @@ def strategy_of(child: int) -> str:
     """Return the strategy that a child of the demo runs, by the request that it was given."""
     try:
         asked = Path(Path(f"/proc/{child}/cmdline").read_text().split("\0")[-3])
-        return str((json.loads(asked.read_bytes()).get("place") or {}).get("name", ""))
-    except (OSError, ValueError, IndexError):  # it is about to start or to end
+        return str((json.loads(asked.read_bytes())["argument"].get("strategy") or {}).get("name", ""))
+    except (OSError, ValueError, LookupError, AttributeError):  # it is about to start or to end
         return ""
 
 

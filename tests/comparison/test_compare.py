@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gilscope
 import pytest
 from gilscope.cli import main
-from gilscope.records import codec
-from gilscope.records import read as reading
+from gilscope.records import codec, read
 from gilscope.records.result import Result
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def test_a_closure_runs_in_the_callers_process_and_says_so() -> None:
     assert result.comparison is not None
     assert {trial.supervised for trial in result.trials} == {False}
     assert strategies_of(result) == ["inline", "thread"]
-    assert "countdown" in result.comparison.stays
+    assert "countdown" in result.comparison.in_process_reason
     assert "process left out" in str(result)
     assert "in the caller's process, unsupervised" in str(result)
 
@@ -83,7 +82,7 @@ def test_an_executor_that_only_this_process_knows_runs_here(of_a_short_call: Res
 
 
 def test_a_strategy_without_an_executor_is_left_out(of_a_short_call: Result) -> None:
-    assert "is none left out: its factory, called with 1, returned no executor but 1" in str(of_a_short_call)
+    assert "is none left out: its factory, called with 1, returned 1, which is not an executor" in str(of_a_short_call)
     assert "is none" not in strategies_of(of_a_short_call)
 
 
@@ -119,14 +118,24 @@ async def a_coroutine() -> None:
         ((len, ""), {"budget": float("inf")}, ValueError, "budget must be a finite, positive number"),
         ((len, ""), {"seconds": "1"}, TypeError, "seconds must be a number of seconds, not str"),
         ((len, ""), {"strategies": []}, ValueError, "give at least one strategy"),
-        ((len, ""), {"strategies": "thread"}, TypeError, r"several names, such as \['thread'\], .*, not 'thread'"),
-        ((len, ""), {"strategies": None}, TypeError, "several names, .*, not None"),
-        ((len, ""), {"strategies": 5}, TypeError, "several names, .*, not 5"),
-        ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, "raise timeout"),
+        ((len, ""), {"strategies": "thread"}, TypeError, r"a list of names, such as \['thread'\], .*, not 'thread'"),
+        ((len, ""), {"strategies": None}, TypeError, "a list of names, .*, not None"),
+        ((len, ""), {"strategies": 5}, TypeError, "a list of names, .*, not 5"),
+        ((len, ""), {"seconds": 5, "timeout": 5}, ValueError, r"timeout \(5 s\) must be longer than seconds \(5 s\)"),
         ((len, ""), {"seconds": 0}, ValueError, "seconds must be a finite, positive number of seconds"),
-        ((len, ""), {"strategies": ["thred"]}, ValueError, "no strategy is called 'thred'; there are: inline, thread"),
-        ((len, ""), {"strategies": {"thread": list}}, ValueError, "'thread' is a strategy already"),
-        ((len, ""), {"strategies": {"mine": 3}}, TypeError, "makes an executor"),
+        (
+            (len, ""),
+            {"strategies": ["thred"]},
+            ValueError,
+            "no strategy is called 'thred'; known strategies: inline, thread",
+        ),
+        ((len, ""), {"strategies": {"thread": list}}, ValueError, "'thread' is the name of a built-in strategy"),
+        (
+            (len, ""),
+            {"strategies": {"mine": 3}},
+            TypeError,
+            "must be a callable that takes the number of workers and returns an executor",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
@@ -139,8 +148,8 @@ def test_what_cannot_be_compared_is_refused(
 def test_a_result_is_the_same_again_from_its_json(of_a_short_call: Result, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     codec.write(of_a_short_call, file)
-    assert reading.read(file) == of_a_short_call
-    assert str(reading.read(file)) == str(of_a_short_call)
+    assert read.read(file) == of_a_short_call
+    assert str(read.read(file)) == str(of_a_short_call)
 
 
 def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_top(tmp_path: Path) -> None:
@@ -150,15 +159,15 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
         "compare", "-s", setup, "zlib.crc32(data)", "--strategy", "process", "--seconds", "0.2", "--json", str(file)
     )
     assert ran.returncode == 0, ran.stderr
-    result = reading.read(file)
+    result = read.read(file)
     assert isinstance(result, Result)
     comparison = result.comparison
     assert comparison is not None
-    passage = comparison.passages[0]
-    assert passage.travels, passage.reason
-    assert passage.answer == "same"
-    assert passage.arguments is not None
-    assert passage.arguments > 3_000_000
+    trip = comparison.round_trips[0]
+    assert trip.works, trip.reason
+    assert trip.answer == "same"
+    assert trip.argument_bytes is not None
+    assert trip.argument_bytes > 3_000_000
     shown = " ".join(ran.stdout.split())
     assert shown.index(" ".join(str(comparison.verdict).split())) < shown.index("where ticks")
 
@@ -178,10 +187,10 @@ def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_i
         cwd=tmp_path,
     )
     assert ran.returncode == 0, ran.stderr
-    passages = {p["strategy"]: p for p in json.loads(ran.stdout)["comparison"]["passages"]}
+    trips = {trip["strategy"]: trip for trip in json.loads(ran.stdout)["comparison"]["round_trips"]}
     wanted = {"inline", "thread", "process"} | ({"interpreter"} if sys.version_info >= (3, 14) else set())
-    assert {name for name, passage in passages.items() if passage["travels"]} == wanted
-    assert {passages[name]["answer"] for name in wanted} == {"same"}
+    assert {name for name, trip in trips.items() if trip["failure"] is None} == wanted
+    assert {trips[name]["answer"] for name in wanted} == {"same"}
 
 
 @pytest.mark.parametrize(

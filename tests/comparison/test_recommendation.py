@@ -1,4 +1,4 @@
-"""Where work should run: each choice on figures made for it."""
+"""Where work should run: each choice, on constructed figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.constructed import compared, no_way, trials, verdict, way
 if TYPE_CHECKING:
     from gilscope.records.result import Result, Trial
 
-BYTES = {"arguments": 4, "result": 100_000_000}
+BYTES = {"argument_bytes": 4, "result_bytes": 100_000_000}
 
 
 def test_a_call_within_the_budget_belongs_on_the_loop_whatever_it_does_to_the_gil() -> None:
@@ -68,10 +68,10 @@ def test_what_needs_the_gil_belongs_in_processes(kind: str) -> None:
     assert recommend(compared(verdict(kind, 0.07), way("process"))).where == "process"
 
 
-def test_of_pools_within_noise_interpreters_are_preferred_and_the_tie_is_told() -> None:
+def test_of_pools_within_noise_interpreters_are_preferred_and_the_tie_is_mentioned() -> None:
     advice = recommend(compared(verdict("yields", 0.07), way("process"), way("interpreter")))
     assert advice.where == "interpreter"
-    assert "process is within noise of it" in advice.because
+    assert "process is as fast within noise" in advice.because
 
 
 def test_a_pool_that_does_more_is_preferred_to_one_that_is_cheaper_to_start() -> None:
@@ -88,20 +88,22 @@ def test_speeds_that_spread_widely_are_within_noise_at_a_distance_that_steady_on
         assert recommend(run).where == where
 
 
-def test_a_hog_whose_result_costs_more_to_carry_than_the_work_is_to_be_changed_first() -> None:
-    parse = compared(verdict("hogs", 0.080), way("process", 0.150, unpacking=0.060))
+def test_a_hog_whose_result_costs_more_to_return_than_the_work_is_to_be_changed_first() -> None:
+    parse = compared(verdict("hogs", 0.080), way("process", 0.150, unpickling=0.060))
     advice = recommend(parse)
     assert advice.where == ""
-    assert "less to carry" in advice.unless[0]
-    assert "costs 150 ms" in advice.because
+    assert "less data to send" in advice.unless[0]
+    assert "the overhead of a process pool is 150 ms" in advice.because
 
 
 def test_a_function_that_returns_100_mb_is_not_sent_to_a_process() -> None:
-    assert recommend(compared(verdict("hogs", 0.050), way("process", 0.200, unpacking=0.030, **BYTES))).where == ""
+    assert recommend(compared(verdict("hogs", 0.050), way("process", 0.200, unpickling=0.030, **BYTES))).where == ""
 
 
 def test_a_long_hog_with_a_large_result_still_gains_by_a_process() -> None:
-    assert recommend(compared(verdict("hogs", 5.0), way("process", 0.200, unpacking=0.030, **BYTES))).where == "process"
+    assert (
+        recommend(compared(verdict("hogs", 5.0), way("process", 0.200, unpickling=0.030, **BYTES))).where == "process"
+    )
 
 
 def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None:
@@ -115,12 +117,12 @@ def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one
     in_turns = verdict("hogs", 0.07, longest_hold=0.004)
     advice = recommend(compared(in_turns, no_way("process")))
     assert advice.where == "thread"
-    assert "in a thread it holds the GIL for up to 4.00 ms at a stretch" in advice.because
+    assert "in a thread it holds the GIL for up to 4.00 ms at a time" in advice.because
 
 
-def test_the_processor_time_of_carrying_decides_where_it_is_known() -> None:
-    """On a busy machine a way that is short takes long, and the work's length is known without that."""
-    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2, computing=0.01))).where == "process"
+def test_the_cpu_time_of_the_overhead_decides_if_it_is_known() -> None:
+    """On a busy machine a small overhead takes long, while the duration of the work is known all the same."""
+    assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2, overhead_cpu=0.01))).where == "process"
     assert recommend(compared(verdict("hogs", 0.08), way("process", 0.2))).where == ""
 
 
@@ -145,7 +147,7 @@ def test_without_a_gil_threads_do() -> None:
 
 
 def test_a_strategy_that_changes_the_answer_is_never_recommended() -> None:
-    wrong = way("process", answer="differs", note="it brought 1, a call in the parent 2")
+    wrong = way("process", answer="differs", note="it returned 1, a call in the parent returned 2")
     assert recommend(compared(verdict("yields", 0.07), wrong)).where == "thread"
 
 
@@ -161,12 +163,12 @@ def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_proc
     assert recommend(compared(mixed, no_way("process"))).where == "thread"
 
 
-def test_somebodys_executor_is_recommended_where_it_does_more() -> None:
+def test_a_users_executor_is_recommended_if_it_does_more() -> None:
     run = compared(verdict("yields", 0.07), way("process"), way("loky"), others=trials("loky", 14.0, 100.0))
     assert recommend(run).where == "loky"
 
 
-def test_somebodys_threads_are_no_way_out_for_what_needs_the_gil() -> None:
+def test_a_users_threads_do_not_help_a_call_that_needs_the_gil() -> None:
     theirs = way("their threads", shared=True)
     assert recommend(compared(verdict("hogs", 0.07), theirs, no_way("process"))).where == ""
 

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gilscope.comparison import statement_module as snippet
+from gilscope.comparison import statement_module
 from gilscope.isolated.payload import Statement
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ def defined(setup: str, statement: str) -> tuple[list[str], Any]:
     """Return the names of a statement's arguments, and what a call with their values brings."""
     namespace: dict[str, Any] = {"__name__": "a_module"}
     exec(setup, namespace)  # noqa: S102 - what the command does
-    snippet.define(namespace, statement)
-    names = namespace[snippet.ARGUMENTS]
-    return names, namespace[snippet.FUNCTION](*(namespace[name] for name in names))
+    statement_module.define(namespace, statement)
+    names = namespace[statement_module.ARGUMENTS]
+    return names, namespace[statement_module.FUNCTION](*(namespace[name] for name in names))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_what_the_setup_assigned_is_sent_and_what_it_defined_is_not(
 
 
 def test_a_statement_is_found_in_its_module_by_name(tmp_path: Path) -> None:
-    name = snippet.write(tmp_path, "import json\ntext = '[1, 2]'", "json.loads(text)")
-    function, args = Statement(str(tmp_path), name).load()
+    name = statement_module.write(tmp_path, "import json\ntext = '[1, 2]'", "json.loads(text)")
+    function, args = Statement(str(tmp_path), name, statement_module.FUNCTION, statement_module.ARGUMENTS).load()
     assert args == ("[1, 2]",)
     assert function(*args) == json.loads("[1, 2]")
-    assert (function.__module__, function.__qualname__) == (name, snippet.FUNCTION)
+    assert (function.__module__, function.__qualname__) == (name, statement_module.FUNCTION)
 
 
 def test_two_statements_do_not_share_a_module(tmp_path: Path) -> None:
-    assert snippet.write(tmp_path, "n = 1", "n") != snippet.write(tmp_path, "n = 2", "n")
+    assert statement_module.write(tmp_path, "n = 1", "n") != statement_module.write(tmp_path, "n = 2", "n")

@@ -9,14 +9,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
-from gilscope.comparison.travel import probe
-from gilscope.isolated import payload as work
-from gilscope.isolated import supervise
-from gilscope.records.comparison import Passage
-from gilscope.records.result import Plan
-from gilscope.trial.request import Named, Request
+from gilscope.comparison.travel import RoundTripRequest, round_trip
+from gilscope.isolated.payload import pickled
+from gilscope.isolated.protocol import ask
+from gilscope.records.comparison import RoundTrip
+from gilscope.trial.request import NamedStrategy
 from gilscope.trial.strategies import STRATEGIES, from_executor, unavailable
 
 if TYPE_CHECKING:
@@ -25,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def passage(strategy: str, function: Callable[..., Any], *args: Any) -> Passage:
-    """Make the passage from a process of its own, as a comparison does."""
-    request = Request(plan=Plan(), place=Named(strategy), work=work.pack(function, args))
-    outcome = supervise.run("gilscope.comparison.travel", msgspec.json.encode(request), timeout=60)
-    assert outcome.status == "finished", outcome.output
-    return msgspec.json.decode(outcome.answer, type=Passage)
+def made(strategy: str, function: Callable[..., Any], *args: Any) -> RoundTrip:
+    """Make a round trip from a process of its own, as a comparison does."""
+    request = RoundTripRequest(strategy=NamedStrategy(strategy), work=pickled(function, args))
+    outcome = ask("gilscope.comparison.travel:run", request, RoundTrip, timeout=60)
+    assert outcome.answer is not None, outcome.output
+    return outcome.answer
 
 
 def made_here(source: str, name: str) -> Callable[..., Any]:
@@ -66,66 +64,66 @@ def a_nan(_n: int) -> float:
 def test_a_function_of_a_module_travels_and_brings_the_same_answer(strategy: str) -> None:
     if reason := unavailable(strategy):
         pytest.skip(reason)
-    there = passage(strategy, a_list_of, 1000)
-    assert (there.travels, there.answer, there.reason) == (True, "same", "")
-    assert there.hand_over is not None
-    assert there.carried is not None
+    there = made(strategy, a_list_of, 1000)
+    assert (there.works, there.answer, there.reason) == (True, "same", "")
+    assert there.empty is not None
+    assert there.overhead is not None
 
 
 def test_what_is_pickled_is_counted_in_bytes_and_what_is_shared_is_not() -> None:
-    there = passage("process", len, b"x" * 1_000_000)
-    assert there.arguments is not None
-    assert 1_000_000 < there.arguments < 1_001_000
-    assert there.result is not None
-    assert there.result < 100
-    assert passage("thread", len, b"x" * 1_000_000).arguments is None
+    there = made("process", len, b"x" * 1_000_000)
+    assert there.argument_bytes is not None
+    assert 1_000_000 < there.argument_bytes < 1_001_000
+    assert there.result_bytes is not None
+    assert there.result_bytes < 100
+    assert made("thread", len, b"x" * 1_000_000).argument_bytes is None
 
 
 def test_carrying_a_million_times_as_much_costs_more() -> None:
-    little, much = passage("process", bytes, 10), passage("process", bytes, 50_000_000)
-    assert little.computing is not None
-    assert much.computing is not None
-    assert much.computing > 5 * little.computing
+    little, much = made("process", bytes, 10), made("process", bytes, 50_000_000)
+    assert little.overhead_cpu is not None
+    assert much.overhead_cpu is not None
+    assert much.overhead_cpu > 5 * little.overhead_cpu
 
 
 def test_a_function_that_exec_made_pickles_and_is_not_found_in_the_worker() -> None:
     function = made_here("def made_by_exec(n):\n    return n", "made_by_exec")
-    there = passage("process", function, 1)
-    assert not there.travels
+    there = made("process", function, 1)
+    assert not there.works
     assert "made_by_exec" in there.reason
 
 
 @pytest.mark.parametrize("function", [a_generator, a_lock])
 def test_a_result_that_does_not_come_back_is_found_out(function: Callable[..., Any]) -> None:
-    there = passage("process", function, 3)
-    assert not there.travels
+    there = made("process", function, 3)
+    assert not there.works
     assert "pickle" in there.reason
-    assert passage("thread", function, 3).travels
+    assert made("thread", function, 3).works
 
 
 def test_an_answer_that_depends_on_the_process_differs_there() -> None:
-    there = passage("process", os.getpid)
-    assert there.travels
+    there = made("process", os.getpid)
+    assert there.works
     assert there.answer == "differs"
-    assert passage("thread", os.getpid).answer == "same"
+    assert made("thread", os.getpid).answer == "same"
 
 
 def test_answers_that_differ_from_call_to_call_are_not_compared() -> None:
-    assert passage("process", a_random_number, 1).answer == "not compared"
+    assert made("process", a_random_number, 1).answer == "not compared"
 
 
 def test_a_nan_is_the_same_answer_though_it_is_not_equal_to_itself() -> None:
-    assert passage("process", a_nan, 1).answer == "same"
+    assert made("process", a_nan, 1).answer == "same"
 
 
 def test_an_interpreter_takes_a_function_that_exec_made_where_a_process_does_not() -> None:
     if reason := unavailable("interpreter"):
         pytest.skip(reason)
     function = made_here("def stateless(n):\n    return n + 1", "stateless")
-    in_interpreter = asyncio.run(probe("interpreter", STRATEGIES["interpreter"], function, (1,)))
-    in_process = asyncio.run(probe("process", STRATEGIES["process"], function, (1,)))
-    assert not in_process.travels
-    assert in_interpreter.travels or "stateless" in in_interpreter.reason
+    in_interpreter = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, (1,)))
+    in_process = asyncio.run(round_trip("process", STRATEGIES["process"], function, (1,)))
+    assert not in_process.works
+    assert in_interpreter.works or "stateless" in in_interpreter.reason
 
 
 FUNCTION = """
@@ -137,8 +135,8 @@ def countdown(n):
 
 def main():
     result = gilscope.compare(countdown, 1000, seconds=0.1, strategies=["inline", "thread", "process"])
-    passages = {p.strategy: p.travels for p in result.comparison.passages}
-    print(sorted({(t.strategy, t.supervised) for t in result.trials}), passages, result.comparison.stays, sep="\\n")
+    trips = {t.strategy: t.works for t in result.comparison.round_trips}
+    print(sorted({(t.strategy, t.supervised) for t in result.trials}), trips, result.comparison.in_process_reason, sep="\\n")
 
 """
 
@@ -179,10 +177,13 @@ def none_to_be_had(workers: int) -> Executor:
 @pytest.mark.parametrize(
     ("factory", "why"),
     [
-        (str, "returned no executor but '1': have it return one, as concurrent.futures.ThreadPoolExecutor(workers)"),
+        (
+            str,
+            "returned '1', which is not an executor; return one, such as concurrent.futures.ThreadPoolExecutor(workers)",
+        ),
         (none_to_be_had, "raised LookupError: no 1 to be had"),
     ],
 )
 def test_a_factory_that_makes_no_executor_is_what_is_told(factory: Callable[[int], Executor], why: str) -> None:
-    tried = asyncio.run(probe("mine", from_executor(factory), len, ("",)))
-    assert (tried.travels, tried.reason) == (False, f"its factory, called with 1, {why}")
+    tried = asyncio.run(round_trip("mine", from_executor(factory), len, ("",)))
+    assert (tried.works, tried.reason) == (False, f"its factory, called with 1, {why}")

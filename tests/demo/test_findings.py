@@ -29,14 +29,14 @@ def textbook(run_of: Run, finished: Finished) -> Result:
     )
 
 
-def test_the_textbook_run_tells_the_whole_story_with_what_releasing_did_first(textbook: Result) -> None:
+def test_the_textbook_run_has_every_finding_with_what_releasing_did_first(textbook: Result) -> None:
     assert claims(textbook) == [
         "Releasing the GIL is what makes a thread pool work for CPU-bound code.",
         "Releasing the GIL does not help on the loop's own thread.",
         "2 tasks that need the GIL do the work of one.",
         "Python in a thread pool looks harmless at one tick a second, and is not.",
         "A process pool keeps the loop free as well, at a price.",
-        "Handing control back by hand frees the loop, and slows the work.",
+        "Awaiting sleep(0) again and again frees the loop, and slows down the work.",
     ]
 
 
@@ -49,7 +49,7 @@ def test_every_finding_has_figures_and_a_remedy(textbook: Result) -> None:
 def test_the_evidence_is_the_runs_own(textbook: Result) -> None:
     first = findings(textbook)[0].evidence
     assert "10 of 200 ticks came and the lag's p99 was 300 ms" in first
-    assert "200 of 200 ticks came, p99 2.00 ms" in first
+    assert "200 of 200 ticks came and the p99 was 2.00 ms" in first
 
 
 def test_a_run_that_shows_nothing_claims_nothing(run_of: Run, finished: Finished) -> None:
@@ -77,19 +77,19 @@ def test_threads_that_added_nothing_even_when_released_are_not_blamed_on_the_gil
     assert claims(run_of(finished("thread/held", work=0.9), finished("thread/released", work=1.0))) == []
 
 
-def test_a_loop_without_a_core_is_told_from_one_without_the_gil(run_of: Run, finished: Finished) -> None:
+def test_a_loop_without_a_core_is_distinguished_from_one_without_the_gil(run_of: Run, finished: Finished) -> None:
     late = finished("thread/released", p99=0.012, work=1.9, cpu=3.9)
     assert claims(run_of(late, cores=2.0)) == ["No core was left for the loop."]
     assert claims(run_of(late, cores=4.0)) == []
 
 
-def test_a_busy_machine_is_told_and_not_taken_for_a_loop_without_a_core(run_of: Run, finished: Finished) -> None:
+def test_a_busy_machine_is_a_warning_and_not_taken_for_a_loop_without_a_core(run_of: Run, finished: Finished) -> None:
     result = run_of(finished("thread/released", p99=0.012, cpu=2.0))
     assert claims(result) == []
     assert warnings(result)[0].startswith(
-        "Something else kept this machine busy: thread/released got 1.00 of the 2 cores"
+        "Other programs were using this machine: thread/released got 1.00 of the 2 cores"
     )
 
 
-def test_a_quiet_machine_is_not_warned_of(textbook: Result) -> None:
+def test_a_quiet_machine_is_no_reason_for_a_warning(textbook: Result) -> None:
     assert warnings(textbook) == []

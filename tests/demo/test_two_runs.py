@@ -8,11 +8,10 @@ import msgspec
 import pytest
 from gilscope.cli import main
 from gilscope.demo.two_runs import Change, changes
-from gilscope.records import codec
-from gilscope.records import result as results
+from gilscope.records import codec, result
 from gilscope.records.result import Bins, Lane, Measure, Plan, Result, Trial
 from gilscope.reports.difference import Difference
-from gilscope.trial import machine_load as crowd
+from gilscope.trial import machine_load
 from rich.console import Console
 
 Run = Callable[..., Result]
@@ -36,7 +35,7 @@ def noisy(
         tasks=[1] * len(begin),
         busy=[busy] * len(begin),
     )
-    lags = results.Lag(due=200, came=sum(came), p50=lag, p90=lag, p99=2 * lag, max=2 * lag)
+    lags = result.Lag(due=200, came=sum(came), p50=lag, p90=lag, p99=2 * lag, max=2 * lag)
     measure = Measure(
         start_up=0.0,
         elapsed=2.0,
@@ -63,7 +62,7 @@ def beyond(found: list[Change]) -> list[tuple[str, str]]:
     return [(change.case, change.figure) for change in found if change.beyond and not change.doubt]
 
 
-def test_what_changed_is_told_and_what_did_not_is_not(run_of: Run) -> None:
+def test_what_changed_is_reported_and_what_did_not_is_not(run_of: Run) -> None:
     before = run_of(noisy("thread/held", 1, lag=0.1, late=0.9), noisy("thread/released", 2))
     after = run_of(noisy("thread/held", 3, lag=0.001), noisy("thread/released", 4))
     assert beyond(changes(before, after)) == [
@@ -86,32 +85,32 @@ def test_two_runs_of_the_same_are_never_called_different(run_of: Run) -> None:
     assert [beyond(changes(one, other)) for one, other in combinations(runs, 2)] == [[]] * 190
 
 
-def test_a_change_below_the_timers_grain_is_none(run_of: Run) -> None:
+def test_a_change_below_the_timers_resolution_does_not_count(run_of: Run) -> None:
     before, after = run_of(noisy("thread/held", 1, lag=0.0001)), run_of(noisy("thread/held", 2, lag=0.0009))
     assert beyond(changes(before, after)) == []
 
 
-def test_a_difference_on_a_crowded_machine_is_shown_and_not_judged(run_of: Run) -> None:
+def test_a_difference_on_a_busy_machine_is_shown_and_not_judged(run_of: Run) -> None:
     before = run_of(noisy("thread/held", 1, lag=0.02, others=0.6))
     after = run_of(noisy("thread/held", 2, lag=0.1, others=0.65))
     assert beyond(changes(before, after)) == []
     text = told(before, after, 200)
     assert (
-        "Not judged: thread/held: other programs took 60% of the processors' time before and 65% after; only a ratio over 6 "
-        "would count." in text
+        "Not judged: thread/held: other programs used 60% of the CPU time before and 65% after; only a ratio over 6 would "
+        "count." in text
     )
     lines = text.splitlines()
     row = next(number for number, line in enumerate(lines) if line.startswith("thread/held"))
     assert [line.split()[-1] for line in lines[row + 1 : row + 3]] == ["?", "?"]
 
 
-def test_a_large_difference_counts_where_both_runs_were_as_crowded(run_of: Run) -> None:
+def test_a_large_difference_counts_where_both_runs_were_as_busy(run_of: Run) -> None:
     before, after = noisy("thread/held", 1, lag=0.1, others=0.6), noisy("thread/held", 2, lag=0.001, others=0.65)
     assert beyond(changes(run_of(before), run_of(after))) == [("thread/held", "lag"), ("thread/held", "worst lag")]
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.6, 0.0), (0.0, 0.6), (0.9, 0.7)])
-def test_no_difference_counts_where_one_run_was_more_crowded(run_of: Run, before: float, after: float) -> None:
+def test_no_difference_counts_where_one_run_was_more_busy(run_of: Run, before: float, after: float) -> None:
     one, other = noisy("thread/held", 1, lag=0.1, others=before), noisy("thread/held", 2, lag=0.001, others=after)
     assert beyond(changes(run_of(one), run_of(other))) == []
 
@@ -123,7 +122,7 @@ def test_tasks_of_different_sizes_are_not_judged(run_of: Run) -> None:
     assert beyond(changes(run_of(one), run_of(other))) == []
 
 
-def test_what_else_differs_between_the_runs_is_told(run_of: Run) -> None:
+def test_what_else_differs_between_the_runs_is_reported(run_of: Run) -> None:
     before = run_of(noisy("thread/held", 1), plan=Plan(seconds=2.0))
     after = run_of(noisy("thread/python", 1), plan=Plan(seconds=5.0), cores=8.0)
     text = told(before, after, 200)
@@ -164,16 +163,16 @@ intr 1 2 3
 """
 
 
-def test_the_time_of_the_processors_is_read_as_the_manual_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_of_the_cores_is_read_as_in_the_manual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda _: 100)
-    assert crowd.read(STAT, {0}) == crowd.Used(busy=1.63, idle=5.5)
-    assert crowd.read(STAT, {0, 1}) == crowd.Used(busy=5.63, idle=11.0)
-    assert crowd.read(STAT, {7}) is None
+    assert machine_load.parsed(STAT, {0}) == machine_load.MachineLoad(busy=1.63, idle=5.5)
+    assert machine_load.parsed(STAT, {0, 1}) == machine_load.MachineLoad(busy=5.63, idle=11.0)
+    assert machine_load.parsed(STAT, {7}) is None
 
 
-def test_what_others_took_is_what_is_not_ours() -> None:
-    before, after = crowd.Used(busy=10.0, idle=20.0), crowd.Used(busy=13.0, idle=21.0)
-    assert crowd.shares(before, after, 1.0) == (0.5, 0.25)
-    assert crowd.shares(before, after, 3.01) == (0.0, 0.25)
-    assert crowd.shares(None, after, 1.0) == (None, None)
-    assert crowd.shares(before, before, 0.0) == (None, None)
+def test_other_programs_used_what_we_did_not() -> None:
+    before, after = machine_load.MachineLoad(busy=10.0, idle=20.0), machine_load.MachineLoad(busy=13.0, idle=21.0)
+    assert machine_load.shares(before, after, 1.0) == (0.5, 0.25)
+    assert machine_load.shares(before, after, 3.01) == (0.0, 0.25)
+    assert machine_load.shares(None, after, 1.0) == (None, None)
+    assert machine_load.shares(before, before, 0.0) == (None, None)

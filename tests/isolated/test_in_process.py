@@ -2,7 +2,7 @@ import asyncio
 import threading
 
 import pytest
-from gilscope.isolated import in_process as here
+from gilscope.isolated import in_process
 
 
 async def answer() -> str:
@@ -12,7 +12,7 @@ async def answer() -> str:
 
 def test_the_work_runs_on_a_loop_of_its_own_beside_one_that_runs() -> None:
     async def in_a_notebook() -> str:
-        return here.run(answer)
+        return in_process.run(answer)
 
     assert asyncio.run(in_a_notebook()) == "gilscope trial"
 
@@ -22,7 +22,7 @@ def test_what_the_work_raises_comes_out() -> None:
         raise LookupError("as it is")
 
     with pytest.raises(LookupError, match="as it is"):
-        here.run(fails)
+        in_process.run(fails)
 
 
 def test_an_exception_in_the_caller_cancels_the_work() -> None:
@@ -38,7 +38,7 @@ def test_an_exception_in_the_caller_cancels_the_work() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        here.run(goes_on, ctrl_c)
+        in_process.run(goes_on, ctrl_c)
     assert cancelled.wait(10)
 
 
@@ -49,5 +49,5 @@ def test_the_time_that_has_passed_is_told_meanwhile() -> None:
         while len(told) < 2:  # noqa: ASYNC110 - nothing tells of the caller's clock
             await asyncio.sleep(0.01)
 
-    here.run(takes_a_moment, told.append)
+    in_process.run(takes_a_moment, told.append)
     assert told == sorted(told)

@@ -123,7 +123,7 @@ def test_a_child_whose_parent_went_before_it_could_notice_ends_itself(child: Pat
     write(
         child, "from gilscope.isolated import supervise; supervise.die_with_parent(); answered.write_bytes(b'too late')"
     )
-    another = {**os.environ, supervise.PARENT: "1"}
+    another = {**os.environ, supervise.PARENT_VARIABLE: "1"}
     command = [sys.executable, "-m", "the_child", str(tmp_path / "request"), str(tmp_path / "answer")]
     assert subprocess.run(command, env=another, check=False).returncode == 1
     assert not (tmp_path / "answer").exists()

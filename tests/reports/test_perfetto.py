@@ -13,7 +13,7 @@ import pytest
 from gilscope.records.result import Bins, Lag, Lane, Measure, Plan, Result, Trial
 from gilscope.reports.perfetto import trace
 from gilscope.trial.run import trial
-from gilscope.trial.spans import MOST_LANES, MOST_SPANS, Lanes, Stamp, Stamped
+from gilscope.trial.spans import MAX_LANES, MAX_SPANS, Lanes, Stamp, Stamped
 from gilscope.trial.strategies import STRATEGIES
 
 Run = Callable[..., Result]
@@ -125,7 +125,7 @@ def test_lanes_stay_bounded_and_lose_no_task() -> None:
         lanes.add(Stamp(None, i * 1.0, i + 0.5, 1, i % 3), 0)
     record = lanes.record()
     assert len(record) == 3
-    assert MOST_SPANS / 4 < sum(len(lane.tasks) for lane in record) <= MOST_SPANS
+    assert MAX_SPANS / 4 < sum(len(lane.tasks) for lane in record) <= MAX_SPANS
     assert sum(sum(lane.tasks) for lane in record) == tasks
     assert sum(sum(lane.busy) for lane in record) == tasks * 0.5
     assert min(lane.begin[0] for lane in record) == 0.0
@@ -134,8 +134,8 @@ def test_lanes_stay_bounded_and_lose_no_task() -> None:
 
 def test_an_executor_with_a_thread_a_task_has_bounded_lanes_too() -> None:
     lanes = Lanes(0.0)
-    for i in range(10 * MOST_LANES):
+    for i in range(10 * MAX_LANES):
         lanes.add(Stamp(None, i * 1.0, i + 0.5, 1, i), i % 2)
     record = lanes.record()
-    assert len(record) == MOST_LANES + 2
-    assert sum(sum(lane.tasks) for lane in record) == 10 * MOST_LANES
+    assert len(record) == MAX_LANES + 2
+    assert sum(sum(lane.tasks) for lane in record) == 10 * MAX_LANES

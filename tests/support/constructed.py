@@ -13,6 +13,8 @@ from gilscope.records.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gilscope.records.comparison import Failure
+
 MACHINE = Machine(
     python="3.13.0", implementation="CPython", gil=True, system="Linux 6.18", processor="one of ours", cores=4.0
 )
@@ -77,29 +79,28 @@ def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **o
 
 
 def way(
-    strategy: str, carried: float = 0.0002, *, packing: float = 1e-6, unpacking: float = 1e-6, **changed: Any
+    strategy: str, overhead: float = 0.0002, *, pickling: float = 1e-6, unpickling: float = 1e-6, **changed: Any
 ) -> RoundTrip:
-    """Return the passage to a strategy with a GIL of its own."""
+    """Return a round trip to a strategy with a GIL of its own."""
     fields: dict[str, Any] = {
         "strategy": strategy,
-        "travels": True,
         "answer": "same",
-        "hand_over": 0.00015,
-        "carried": carried,
-        "packing": packing,
-        "unpacking": unpacking,
-        "arguments": 20,
-        "result": 5,
+        "empty": 0.00015,
+        "overhead": overhead,
+        "pickling": pickling,
+        "unpickling": unpickling,
+        "argument_bytes": 20,
+        "result_bytes": 5,
     }
     return RoundTrip(**{**fields, **changed})
 
 
-def no_way(strategy: str, reason: str = "it cannot be pickled: Can't pickle local object", **changed: Any) -> RoundTrip:
-    return RoundTrip(strategy=strategy, travels=False, reason=reason, **changed)
+def no_way(strategy: str, failure: Failure = "not importable", reason: str = "it cannot be pickled") -> RoundTrip:
+    return RoundTrip(strategy=strategy, failure=failure, reason=reason)
 
 
-def shared(strategy: str, hand_over: float) -> RoundTrip:
-    return RoundTrip(strategy=strategy, travels=True, answer="same", hand_over=hand_over, carried=hand_over, shared=True)
+def shared(strategy: str, empty: float) -> RoundTrip:
+    return RoundTrip(strategy=strategy, answer="same", empty=empty, overhead=empty, shared=True)
 
 
 def compared(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import gilscope
 import pytest
-from gilscope.comparison import api as comparing
-from gilscope.comparison.run import Comparison, Silence
+from gilscope.comparison import api
+from gilscope.comparison.run import ComparisonRun, NoProgress
 from gilscope.records.result import Plan, Trial
-from gilscope.trial import dask as cluster
+from gilscope.trial import dask
 from gilscope.trial.cpu_time import descendants
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def test_a_running_schedulers_workers_are_used(scheduler: tuple[str, Any], tmp_p
     mark = tmp_path / "mark"
     result = gilscope.compare(touching, str(mark), strategies=["dask"], dask=address, seconds=0.3)
     assert result.comparison is not None
-    passage = result.comparison.passages[0]
-    assert (passage.strategy, passage.travels, passage.answer) == ("dask", True, "same"), passage.reason
+    trip = result.comparison.round_trips[0]
+    assert (trip.strategy, trip.works, trip.answer) == ("dask", True, "same"), trip.reason
     assert [trial.status for trial in result.trials] == ["finished"] * len(result.trials)
-    assert passage.hand_over is not None
-    assert passage.hand_over > 0
+    assert trip.empty is not None
+    assert trip.empty > 0
 
 
-class KillsTheScheduler(Silence):
+class KillsTheScheduler(NoProgress):
     """Progress that kills the scheduler as soon as a call of the first trial on it has run."""
 
     def __init__(self, process: subprocess.Popen[bytes], mark: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_scheduler_that_goes_away_is_reported_and_the_rest_stands(
 ) -> None:
     address, process = scheduler
     mark = tmp_path / "mark"
-    with comparing.options(["dask", "thread"], address) as chosen:
-        subject = comparing.subject(touching, (str(mark),))
-        comparison = Comparison(subject, chosen, Plan(seconds=1, timeout=90), budget=0.01)
+    with api.named_candidates(["dask", "thread"], address) as chosen:
+        subject = api.subject(touching, (str(mark),))
+        comparison = ComparisonRun(subject, chosen, Plan(seconds=1, timeout=90), budget=0.01)
         comparison.run(KillsTheScheduler(process, mark))
     trials = {trial.case: trial for trial in comparison.result().trials}
     assert trials["dask x1"].status == "died"
@@ -123,8 +123,8 @@ def test_a_scheduler_that_goes_away_is_reported_and_the_rest_stands(
 
 def test_without_an_address_a_local_cluster_runs_for_as_long_as_it_is_needed() -> None:
     before = descendants(os.getpid())
-    with cluster.local(2) as address:
-        assert cluster.answers(address) == ""
+    with dask.local_cluster(2) as address:
+        assert dask.unreachable(address) == ""
         pids = set(descendants(os.getpid())) - set(before)
         assert len(pids) >= 3  # the scheduler and its workers
     deadline = time.monotonic() + START_LIMIT
@@ -162,4 +162,4 @@ def _runs(pid: int) -> bool:
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert cluster.missing() == "needs dask.distributed: pip install 'gilscope[dask]'"
+    assert dask.not_installed() == "needs dask.distributed: pip install 'gilscope[dask]'"

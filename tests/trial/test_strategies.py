@@ -9,7 +9,7 @@ from typing import Any
 import gilscope
 import pytest
 from gilscope._core import bridge_workers
-from gilscope.trial.cpu_time import Family, descendants
+from gilscope.trial.cpu_time import ProcessTree, descendants
 from gilscope.trial.strategies import STRATEGIES, from_executor, unavailable
 
 
@@ -89,10 +89,10 @@ def test_an_exception_in_the_work_comes_out_of_the_call() -> None:
 def test_the_processor_time_of_a_pools_processes_is_read() -> None:
     async def main() -> tuple[float, float]:
         async with STRATEGIES["process"](gilscope.countdown_released, 1) as run:
-            family, own_before = Family(), time.process_time()
-            before = family.read()
+            processes, own_before = ProcessTree(), time.process_time()
+            before = processes.cpu_time()
             await run(gilscope.countdown_released, 400_000_000)
-            used = (family.read() - before).used
+            used = (processes.cpu_time() - before).used
         assert used is not None
         return time.process_time() - own_before, used
 
@@ -101,7 +101,7 @@ def test_the_processor_time_of_a_pools_processes_is_read() -> None:
 
 
 def test_time_in_run_queues_is_read_where_the_system_tells_it() -> None:
-    queued = (Family().read() - Family().read()).queued
+    queued = (ProcessTree().cpu_time() - ProcessTree().cpu_time()).queued
     assert queued is None or sys.platform == "linux"
 
 

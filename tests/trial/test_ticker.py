@@ -3,7 +3,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from gilscope.trial.ticker import MOST_BINS, Ticker, Timeline
+from gilscope.trial.ticker import MAX_BINS, TickBins, Ticker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +64,7 @@ def test_ticks_that_never_came_count_with_the_lateness_that_they_had() -> None:
 def test_the_schedule_does_not_move_with_a_late_tick() -> None:
     ticker = ticked([0.004, 0.0, 0.0])
     assert (ticker.came, ticker.due) == (3, 3)
-    assert ticker.timeline.worst == [0.0, pytest.approx(0.004), 0.0, 0.0]
+    assert ticker.bins.worst == [0.0, pytest.approx(0.004), 0.0, 0.0]
 
 
 def test_a_tick_that_is_due_when_the_ticker_stops_is_waited_for() -> None:
@@ -76,11 +76,11 @@ def test_a_tick_that_is_due_when_the_ticker_stops_is_waited_for() -> None:
 @given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=30))
 def test_every_tick_that_was_due_is_counted_once(delays: list[float]) -> None:
     ticker = ticked(delays)
-    assert len(ticker.lags) == ticker.due == sum(ticker.timeline.due)
-    assert ticker.came == sum(ticker.timeline.came) == len(delays)
+    assert len(ticker.lags) == ticker.due == sum(ticker.bins.due)
+    assert ticker.came == sum(ticker.bins.came) == len(delays)
     worst = ticker.lags.quantile(1.0)
     assert worst is not None
-    assert worst == pytest.approx(max(ticker.timeline.worst), rel=0.002, abs=2e-9)
+    assert worst == pytest.approx(max(ticker.bins.worst), rel=0.002, abs=2e-9)
 
 
 @pytest.mark.parametrize("period", [0.0, -1.0, math.nan, math.inf])
@@ -106,27 +106,27 @@ def test_a_real_loop_is_found_blocked() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 10.0), st.booleans()), max_size=50))
-def test_a_timeline_of_any_length_fits_and_keeps_sums_and_the_worst(ticks: list[tuple[float, float, bool]]) -> None:
-    timeline = Timeline(PERIOD)
+def test_a_bins_of_any_length_fits_and_keeps_sums_and_the_worst(ticks: list[tuple[float, float, bool]]) -> None:
+    bins = TickBins(PERIOD)
     for at, lag, came in ticks:
-        timeline.add(at, lag, came=came)
-    assert len(timeline.due) == len(timeline.came) == len(timeline.worst) <= MOST_BINS
-    assert sum(timeline.due) == len(ticks)
-    assert sum(timeline.came) == sum(came for *_, came in ticks)
-    assert max(timeline.worst, default=0.0) == max((lag for _, lag, _ in ticks), default=0.0)
+        bins.add(at, lag, came=came)
+    assert len(bins.due) == len(bins.came) == len(bins.worst) <= MAX_BINS
+    assert sum(bins.due) == len(ticks)
+    assert sum(bins.came) == sum(came for *_, came in ticks)
+    assert max(bins.worst, default=0.0) == max((lag for _, lag, _ in ticks), default=0.0)
 
 
-def test_a_timeline_merges_neighbours_when_it_is_full() -> None:
-    timeline = Timeline(1.0)
-    for at in range(MOST_BINS + 1):
-        timeline.add(float(at), float(at), came=True)
-    assert timeline.width == 2.0
-    assert timeline.due == [2] * (MOST_BINS // 2) + [1]
-    assert all(earlier < later for earlier, later in pairwise(timeline.worst))
+def test_a_bins_merges_neighbours_when_it_is_full() -> None:
+    bins = TickBins(1.0)
+    for at in range(MAX_BINS + 1):
+        bins.add(float(at), float(at), came=True)
+    assert bins.width == 2.0
+    assert bins.due == [2] * (MAX_BINS // 2) + [1]
+    assert all(earlier < later for earlier, later in pairwise(bins.worst))
 
 
 def test_a_tick_on_the_edge_of_a_bin_is_of_the_bin_that_begins_there() -> None:
-    timeline = Timeline(0.01)
+    bins = TickBins(0.01)
     for number in range(1, 1000):
-        timeline.add(number * 0.01, 0.0, came=True)  # 0.29 / 0.01 is 28.999999999999996
-    assert timeline.due == [0] + [1] * 999
+        bins.add(number * 0.01, 0.0, came=True)  # 0.29 / 0.01 is 28.999999999999996
+    assert bins.due == [0] + [1] * 999

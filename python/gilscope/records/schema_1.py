@@ -7,13 +7,22 @@ from typing import Any
 from gilscope.records.base import SCHEMA
 
 FIELDS: dict[str, str] = {
+    "arguments": "argument_bytes",
     "baseline": "background",
+    "carried": "overhead",
+    "computing": "overhead_cpu",
+    "hand_over": "empty",
     "interval": "switch_interval",
     "knocks": "samples",
+    "packing": "pickling",
+    "passages": "round_trips",
     "ran_free": "ran_without_gil",
+    "result": "result_bytes",
     "rivals": "contenders",
     "settle": "explanation",
+    "stays": "in_process_reason",
     "stretches": "long_holds",
+    "unpacking": "unpickling",
     "witness_waited": "prober_waited",
 }
 """New name of each field of schema 1 that has been renamed since. A name means the same in every record."""
@@ -43,4 +52,13 @@ def upgraded(value: Any) -> Any:
         FIELDS.get(str(name), str(name)): upgraded(item) for name, item in value.items() if name not in DROPPED
     }
     renamed = {name: WORDS.get((name, item), item) if isinstance(item, str) else item for name, item in fields.items()}
+    if "travels" in renamed:
+        renamed["failure"] = _failure(travels=renamed.pop("travels"), unavailable=renamed.pop("unavailable", False))
     return renamed | {"schema": SCHEMA} if renamed.get("format") == "gilscope" else renamed
+
+
+def _failure(*, travels: bool, unavailable: bool) -> str | None:
+    """Return the failure of a round trip, whose cause schema 1 has in prose only."""
+    if travels:
+        return None
+    return "strategy unavailable" if unavailable else "unknown"
