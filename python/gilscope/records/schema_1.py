@@ -51,7 +51,9 @@ def upgraded(value: Any) -> Any:
     fields: dict[str, Any] = {
         FIELDS.get(str(name), str(name)): upgraded(item) for name, item in value.items() if name not in DROPPED
     }
-    renamed = {name: WORDS.get((name, item), item) if isinstance(item, str) else item for name, item in fields.items()}
+    renamed: dict[str, Any] = {
+        name: WORDS.get((name, item), item) if isinstance(item, str) else item for name, item in fields.items()
+    }
     if "travels" in renamed:
         renamed["failure"] = _failure(travels=renamed.pop("travels"), unavailable=renamed.pop("unavailable", False))
     return renamed | {"schema": SCHEMA} if renamed.get("format") == "gilscope" else renamed
