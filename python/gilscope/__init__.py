@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from gilscope.records.views import register as _register
-
 if TYPE_CHECKING:
     from gilscope._core import countdown_bridge as countdown_bridge
     from gilscope._core import countdown_held as countdown_held
@@ -42,10 +40,13 @@ _HOME = {
     "countdown_tokio": "gilscope._core",
 }
 
-_register(
-    text="gilscope.reports.table:text",
-    recommendation="gilscope.comparison.recommendation:recommend",
-)
+_VIEWS = {
+    "compare": {
+        "text": "gilscope.reports.table:text",
+        "recommendation": "gilscope.comparison.recommendation:recommend",
+    }
+}
+"""What the results of a function say about themselves: registered with the records when the function is loaded."""
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 
@@ -54,6 +55,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'gilscope' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
+    if name in _VIEWS:
+        import_module("gilscope.records.views").register(**_VIEWS[name])
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.findings import RULES, findings
 from gilscope.comparison.travel_findings import REMEDIES
 from gilscope.records.comparison import Failure
+from gilscope.reports.table import text
 
 from tests.support.constructed import compared, measure, no_way, trials, verdict, way
 
@@ -46,7 +47,7 @@ def test_how_many_short_calls_are_too_many_is_a_round_number() -> None:
 
 def test_the_time_of_a_short_call_is_shown_in_a_unit_that_shows_it() -> None:
     run = compared(verdict("hogs", 3e-7), way("process"))
-    row = next(line for line in str(run).splitlines() if line.startswith("inline x1"))
+    row = next(line for line in text(run).splitlines() if line.startswith("inline x1"))
     assert " 300 ns " in row
 
 

@@ -1,7 +1,7 @@
 """What a result says about itself, computed by parts of gilscope that the records must not import.
 
-The package's ``__init__`` names the functions in its table of contents, beside the public names. Each is imported when it
-is first called.
+The package's ``__init__`` registers the functions when it loads a public name that returns a result. Each function is
+imported when it is first called.
 """
 
 from __future__ import annotations
@@ -36,5 +36,7 @@ def recommendation(result: Any) -> Recommendation:
 def _function(name: str) -> Callable[[Any], Any]:
     from pkgutil import resolve_name
 
+    if name not in _functions:
+        raise RuntimeError("a result prints itself only in a process that has loaded gilscope.compare")
     function: Callable[[Any], Any] = resolve_name(_functions[name])
     return function
