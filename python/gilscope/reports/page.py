@@ -87,7 +87,7 @@ def _findings(result: Result) -> str:
     said = "".join(f"<p class='warning'>{prose(line)}</p>" for line in warnings(result))
     shown = [
         f"<li><b>{prose(one.claim)}</b> {prose(one.evidence)} <div class='remedy'>{prose(one.remedy)}</div></li>"
-        for one in findings(result)
+        for one in (findings(result) if result.comparison is None else recommend(result).findings)
     ]
     return said + (
         f"<ol class='findings'>{''.join(shown)}</ol>" if shown else "<p>No findings: this run alone supports none.</p>"
