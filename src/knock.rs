@@ -1,5 +1,6 @@
-//! The sampling thread of `check`: it asks for the GIL at random moments, and counts how long it waits.
+//! The sampling thread of `check`: asks for the GIL at random moments, and measures how long it waits.
 
+pub mod knock_thread;
 pub mod knocker;
 pub mod reading;
 pub mod switch_interval;

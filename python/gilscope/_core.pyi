@@ -9,7 +9,7 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
-from typing import Final, NoReturn, SupportsIndex, final
+from typing import Final, Literal, NoReturn, SupportsIndex, final
 
 __all__ = [
     "BEATS_KEPT",
@@ -138,152 +138,163 @@ class GcListener:
 
 @final
 class Knocker:
-    """A native thread that asks for the GIL at random moments (exponential gaps) and counts how long it waits for it.
+    """A native thread that asks for the GIL at random moments (exponential gaps), and measures how long it waits.
 
-    A knock holds the GIL for some hundred nanoseconds and runs no Python. Where the thread is still alive at exit,
-    ``atexit`` stops it. In a forked child the object is of no use: all but ``stop``, which does nothing, raise
-    ``RuntimeError``.
+    One such attempt is called a knock. It holds the GIL for some hundred nanoseconds and runs no Python code. If the thread
+    still runs at interpreter exit, ``atexit`` stops it. In a forked child, where the thread does not exist, ``stop`` does
+    nothing and every other method raises ``RuntimeError``. The methods keep the GIL unless they say otherwise.
     """
 
     def __new__(cls, *, mean_gap: float, watched: int | None, keep: int) -> Knocker:
-        """Make one that knocks every ``mean_gap`` on average and keeps the first ``keep`` knocks.
+        """Make a knocker that knocks every ``mean_gap`` seconds on average and keeps the first ``keep`` knocks.
 
-        ``watched`` is the native id of a thread of this process, whose processor time is read at each knock (Linux).
-        ``ValueError`` for a ``mean_gap`` under a microsecond.
+        ``watched`` is the native id of a thread of this process, whose CPU time and run-queue delay are read at each knock.
+        ``ValueError`` if ``mean_gap`` is under a microsecond.
         """
 
     def start(self) -> None:
-        """Start the thread, and return after its first attach; the GIL is released meanwhile.
+        """Start the thread, and return after its first attach. The GIL is released meanwhile.
 
-        ``RuntimeError`` the second time, and when the interpreter shuts down.
+        ``RuntimeError`` the second time, and when the interpreter is shutting down.
         """
 
     def stop(self) -> None:
-        """Stop, and return once the thread is gone; the GIL is released meanwhile. Stopping twice is harmless."""
+        """Stop the thread, and return once it has ended. The GIL is released meanwhile. Does nothing the second time."""
 
     def __enter__(self) -> Knocker:
-        """``start``, in one step."""
+        """Start the thread like ``start``, in one step that no signal handler can interrupt."""
 
     def __exit__(self, *exception: object) -> None:
-        """``stop``."""
+        """Stop the thread like ``stop``."""
 
-    def tell(self, fd: int, period: float) -> None:
-        """Have a thread that never attaches write to ``fd``, every ``period``, what the wait in progress has come to.
+    def write_wait(self, fd: int, period: float) -> None:
+        """Start a thread that never attaches, and writes to ``fd`` every ``period`` seconds how long the current wait has lasted.
 
-        At the beginning of the file stands one line, a float of seconds; 0 while no knock waits. ``stop`` ends it.
+        It overwrites the first line of the file, a float of seconds; 0 if no knock waits. ``stop`` ends it. ``OSError`` if
+        the system cannot start another thread.
         """
 
     def tally(self) -> KnockTally:
-        """Return what was counted since the start, the wait in progress included."""
+        """Return what was counted since the start, including the current wait."""
 
     def wait_quantile(self, q: float) -> float | None:
-        """Return the wait that a share ``q`` (0 to 1) of the knocks did not exceed, to within 0.1 %, if there is one."""
+        """Return the wait, to within 0.1 %, that a share ``q`` (0 to 1) of the knocks did not exceed; ``None`` without knocks.
+
+        ``ValueError`` if ``q`` is not from 0 to 1.
+        """
 
     def knocks(self) -> list[Knock]:
-        """Return the knocks that were kept, in their order. One that is still waiting is not among them."""
+        """Return the knocks that were kept, in order. One that is still waiting is not among them."""
 
 @final
 class KnockTally:
-    """A cumulative reading: two of them, subtracted, tell of the time between."""
+    """Sums up to a moment: the difference of two of them is about the time in between. Times are seconds."""
 
     @property
     def elapsed(self) -> float:
-        """Return the time since the first attach."""
+        """The time since the first attach; 0 before it."""
 
     @property
     def waited(self) -> float:
-        """Return the time spent waiting for the GIL."""
+        """The time spent waiting for the GIL."""
 
     @property
     def knocks(self) -> int:
-        """Return how many knocks there were."""
+        """How many knocks there were."""
 
     @property
     def held(self) -> int:
-        """Return how many of them found the GIL held."""
+        """How many of them found the GIL held."""
 
     @property
     def longest(self) -> float:
-        """Return the longest wait."""
+        """The longest wait."""
 
     @property
     def waiting(self) -> float:
-        """Return how long the knock in progress has waited; 0 if there is none. It is counted in the others."""
+        """How long the current knock has waited; 0 if there is none. The other figures include it."""
 
 @final
 class Knock:
-    """One knock. What is said of the watched thread and of the knocker's own is 0 or ``None`` where it is not known.
+    """One knock. Times are seconds; those of a thread are 0 if the system does not provide them.
 
-    Where the watched thread was blocked and another thread of the process was not, what is said is of that one: the one
-    that stood in run queues for the longest of them, in a process of up to 16 threads.
+    If the watched thread was blocked but other threads of the process were not, the figures are those of another thread
+    instead: the one with the longest run-queue delay. This is only done in a process with at most 16 other threads.
     """
 
     @property
     def start(self) -> float:
-        """Return when it was, on the clock of ``monotonic``."""
+        """When the knock asked for the GIL, on the clock of ``monotonic``."""
 
     @property
     def wait(self) -> float:
-        """Return how long it waited for the GIL."""
+        """How long it waited for the GIL."""
 
     @property
     def slept(self) -> int | None:
-        """Return how often the knocker went to sleep in the wait: 0 if the GIL was free, 1 each switch interval if not."""
+        """How often the knocker slept while it waited: 0 if the GIL was free, otherwise once per switch interval.
+
+        ``None`` if the system does not report it.
+        """
 
     @property
-    def doing(self) -> int | None:
-        """Return what the watched thread did when the knock came: 1 ran, 2 waited for a processor, 3 was blocked."""
+    def held(self) -> bool:
+        """Whether the knock found the GIL held."""
 
     @property
-    def of_another(self) -> bool:
-        """Return whether that and what follows is said of another thread: the watched one was blocked."""
+    def state(self) -> Literal["unknown", "running", "runnable", "blocked"] | None:
+        """What the watched thread was doing when the knock began; ``None`` if the system does not report it."""
+
+    @property
+    def of_other_thread(self) -> bool:
+        """Whether ``state`` and the figures that follow are those of another thread, because the watched one was blocked."""
 
     @property
     def ran_before(self) -> float:
-        """Return the processor time of the watched thread between the knock before and this one."""
+        """CPU time of the watched thread between the last knock and this one."""
 
     @property
     def ran(self) -> float:
-        """Return the same for the wait."""
+        """CPU time of the watched thread during the wait."""
 
     @property
     def queued_before(self) -> float:
-        """Return the time in run queues booked for the watched thread between the knock before and this one.
+        """Run-queue delay of the watched thread that Linux counted between the last knock and this one.
 
-        Linux books it when the thread runs again, so it may have passed before that.
+        Linux counts a delay when the thread runs again, so the delay may have begun earlier.
         """
 
     @property
     def queued(self) -> float:
-        """Return the same for the wait."""
+        """Run-queue delay of the watched thread that Linux counted during the wait."""
 
     @property
     def own_queued_before(self) -> float:
-        """Return the knocker's own time in run queues between the knock before and this one."""
+        """Run-queue delay of the knocker's own thread between the last knock and this one."""
 
     @property
     def own_queued(self) -> float:
-        """Return the same for the wait."""
+        """Run-queue delay of the knocker's own thread during the wait."""
 
 @final
 class LoweredSwitchInterval:
-    """A context in which Python's switch interval is at most ``interval``, and which puts it back whatever happens.
+    """A context in which Python's switch interval is at most ``interval`` seconds. It always restores the interval.
 
-    Entering and leaving are one step each, so that no signal handler's exception can come between. Where several are
-    entered at a time, in whatever threads, the last to leave puts it back.
+    Entering and leaving are one step each, so no exception of a signal handler can come in between. If several contexts
+    overlap, in any threads, the last one that is left restores the interval. The GIL is kept.
     """
 
     def __new__(cls, *, interval: float) -> LoweredSwitchInterval: ...
     def __enter__(self) -> float:
-        """Lower it; return what it was before anyone lowered it."""
+        """Lower the switch interval; return what it was before the first context lowered it."""
 
     def __exit__(self, *exception: object) -> None: ...
 
 def monotonic() -> float:
-    """Return the time on the clock that the knocks are on."""
+    """Return the time on the clock that knocks use, which is that of ``time.monotonic``."""
 
 def run_queue_delay(thread: int) -> float | None:
-    """Return how long a thread of this process (by its native id) has stood in run queues; ``None`` if it is not known."""
+    """Return the run-queue delay so far of the thread of this process with this native id; ``None`` if it is unknown."""
 
 GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
 """Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""

@@ -1,4 +1,4 @@
-//! What the system's clocks and accounts say at a moment, to a knock and to Python.
+//! The CPU times and run-queue delays at the beginning and the end of a knock; and two clocks for Python.
 
 use pyo3::prelude::*;
 
@@ -6,7 +6,7 @@ use crate::histogram::seconds;
 use crate::system::clock::now_ns;
 use crate::system::run_queue::ThreadStats;
 
-/// What Linux has booked for the watched thread and for this one; all 0 where it does not tell.
+/// The figures of the watched thread and of the knocker's own thread; all 0 if the system does not provide them.
 #[derive(Default)]
 #[allow(clippy::struct_field_names)] // `_ns` is the unit
 pub struct Reading {
@@ -17,9 +17,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The watched thread may have ended: then its account stands still.
-    pub fn take(accounts: Option<(&ThreadStats, &ThreadStats)>) -> Self {
-        let Some((watched, own)) = accounts else {
+    /// The figures are 0 if the watched thread has ended.
+    pub fn take(stats: Option<(&ThreadStats, &ThreadStats)>) -> Self {
+        let Some((watched, own)) = stats else {
             return Self::default();
         };
         Self {
@@ -31,13 +31,13 @@ impl Reading {
     }
 }
 
-/// The time on the knocks' clock.
+/// The time on the clock that knocks use.
 #[pyfunction]
 pub fn monotonic() -> f64 {
     seconds(now_ns())
 }
 
-/// How long a thread of this process has stood in run queues.
+/// The run-queue delay of a thread of this process so far.
 #[pyfunction]
 pub fn run_queue_delay(thread: i32) -> Option<f64> {
     ThreadStats::of(thread)?.run_queue_delay_ns().map(seconds)

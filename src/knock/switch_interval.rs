@@ -1,6 +1,6 @@
-//! Python's switch interval, lowered for a while and put back whatever happens.
+//! Lowers Python's switch interval for a while, and always restores it.
 //!
-//! In native code, because a signal handler may raise (`KeyboardInterrupt`) between any two steps of Python: here both
+//! This is native code because a signal handler may raise (`KeyboardInterrupt`) between any two steps of Python: here both
 //! entering and leaving are one step.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Who has it lowered now, and what it is put back to when the last of them is done.
+/// How many contexts are entered, and the interval to restore when the last of them is left.
 struct Lowered {
     users: usize,
     usual: f64,
@@ -34,7 +34,7 @@ impl LoweredSwitchInterval {
         Self { interval }
     }
 
-    /// Lower it; return what it was before anyone lowered it.
+    /// Lower the interval; return what it was before the first context lowered it.
     fn __enter__(&self, py: Python<'_>) -> PyResult<f64> {
         let sys = py.import(intern!(py, "sys"))?;
         let mut lowered = lock();
@@ -51,7 +51,7 @@ impl LoweredSwitchInterval {
         Ok(lowered.usual)
     }
 
-    /// Put it back, if this is the last of those who lowered it.
+    /// Restore the interval, if this is the last context.
     #[allow(clippy::unused_self)] // the protocol of contexts
     #[pyo3(signature = (*exception))]
     fn __exit__(&self, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
@@ -65,8 +65,8 @@ impl LoweredSwitchInterval {
     }
 }
 
-/// Held over two functions of `sys` that run no Python, so that nobody who has the GIL waits for one who has the lock and
-/// wants the GIL.
+/// Held only while functions of `sys` are called that run no Python code and so keep the GIL: no thread that holds the GIL
+/// waits for a thread that holds the lock and waits for the GIL.
 fn lock() -> MutexGuard<'static, Lowered> {
     LOWERED.lock().unwrap_or_else(PoisonError::into_inner)
 }

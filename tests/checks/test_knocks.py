@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from gilscope.checks.knocks import BLOCKED, QUEUED, SampledTime
+from gilscope.checks.knocks import SampledTime
 
 if TYPE_CHECKING:
     from gilscope._core import Knock
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 class FakeKnock:
     """A knock with the given figures; the others are those of a thread that runs and of a free GIL."""
 
-    def __init__(self, **figures: float | None) -> None:
-        self.start, self.wait, self.slept, self.doing, self.of_another = 0.001, 0.0, 0, 1, False
+    def __init__(self, **figures: float | str | None) -> None:
+        self.start, self.wait, self.slept, self.held, self.of_other_thread = 0.001, 0.0, 0, False, False
+        self.state = "running"
         self.ran_before = self.ran = self.queued_before = self.queued = self.own_queued_before = self.own_queued = 0.0
         self.__dict__.update(figures)
 
 
-def read_one(**figures: float | None) -> Wait:
+def read_one(**figures: float | str | None) -> Wait:
     found = SampledTime()
     knock: Knock = FakeKnock(**figures)  # type: ignore[assignment]
     found.add([knock], begin=0.0, end=1.0)
@@ -38,6 +39,6 @@ def test_the_time_in_which_the_knocker_waited_for_a_cpu_is_not_certainly_a_hold(
 
 
 def test_a_knock_that_found_the_gil_free_while_the_thread_was_queued_says_nothing() -> None:
-    assert read_one(doing=QUEUED, ran_before=0.0).weight == 0
-    assert read_one(doing=QUEUED, ran_before=0.001).weight == 1  # the knocker itself has just preempted it
-    assert read_one(doing=BLOCKED).weight == 1
+    assert read_one(state="runnable", ran_before=0.0).weight == 0
+    assert read_one(state="runnable", ran_before=0.001).weight == 1  # the knocker itself has just preempted it
+    assert read_one(state="blocked").weight == 1

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from gilscope._core import GcListener, Knocker, KnockTally, LoweredSwitchInterval, monotonic, run_queue_delay
-from gilscope.checks.knocks import BLOCKED, was_held
 
 HOLD = ctypes.PyDLL(None).usleep
 """Keeps the GIL for so many microseconds."""
@@ -84,9 +83,9 @@ def test_a_thread_that_holds_the_gil_all_the_time_reads_one(knocking: Knocker) -
 
 def test_a_knock_says_whether_the_thread_was_blocked_and_whether_the_gil_was_free(knocking: Knocker) -> None:
     time.sleep(0.3)
-    asleep = [knock for knock in knocking.knocks() if knock.doing == BLOCKED]
+    asleep = [knock for knock in knocking.knocks() if knock.state == "blocked"]
     assert len(asleep) > 20
-    assert sum(was_held(knock) for knock in asleep) <= len(asleep) / 5
+    assert sum(knock.held for knock in asleep) <= len(asleep) / 5
 
 
 def test_it_counts_in_a_histogram(knocking: Knocker) -> None:
@@ -118,7 +117,7 @@ def test_stop_returns_when_the_thread_is_gone_and_at_once() -> None:
 
 
 def test_it_starts_once() -> None:
-    with knocker() as running, pytest.raises(RuntimeError, match="starts once"):
+    with knocker() as running, pytest.raises(RuntimeError, match="starts only once"):
         running.start()
 
 
@@ -198,15 +197,15 @@ def test_a_forked_child_can_stop_it_and_make_another() -> None:
     assert (child.returncode, child.stderr) == (0, "")
 
 
-def test_a_wait_that_has_no_end_is_told_by_a_thread_that_never_attaches(tmp_path: Path) -> None:
-    told = os.open(tmp_path / "told", os.O_RDWR | os.O_CREAT)
+def test_a_thread_that_never_attaches_writes_how_long_a_wait_has_lasted(tmp_path: Path) -> None:
+    file = os.open(tmp_path / "wait", os.O_RDWR | os.O_CREAT)
     with knocker() as running:
-        running.tell(told, 0.005)
+        running.write_wait(file, 0.005)
         pread = ctypes.PyDLL(None).pread  # keeps the GIL: what it reads was written by one that has not got it
         text = ctypes.create_string_buffer(32)
         HOLD(200_000)
-        pread(told, text, 32, ctypes.c_long(0))
-    os.close(told)
+        pread(file, text, 32, ctypes.c_long(0))
+    os.close(file)
     assert float(text.value) > 0.1
 
 

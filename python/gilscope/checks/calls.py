@@ -101,7 +101,7 @@ class Calls:
             spans=spans,
             computed=sum(knock.ran_before + knock.ran for knock in met),
             queued=sum(knock.queued_before + knock.queued for knock in met),
-            delays_known=any(knock.doing is not None for knock in met),
+            delays_known=any(knock.state is not None for knock in met),
         )
 
     def sampled_by(self, knocks: Sequence[Knock]) -> SampledTime:

@@ -17,14 +17,8 @@ if TYPE_CHECKING:
 
     from gilscope._core import Knock
 
-MAX_SECONDS_IF_FREE = 10e-6
-"""If the system does not report whether the knocker slept, a longer wait means that the GIL was held."""
-
 MIN_KNOCKS_TO_KNOW_DELAYS = 20
 """With fewer knocks, the knocker's own delays are taken as unknown."""
-
-QUEUED, BLOCKED = 2, 3
-"""Values of ``Knock.doing`` for a thread that does not run."""
 
 
 class Wait(NamedTuple):
@@ -70,11 +64,6 @@ class SampledTime:
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
 
 
-def was_held(knock: Knock) -> bool:
-    """Return whether the knock found the GIL held."""
-    return knock.wait > MAX_SECONDS_IF_FREE if knock.slept is None else knock.slept > 0
-
-
 def _longest_delay(knocks: Sequence[Knock]) -> float:
     """Return the longest time that the knocker itself may have waited for a CPU at once.
 
@@ -92,7 +81,7 @@ def _wait(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
         start=max(knock.start, begin),
         end=min(knock.start + knock.wait, end),
         weight=weight(knock, gap) if knock.start >= begin else 0.0,
-        held=was_held(knock),
+        held=knock.held,
         least=min(least, inside),
         most=min(most, inside),
         likely=min(likely, inside),
@@ -110,7 +99,10 @@ def _held_for(knock: Knock, delay: float) -> tuple[float, float, float]:
     """
     own = max(knock.ran, knock.wait - knock.queued)
     idle = own - knock.ran
-    if knock.doing not in (BLOCKED, None):  # the thread computed, so it was blocked only after it had released the GIL
+    if knock.state not in (
+        "blocked",
+        None,
+    ):  # the thread computed, so it was blocked only after it had released the GIL
         idle = max(0.0, idle - knock.own_queued)
     most = knock.ran + idle
     one = min(knock.own_queued, delay)
@@ -121,13 +113,13 @@ def _held_for(knock: Knock, delay: float) -> tuple[float, float, float]:
 
 def weight(knock: Knock, gap: float) -> float:
     """Return the probability that the thread was not in a run queue when the knock came, ``gap`` after the previous one."""
-    if knock.doing != QUEUED:
+    if knock.state != "runnable":
         return 1.0
     # The knocker itself may just have preempted the thread: it did if the thread had run until then.
     return min(1.0, knock.ran_before / gap) if gap > 0 else 0.0
 
 
 def _own_before(knock: Knock, gap: float) -> float:
-    if knock.doing in (BLOCKED, None):
+    if knock.state in ("blocked", None):
         return max(knock.ran_before, gap - knock.queued_before)
     return min(gap, knock.ran_before)  # the present hold is one of computing

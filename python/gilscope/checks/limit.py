@@ -50,5 +50,5 @@ def holds() -> Iterator[Holds]:
                 end = monotonic()
                 knocker.stop()
                 knocks = knocker.knocks()
-                found.judged = all(knock.doing is not None for knock in knocks)
+                found.judged = all(knock.state is not None for knock in knocks)
                 found._sampled.add(knocks, begin=begin, end=end)  # noqa: SLF001 - its own

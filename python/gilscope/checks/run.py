@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from gilscope._core import GcListener, Histogram, Knocker, LoweredSwitchInterval, monotonic
 from gilscope.checks.calls import Calls
 from gilscope.checks.gc_pauses import explain, recorded_pauses
-from gilscope.checks.knocks import BLOCKED, was_held
 from gilscope.checks.rule import rule
 from gilscope.checks.shares import Shares, shares_of
 from gilscope.records.machine import machine
@@ -32,8 +31,6 @@ BACKGROUND_SECONDS = 0.03
 """How long the rest of the process is sampled before the calls."""
 MAX_KNOCKS_KEPT = 2_000_000
 """The knocks of a quarter of an hour; they take 250 MB."""
-ASLEEP = (BLOCKED, None)
-"""Values of ``Knock.doing`` for a calling thread that sleeps; ``None`` if the system does not report it."""
 
 
 class Checking:
@@ -136,9 +133,11 @@ def background(knocks: Sequence[Knock], *, begin: float, end: float) -> Backgrou
     asleep = [
         knock
         for knock in knocks
-        if begin <= knock.start and knock.start + knock.wait <= end and (knock.of_another or knock.doing in ASLEEP)
+        if begin <= knock.start
+        and knock.start + knock.wait <= end
+        and (knock.of_other_thread or knock.state in ("blocked", None))
     ]
-    waits = [max(0.0, knock.wait - knock.queued - knock.own_queued) for knock in asleep if was_held(knock)]
+    waits = [max(0.0, knock.wait - knock.queued - knock.own_queued) for knock in asleep if knock.held]
     if not asleep:
         return Background(held=0.0, longest=0.0)
     waited = sum(waits)

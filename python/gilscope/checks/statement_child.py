@@ -66,7 +66,7 @@ def run(request: StatementRequest) -> StatementAnswer:
         exec(setup, namespace)  # noqa: S102 - what the user asked for
         _end_copy(started)
         checking = Checking(partial(exec, statement, namespace), request.statement.strip())
-        checking.knocker.tell(os.open(request.wait_file, os.O_WRONLY), WAIT_REPORT_SECONDS)
+        checking.knocker.write_wait(os.open(request.wait_file, os.O_WRONLY), WAIT_REPORT_SECONDS)
         watchdog = threading.Timer(max(0.0, request.deadline - monotonic()), partial(_give_up, checking))
         watchdog.daemon = True
         watchdog.start()

@@ -1,0 +1,194 @@
+//! The thread that asks for the GIL at random moments and measures how long it waits. One such attempt is called a knock.
+//!
+//! A knock holds the GIL for some hundred nanoseconds and runs no Python code. Its start is published before it attaches, so
+//! that a thread that never attaches can report a wait that has not ended. Memory is constant, except for the knocks that are
+//! kept on request. Of the interpreter only the public C API is used.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::histogram::seconds;
+use crate::knock::reading::Reading;
+use crate::knock::tally::{Knock, Tally};
+use crate::system::clock::now_ns;
+use crate::system::other_threads::OtherThreads;
+use crate::system::pace::Pace;
+use crate::system::run_queue::{ThreadState, ThreadStats, own_tid, own_voluntary_switches};
+use crate::system::scheduling::{self, Priority};
+
+/// What the thread and those who read its figures share.
+pub struct KnockThread {
+    pid: u32,
+    mean_gap_ns: u64,
+    watched: Option<i32>,
+    pub tally: Mutex<Tally>,
+    stopping: Mutex<bool>,
+    stop: Condvar,
+    started: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl KnockThread {
+    pub fn new(mean_gap_ns: u64, watched: Option<i32>, keep: usize) -> Self {
+        Self {
+            pid: std::process::id(),
+            mean_gap_ns,
+            watched,
+            tally: Mutex::new(Tally::new(keep)),
+            stopping: Mutex::new(false),
+            stop: Condvar::new(),
+            started: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }
+    }
+
+    /// A forked child has the object but not the thread, which may have held any of the locks at the fork.
+    pub fn must_belong_to_this_process(&self) -> PyResult<()> {
+        if self.pid == std::process::id() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "this knocker belongs to the parent process: make another one in the forked child",
+        ))
+    }
+
+    /// Whether this is the first call, and the thread has not been stopped before.
+    pub fn may_start(&self) -> bool {
+        // Relaxed: the flag is used by itself.
+        !self.started.swap(true, Ordering::Relaxed) && !*lock(&self.stopping)
+    }
+
+    /// Starts a thread, which [`Self::end`] will wait for.
+    pub fn spawn(
+        self: &Arc<Self>,
+        name: &str,
+        run: impl FnOnce(&Self) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let knock_thread = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || run(&knock_thread))?;
+        lock(&self.threads).push(spawned);
+        Ok(())
+    }
+
+    pub fn ask_to_stop(&self) {
+        if self.pid != std::process::id() {
+            return;
+        }
+        *lock(&self.stopping) = true;
+        self.stop.notify_all();
+    }
+
+    /// Stops the threads, and waits until they have ended.
+    pub fn end(&self) {
+        if self.pid != std::process::id() {
+            return;
+        }
+        self.ask_to_stop();
+        // The lock is held meanwhile, so that of two concurrent callers neither returns before the threads have ended.
+        for thread in lock(&self.threads).drain(..) {
+            let _ = thread.join(); // if it panicked, the panic has been printed
+        }
+    }
+
+    /// Sleeps; returns whether to continue.
+    fn sleep(&self, gap_ns: u64) -> bool {
+        let stopping = lock(&self.stopping);
+        let gap = Duration::from_nanos(gap_ns);
+        let waited = self
+            .stop
+            .wait_timeout_while(stopping, gap, |stopping| !*stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        waited.1.timed_out()
+    }
+
+    /// Runs the thread; sends to `attached` after the first attach.
+    pub fn run(&self, attached: &mpsc::Sender<()>) {
+        scheduling::prepare_sampling_thread(Priority::RealTime);
+        // The thread attaches once, and detaches inside: so it keeps its thread state, and a knock takes 50 ns instead of
+        // 300.
+        Python::try_attach(|py| {
+            lock(&self.tally).begin(now_ns());
+            let _ = attached.send(());
+            py.detach(|| self.knock_until_stopped());
+        });
+    }
+
+    fn knock_until_stopped(&self) {
+        let mut pace = Pace::new();
+        let watched = self.watched.and_then(ThreadStats::of);
+        let own = watched.as_ref().and_then(|_| ThreadStats::of(own_tid()));
+        let mut others = OtherThreads::except(self.watched.unwrap_or_default(), own_tid());
+        let both_stats = watched.as_ref().zip(own.as_ref());
+        let mut last = Reading::take(both_stats);
+        while self.sleep(pace.exponential_ns(self.mean_gap_ns)) {
+            let before = Reading::take(both_stats);
+            let state = both_stats.map(|(watched, _)| watched.state(before.ran_ns, before.at_ns));
+            // If the watched thread is blocked, another thread may be working for it.
+            let active = (state == Some(ThreadState::Blocked)).then(|| others.at_start());
+            let sleeps = own_voluntary_switches();
+            let start_ns = now_ns();
+            lock(&self.tally).waiting_since_ns = Some(start_ns);
+            let Some(end_ns) = Python::try_attach(|_| now_ns()) else {
+                // The interpreter is finalizing. Returning would attach again: so the thread sleeps until the process ends.
+                loop {
+                    std::thread::park();
+                }
+            };
+            let slept = own_voluntary_switches()
+                .zip(sleeps)
+                .map(|(now, then)| now - then);
+            let after = Reading::take(both_stats);
+            let mut knock = Knock {
+                start: seconds(start_ns),
+                wait: seconds(end_ns - start_ns),
+                slept,
+                state,
+                of_other_thread: false,
+                ran_before: seconds(before.ran_ns - last.ran_ns),
+                ran: seconds(after.ran_ns - before.ran_ns),
+                queued_before: seconds(before.queued_ns - last.queued_ns),
+                queued: seconds(after.queued_ns - before.queued_ns),
+                own_queued_before: seconds(before.own_queued_ns - last.own_queued_ns),
+                own_queued: seconds(after.own_queued_ns - before.own_queued_ns),
+            };
+            match active {
+                Some(active) => {
+                    if let Some(other) = others.most_delayed_at_end(&active) {
+                        knock.state = Some(other.state);
+                        knock.of_other_thread = true;
+                        knock.ran_before = seconds(other.cpu_time_before_ns);
+                        knock.ran = seconds(other.cpu_time_ns);
+                        knock.queued_before = seconds(other.run_queue_delay_before_ns);
+                        knock.queued = seconds(other.run_queue_delay_ns);
+                    }
+                }
+                None => others.skip_sample(),
+            }
+            lock(&self.tally).count(start_ns, end_ns, knock);
+            last = after;
+        }
+    }
+
+    /// Writes how long the current wait has lasted, every `period_ns`.
+    pub fn write_wait_until_stopped(&self, fd: i32, period_ns: u64) {
+        scheduling::prepare_sampling_thread(Priority::RealTime);
+        while self.sleep(period_ns) {
+            let waiting_since_ns = lock(&self.tally).waiting_since_ns;
+            let waited_ns =
+                waiting_since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns));
+            scheduling::overwrite(fd, &format!("{:020.9}\n", seconds(waited_ns)));
+        }
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // After a panic under one of the locks, at most one knock is missing in the tally.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
