@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilscope.records.stall import Evidence, Frame, Stall, Thread
 from gilscope.records.watch_report import Distribution, Holder, Snapshot, WatchReport
-from gilscope.watch.bins import Hold, Lag, binned
+from gilscope.watch.bins import Hold, LoopLag, binned
 from gilscope.watch.sites import Sites
 
 from tests.support.constructed import MACHINE
@@ -75,9 +75,9 @@ def watched(
     sites = Sites()
     for one in stalls:
         sites.add(one)
-    lags = [Lag(0.01 * beat, 0.001) for beat in range(1, round(elapsed / 0.01))]
+    lags = [LoopLag(0.01 * beat, 0.001) for beat in range(1, round(elapsed / 0.01))]
     lags = [beat for beat in lags if not any(one.start < beat.at <= one.end for one in stalls)]
-    lags = sorted([*lags, *(Lag(one.end, one.duration) for one in stalls)])
+    lags = sorted([*lags, *(LoopLag(one.end, one.duration) for one in stalls)])
     holds = [Hold(POOL.native_id, POOL.name, one.start, one.end) for one in stalls] or [
         Hold(MAIN.native_id, MAIN.name, 0.0, 0.1)
     ]

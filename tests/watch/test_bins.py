@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gilscope.records.timeline import Track
 from gilscope.watch import bins
-from gilscope.watch.bins import MAX_BINS, MAX_THREADS, MIN_SECONDS_PER_BIN, Hold, Lag, binned
+from gilscope.watch.bins import MAX_BINS, MAX_THREADS, MIN_SECONDS_PER_BIN, Hold, LoopLag, binned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ def test_the_worst_lag_is_kept_in_the_bin_in_which_its_beat_came(gaps: list[tupl
     at, lags = 0.0, []
     for gap, lag in gaps:
         at += gap
-        lags.append(Lag(at, min(lag, at)))
+        lags.append(LoopLag(at, min(lag, at)))
     line = binned(lags=lags, holds=[], end=end)
     seen = [lag for lag in line.worst if lag is not None]
     assert max(seen) == pytest.approx(max(lag for _, lag in lags), abs=1e-6)
@@ -63,7 +63,7 @@ def test_a_timeline_is_short_for_any_watch_and_reaches_to_its_end(end: float) ->
 
 
 def test_the_lag_of_a_late_loop_grows_until_its_beat_comes() -> None:
-    line = binned(lags=[Lag(0.01, 0.001), Lag(0.1, 0.07), Lag(0.19, 0.002)], holds=[], end=0.2)
+    line = binned(lags=[LoopLag(0.01, 0.001), LoopLag(0.1, 0.07), LoopLag(0.19, 0.002)], holds=[], end=0.2)
     assert line.width == pytest.approx(0.02)
     assert line.worst == (0.001, 0.01, 0.03, 0.05, 0.07, 0.07, None, None, None, 0.002)
 
@@ -90,7 +90,7 @@ def test_threads_of_one_name_are_distinguished_by_their_ids() -> None:
 def test_a_timeline_begins_where_both_holds_and_beats_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bins, "BEATS_KEPT", 3)
     monkeypatch.setattr(bins, "HOLDS_KEPT", 2)
-    lags = [Lag(50.0, 0.9), Lag(61.0, 2.0), Lag(90.0, 0.01)]
+    lags = [LoopLag(50.0, 0.9), LoopLag(61.0, 2.0), LoopLag(90.0, 0.01)]
     line = binned(lags=lags, holds=[Hold(1, "a", 40.0, 41.0), Hold(1, "a", 70.0, 71.0)], end=100.0)
     assert line.begin == 50.0
     assert max(lag for lag in line.worst if lag is not None) == 2.0

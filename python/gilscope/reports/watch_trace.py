@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilscope.records.stall import Stall
-    from gilscope.watch.bins import Hold, Lag
+    from gilscope.watch.bins import Hold, LoopLag
 
 LOOPS = 1_000_000_000
 """Tracks of loops are numbered from here, above all thread ids."""
@@ -24,7 +24,7 @@ def trace(
     *,
     holds: Sequence[Hold],
     stalls: Sequence[Stall],
-    lags: Sequence[Lag],
+    lags: Sequence[LoopLag],
 ) -> bytes:
     """Return the trace. Moments are seconds since the watch began."""
     events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
@@ -53,7 +53,7 @@ def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
         yield _slice(LOOPS + stall.loop, stall.cause, stall.start, stall.end, details)
 
 
-def _lags(lags: Sequence[Lag]) -> Iterator[dict[str, Any]]:
+def _lags(lags: Sequence[LoopLag]) -> Iterator[dict[str, Any]]:
     for at, lag in lags:
         yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "pid": os.getpid(), "args": {"lag": lag * 1000}}
 

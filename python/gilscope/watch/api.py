@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from gilscope import _core
 from gilscope.records.watch_report import Snapshot, Unreadable
-from gilscope.watch.bins import Hold, Lag
+from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.cause import judge
 from gilscope.watch.child_count import Children
 from gilscope.watch.loops import WatchedLoops
@@ -134,11 +134,11 @@ class Watch:
         holds = ((hold.thread, hold.start - self.began, hold.end - self.began) for hold in self._watcher.holds())
         return [Hold(thread.native_id, thread.name, start, end) for thread, start, end in holds]
 
-    def lags(self) -> list[Lag]:
+    def lags(self) -> list[LoopLag]:
         """Return the latest heartbeats, if ``trace`` is on. Times are seconds since the watch began."""
         if self._watcher is None:
             return []
-        return [Lag(beat.at - self.began, beat.lag) for beat in self._watcher.beats()]
+        return [LoopLag(beat.at - self.began, beat.lag) for beat in self._watcher.beats()]
 
     def _stop_listening_to_gc(self) -> None:
         if self._gc_listener in gc.callbacks:  # the program may have cleared them

@@ -27,7 +27,7 @@ class Hold(NamedTuple):
     end: float
 
 
-class Lag(NamedTuple):
+class LoopLag(NamedTuple):
     """When a heartbeat came, in seconds since the watch began, and how late it was."""
 
     at: float
@@ -49,7 +49,7 @@ class Grid(NamedTuple):
         return self.begin + number * self.width
 
 
-def binned(*, lags: Sequence[Lag], holds: Sequence[Hold], end: float) -> Timeline:
+def binned(*, lags: Sequence[LoopLag], holds: Sequence[Hold], end: float) -> Timeline:
     """Return the timeline of a watch that ended at ``end``. Both lists must be in order of time."""
     begin = max(
         lags[0].at if len(lags) >= BEATS_KEPT else 0.0,
@@ -63,7 +63,7 @@ def binned(*, lags: Sequence[Lag], holds: Sequence[Hold], end: float) -> Timelin
     return Timeline(begin=begin, width=grid.width, worst=_worst(lags, grid), held=_held(holds, grid))
 
 
-def _worst(lags: Sequence[Lag], grid: Grid) -> tuple[float | None, ...]:
+def _worst(lags: Sequence[LoopLag], grid: Grid) -> tuple[float | None, ...]:
     """Return the longest lag in each bin. A late beat counts in all bins from when it was due, as late as it was by then."""
     worst: list[float | None] = [None] * grid.total
     for at, lag in lags:
