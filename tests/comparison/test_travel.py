@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gilscope.comparison.travel import RoundTripRequest, round_trip
+from gilscope.comparison.travel import RoundTripRequest, pickling_failure, round_trip
 from gilscope.isolated.payload import pickled
 from gilscope.isolated.protocol import ask
 from gilscope.records.comparison import RoundTrip
@@ -52,6 +55,16 @@ def a_lock(_n: int) -> Any:
     return threading.Lock()
 
 
+def raises_in_a_worker() -> None:
+    if multiprocessing.parent_process() is not None:
+        raise OSError("no display")
+
+
+def dies_in_a_worker() -> None:
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+
+
 def a_random_number(_n: int) -> bytes:
     return os.urandom(8)
 
@@ -61,7 +74,7 @@ def a_nan(_n: int) -> float:
 
 
 @pytest.mark.parametrize("strategy", ["inline", "thread", "process", "interpreter"])
-def test_a_function_of_a_module_travels_and_brings_the_same_answer(strategy: str) -> None:
+def test_a_function_of_a_module_travels_and_returns_the_same(strategy: str) -> None:
     if reason := unavailable(strategy):
         pytest.skip(reason)
     there = made(strategy, a_list_of, 1000)
@@ -79,7 +92,7 @@ def test_what_is_pickled_is_counted_in_bytes_and_what_is_shared_is_not() -> None
     assert made("thread", len, b"x" * 1_000_000).argument_bytes is None
 
 
-def test_carrying_a_million_times_as_much_costs_more() -> None:
+def test_a_million_times_as_much_data_has_a_larger_overhead() -> None:
     little, much = made("process", bytes, 10), made("process", bytes, 50_000_000)
     assert little.overhead_cpu is not None
     assert much.overhead_cpu is not None
@@ -89,16 +102,52 @@ def test_carrying_a_million_times_as_much_costs_more() -> None:
 def test_a_function_that_exec_made_pickles_and_is_not_found_in_the_worker() -> None:
     function = made_here("def made_by_exec(n):\n    return n", "made_by_exec")
     there = made("process", function, 1)
-    assert not there.works
+    assert there.failure == "not importable"
     assert "made_by_exec" in there.reason
 
 
 @pytest.mark.parametrize("function", [a_generator, a_lock])
-def test_a_result_that_does_not_come_back_is_found_out(function: Callable[..., Any]) -> None:
+def test_a_result_that_does_not_come_back_is_a_failure(function: Callable[..., Any]) -> None:
     there = made("process", function, 3)
-    assert not there.works
-    assert "pickle" in there.reason
+    assert there.failure == "result cannot be pickled"
     assert made("thread", function, 3).works
+
+
+def test_a_call_that_raises_in_the_worker_only_is_distinguished_from_a_result_that_does_not_come_back() -> None:
+    there = made("process", raises_in_a_worker)
+    assert (there.failure, there.reason) == ("raised in worker", "a call in the worker raised OSError: no display")
+
+
+def test_a_worker_that_dies_is_a_failure() -> None:
+    assert made("process", dies_in_a_worker).failure == "worker died"
+
+
+def test_a_module_that_cannot_be_imported_in_a_new_process_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_once.py").write_text("def function(): return 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("imported_once").function
+    (tmp_path / "imported_once.py").write_text("raise LookupError('not again')")
+    shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+    there = made("process", function)
+    assert there.failure == "raised while loading"
+    assert "LookupError: not again" in there.reason
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "failure"),
+    [
+        (lambda: 1, (), "not importable"),
+        (len, (threading.Lock(),), "cannot be pickled"),
+        (threading.Lock().acquire, (), "cannot be pickled"),
+    ],
+    ids=["a lambda", "a lock", "a method of a lock"],
+)
+def test_why_a_callable_or_its_arguments_cannot_be_pickled(
+    function: Callable[..., Any], args: tuple[Any, ...], failure: str
+) -> None:
+    assert pickling_failure(function, args) == failure
 
 
 def test_an_answer_that_depends_on_the_process_differs_there() -> None:
@@ -116,14 +165,14 @@ def test_a_nan_is_the_same_answer_though_it_is_not_equal_to_itself() -> None:
     assert made("process", a_nan, 1).answer == "same"
 
 
-def test_an_interpreter_takes_a_function_that_exec_made_where_a_process_does_not() -> None:
+def test_an_interpreter_runs_a_function_that_exec_made_and_a_process_does_not() -> None:
     if reason := unavailable("interpreter"):
         pytest.skip(reason)
     function = made_here("def stateless(n):\n    return n + 1", "stateless")
     in_interpreter = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, (1,)))
     in_process = asyncio.run(round_trip("process", STRATEGIES["process"], function, (1,)))
-    assert not in_process.works
-    assert in_interpreter.works or "stateless" in in_interpreter.reason
+    assert (in_interpreter.failure, in_interpreter.answer) == (None, "same")
+    assert in_process.failure == "worker died"
 
 
 FUNCTION = """
@@ -135,7 +184,7 @@ def countdown(n):
 
 def main():
     result = gilscope.compare(countdown, 1000, seconds=0.1, strategies=["inline", "thread", "process"])
-    trips = {t.strategy: t.works for t in result.comparison.round_trips}
+    trips = {t.strategy: t.failure for t in result.comparison.round_trips}
     print(sorted({(t.strategy, t.supervised) for t in result.trials}), trips, result.comparison.in_process_reason, sep="\\n")
 
 """
@@ -144,13 +193,13 @@ def main():
 def test_a_scripts_own_function_travels_from_under_its_guard(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + 'if __name__ == "__main__":\n    main()\n')
     assert ran[0] == "[('inline', True), ('process', True), ('thread', True)]"
-    assert ran[1] == "{'inline': True, 'thread': True, 'process': True}"
+    assert ran[1] == "{'inline': None, 'thread': None, 'process': None}"
 
 
 def test_a_script_without_a_guard_is_compared_in_its_own_process(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + "main()\n")
     assert ran[0] == "[('inline', False), ('thread', False)]"
-    assert ran[1] == "{'inline': True, 'thread': True, 'process': False}"
+    assert ran[1] == "{'inline': None, 'thread': None, 'process': 'no main guard'}"
     assert "put the call under `if __name__ == '__main__':`" in ran[2]
 
 
@@ -170,8 +219,8 @@ def _script(folder: Path, source: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
-def none_to_be_had(workers: int) -> Executor:
-    raise LookupError(f"no {workers} to be had")
+def fails_to_start(workers: int) -> Executor:
+    raise LookupError(f"no {workers} left")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +230,11 @@ def none_to_be_had(workers: int) -> Executor:
             str,
             "returned '1', which is not an executor; return one, such as concurrent.futures.ThreadPoolExecutor(workers)",
         ),
-        (none_to_be_had, "raised LookupError: no 1 to be had"),
+        (fails_to_start, "raised LookupError: no 1 left"),
     ],
 )
-def test_a_factory_that_makes_no_executor_is_what_is_told(factory: Callable[[int], Executor], why: str) -> None:
+def test_a_factory_that_returns_no_executor_is_a_failure_with_its_reason(
+    factory: Callable[[int], Executor], why: str
+) -> None:
     tried = asyncio.run(round_trip("mine", from_executor(factory), len, ("",)))
-    assert (tried.works, tried.reason) == (False, f"its factory, called with 1, {why}")
+    assert (tried.failure, tried.reason) == ("no executor", f"its factory, called with 1, {why}")

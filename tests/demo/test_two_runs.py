@@ -153,7 +153,7 @@ def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.Capt
 
 def test_one_picture_of_two_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "a.json", "b.json", "-o", str(tmp_path / "x.json")]) == 2
-    assert "-o takes one result: give FILE alone" in capsys.readouterr().err
+    assert "-o writes one result: leave out OTHER" in capsys.readouterr().err
 
 
 STAT = """cpu  400 0 100 1000 100 0 0 50 0 0

@@ -1,6 +1,5 @@
 import asyncio
 import os
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,8 @@ import pytest
 from gilscope._core import bridge_workers
 from gilscope.trial.cpu_time import ProcessTree, descendants
 from gilscope.trial.strategies import STRATEGIES, from_executor, unavailable
+
+from tests.support import child
 
 
 def whereabouts(_n: int = 0) -> tuple[int, int]:
@@ -42,7 +43,7 @@ def test_a_process_pool_runs_in_other_processes() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["thread", "process", "interpreter"])
-def test_every_worker_of_a_pool_is_up_when_the_clock_starts(strategy: str) -> None:
+def test_every_worker_of_a_pool_has_started_when_the_clock_starts(strategy: str) -> None:
     if reason := unavailable(strategy):
         pytest.skip(reason)
 
@@ -74,7 +75,7 @@ def test_every_strategy_returns_what_the_work_returns(strategy: str, function: s
     assert gathered(strategy, getattr(gilscope, function), 2, 5000) == [5000] * 4
 
 
-def test_the_bridge_has_as_many_threads_as_are_asked_for() -> None:
+def test_the_bridge_has_as_many_threads_as_asked_for() -> None:
     workers = bridge_workers() + 2
     assert gathered("bridge", gilscope.countdown_bridge, workers, 5) == [5] * (2 * workers)
     assert bridge_workers() == workers
@@ -86,7 +87,7 @@ def test_an_exception_in_the_work_comes_out_of_the_call() -> None:
             gathered(strategy, gilscope.countdown_python, 1, -1)
 
 
-def test_the_processor_time_of_a_pools_processes_is_read() -> None:
+def test_the_cpu_time_of_a_pools_processes_is_counted() -> None:
     async def main() -> tuple[float, float]:
         async with STRATEGIES["process"](gilscope.countdown_released, 1) as run:
             processes, own_before = ProcessTree(), time.process_time()
@@ -100,12 +101,30 @@ def test_the_processor_time_of_a_pools_processes_is_read() -> None:
     assert both > own + 0.02
 
 
-def test_time_in_run_queues_is_read_where_the_system_tells_it() -> None:
-    queued = (ProcessTree().cpu_time() - ProcessTree().cpu_time()).queued
-    assert queued is None or sys.platform == "linux"
+def test_a_process_that_shares_its_core_with_a_busy_one_queues_for_it() -> None:
+    script = """
+        import os, subprocess, sys, time
+        from gilscope.trial.cpu_time import ProcessTree
+
+        def delay_of_computing(seconds):
+            own = ProcessTree()
+            before, end = own.cpu_time(), time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+            return (own.cpu_time() - before).queued
+
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        busy = subprocess.Popen([sys.executable, "-c", "print(flush=True); exec('while True: pass')"], stdout=subprocess.PIPE)
+        busy.stdout.readline()
+        queued = delay_of_computing(0.3)
+        busy.kill()
+        print(queued)
+    """
+    # Two busy processes share a core by halves: each waits as long as it computes, 0.3 s. The other one's queue counts too.
+    assert float(child.output(script)[0]) > 0.15
 
 
-def test_an_executor_that_somebody_made_has_as_many_workers_as_come_up() -> None:
+def test_a_users_executor_has_as_many_workers_as_have_started() -> None:
     async def main() -> int:
         async with from_executor(lambda workers: ThreadPoolExecutor(min(workers, 1)))(whereabouts, 3) as run:
             return len(set(await asyncio.gather(*(run(whereabouts) for _ in range(6)))))

@@ -34,8 +34,7 @@ MIN_CALLS, MAX_CALLS = 3, 200
 """An overhead is measured over :data:`MEASURED_SECONDS` of calls, within these numbers of calls."""
 SHARED = ("inline", "thread")
 """The strategies whose workers use the caller's own objects."""
-FOUND_BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
-"""Pickle writes only the name of a callable of these types."""
+PICKLED_BY_NAME = (types.FunctionType, type)
 
 
 class RoundTripRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +111,7 @@ def failed(strategy: str, failure: Failure, reason: str) -> RoundTrip:
 
 def pickling_failure(function: Callable[..., Any], args: tuple[Any, ...]) -> Failure:
     """Return what kept ``function`` and its arguments from being pickled."""
-    if _pickles(args) and not _pickles(function) and isinstance(function, FOUND_BY_NAME):
+    if _pickles(args) and not _pickles(function) and isinstance(function, PICKLED_BY_NAME):
         return "not importable"
     return "cannot be pickled"
 
