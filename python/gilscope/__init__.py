@@ -42,7 +42,7 @@ _HOME = {
 
 _VIEWS = {
     "compare": {
-        "text": "gilscope.reports.table:text",
+        "text": "gilscope.reports.terminal:text",
         "recommendation": "gilscope.comparison.recommendation:recommend",
     }
 }

@@ -58,14 +58,14 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--tick", "inf"], "inf is not a finite number of seconds"),
         (["--concurrency", "0"], "Invalid value for '--concurrency'"),
         (["--count", "1e6"], "Invalid value for '--count'"),
-        (["--seconds", "5", "--timeout", "5"], "a case runs for 5 s and would be ended after 5 s: raise --timeout"),
+        (["--seconds", "5", "--timeout", "5"], "--timeout (5 s) must be longer than --seconds (5 s)"),
         (["--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
         (["--json", "."], "cannot write ."),
-        (["--tick", "2"], "no tick is due in 2 s when they are 2 s apart: lower --tick or raise --seconds"),
+        (["--tick", "2"], "--tick (2 s) must be shorter than --seconds (2 s): no tick would fall into the run"),
         (["--jsn", "x"], "No such option"),
     ],
 )
-def test_bad_input_is_told_before_anything_runs(
+def test_bad_input_is_refused_before_anything_runs(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     code, out, err = status(capsys, "demo", *arguments)
@@ -90,7 +90,7 @@ def test_a_report_is_the_demos_table_again(of_two_cases: OfTwoCases) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_file_that_cannot_be_written_in_the_end_costs_no_figure() -> None:
+def test_the_table_is_printed_even_if_the_file_cannot_be_written() -> None:
     demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2", "--json", "/dev/full")
     assert (demo.returncode, "thread/released" in demo.stdout) == (1, True)
     assert demo.stderr.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_the_children_prints_what_is_finished_and_exits_130(case: st
     out, err = demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert "idle" in out
-    assert "Interrupted: the cases after the last one shown did not run." in out
+    assert "Interrupted: the remaining cases did not run." in out
     assert "Traceback" not in err
     for pid in family:
         wait_until_gone(pid)

@@ -12,7 +12,7 @@ from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.findings import RULES, findings
 from gilscope.comparison.travel_findings import REMEDIES
 from gilscope.records.comparison import Failure
-from gilscope.reports.table import text
+from gilscope.reports.terminal import text
 
 from tests.support.constructed import compared, measure, no_way, trials, verdict, way
 

@@ -128,7 +128,7 @@ def test_what_else_differs_between_the_runs_is_reported(run_of: Run) -> None:
     text = told(before, after, 200)
     assert "the two runs differ in their plan: seconds 2.0 -> 5.0" in text
     assert "the two runs differ in their machine: cores 2.0 -> 8.0" in text
-    assert "measured in one of the two only: thread/held, thread/python" in text
+    assert "measured in only one of the two runs: thread/held, thread/python" in text
 
 
 def test_no_line_is_wider_than_the_terminal(run_of: Run) -> None:

@@ -204,7 +204,7 @@ def test_a_folder_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixtur
     folder = tmp_path / "folder.svg"
     folder.mkdir()
     assert main(["demo", "-o", str(folder)]) == 2
-    assert "it is no file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
 
 
 def test_a_command_that_fails_leaves_the_files_as_they_were(tmp_path: Path) -> None:

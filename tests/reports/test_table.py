@@ -3,7 +3,8 @@ from collections.abc import Callable
 
 import pytest
 from gilscope.records.result import Bins, Plan, Result, Trial
-from gilscope.reports.table import Report, strip
+from gilscope.reports.table import strip
+from gilscope.reports.terminal import TerminalReport
 from rich.console import Console
 
 Run = Callable[..., Result]
@@ -12,7 +13,7 @@ Finished = Callable[..., Trial]
 
 def printed(result: Result, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(Report(result))
+    console.print(TerminalReport(result))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -31,19 +32,19 @@ def test_a_row_has_the_ticks_the_lags_in_milliseconds_the_work_and_the_cores(run
     assert row.split()[7].startswith("|||")
 
 
-def test_the_plan_and_the_machine_stand_on_top(run_of: Run) -> None:
+def test_the_plan_and_the_machine_come_first(run_of: Run) -> None:
     lines = printed(run_of(plan=Plan(count=50_000_000, concurrency=1)), 160).splitlines()
-    assert lines[0] == "gilscope demo: 1 task at a time of 50000000 steps, a tick every 10 ms, 2 s a case"
+    assert lines[0] == "gilscope demo: 1 task at a time of 50000000 steps, a tick every 10 ms, 2 s for each case"
     assert lines[1] == "CPython 3.13.0 (GIL on), Linux 6, a processor, 2 cores; 2026-01-02T03:04:05+00:00"
 
 
-def test_a_case_that_did_not_finish_stands_there_with_its_reason(run_of: Run) -> None:
+def test_a_case_that_did_not_finish_is_shown_with_its_reason(run_of: Run) -> None:
     text = printed(run_of(Trial(case="thread/held", count=1, status="timed out", reason="not done after 60 s")), 80)
     assert "thread/held timed out: not done after 60 s" in text
 
 
 def test_an_interrupted_run_says_so(run_of: Run) -> None:
-    assert "Interrupted: the cases after the last one shown did not run." in printed(run_of(interrupted=True), 80)
+    assert "Interrupted: the remaining cases did not run." in printed(run_of(interrupted=True), 80)
 
 
 def test_gaps_show_in_the_strip() -> None:

@@ -132,7 +132,7 @@ def test_a_program_with_neither_a_loop_nor_a_readable_gil_has_a_page_without_a_p
     )
     text = page(watched(snapshot=seen, timeline=None))
     assert chart(watched(snapshot=seen, timeline=None)) is None
-    assert "loop: no event loop ran" in text
+    assert "loop lag: no event loop ran" in text
     assert "this build of Python has no GIL" in text
     assert "vega" not in text
 

@@ -1,4 +1,4 @@
-"""``gilscope compare``: a statement of yours under every strategy, and where it should run."""
+"""``gilscope compare``: run a statement under every strategy, and recommend where it should run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from gilscope.records.verdict import Verdict
 
 POSITIVE = Seconds(min=0, min_open=True)
-CHECK = 0.5
-"""Seconds that the verdict is taken for."""
+CHECK_SECONDS = 0.5
 
 
 @click.command(short_help="Find out where a statement should run, and what that costs.")
@@ -45,25 +44,35 @@ CHECK = 0.5
     "strategies",
     multiple=True,
     metavar="NAME",
-    help=f"Compare this one: {', '.join(KNOWN_STRATEGIES)}. Repeatable.  [default: all but dask]",
+    help=f"Strategy to compare: {', '.join(KNOWN_STRATEGIES)}. Repeatable.  [default: all but dask]",
 )
-@click.option("--dask", "address", default="", metavar="ADDRESS", help="Use the dask scheduler that runs there.")
+@click.option(
+    "--dask",
+    "address",
+    default="",
+    metavar="ADDRESS",
+    help="Compare dask too, on the cluster whose scheduler has this address.",
+)
 @click.option(
     "--budget",
     type=POSITIVE,
     default=DEFAULT_BUDGET_SECONDS,
     show_default=True,
-    help="Seconds that the loop may be kept waiting.",
+    help="Recommend a strategy under which the event loop waits for at most this many seconds.",
 )
-@click.option("--seconds", type=POSITIVE, default=DEFAULT_SECONDS, show_default=True, help="How long each trial runs.")
+@click.option(
+    "--seconds", type=POSITIVE, default=DEFAULT_SECONDS, show_default=True, help="Run each trial for this many seconds."
+)
 @click.option(
     "--timeout",
     type=POSITIVE,
     default=DEFAULT_TIMEOUT_SECONDS,
     show_default=True,
-    help="Seconds after which a trial is ended.",
+    help="Stop a trial after this many seconds.",
 )
-@click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+@click.option(
+    "--json", "file", metavar="FILE", help="Write the result to FILE as JSON; - prints it instead of the table."
+)
 @output
 def command(
     statement: str,
@@ -76,17 +85,21 @@ def command(
     file: str | None,
     outputs: tuple[Path, ...],
 ) -> int:
-    """Run STATEMENT under every strategy beside a ticking event loop, and say where it should run.
+    """Run STATEMENT under every strategy beside a ticking event loop, and recommend where it should run.
 
-    It takes SETUP and STATEMENT as python -m timeit does. What SETUP assigns to the names in STATEMENT is sent to the
-    workers with every call; what it imports and defines comes into being once in each. --dask means --strategy dask too.
+    SETUP and STATEMENT are those of python -m timeit. Values that SETUP assigns to names in STATEMENT are sent to the
+    workers with every call. What SETUP imports and defines is created once in each worker.
 
-    Exit status 1 when a trial did not finish, 2 when the statement cannot be run.
+    Exit status: 1 if a trial did not finish, 2 if the statement cannot be run.
     """
     if timeout <= seconds:
-        raise BadInput(f"a trial runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
-    if timeout <= CHECK:
-        raise BadInput(f"the verdict takes {CHECK:g} s of calls, and --timeout is {timeout:g} s: raise --timeout")
+        raise BadInput(
+            f"--timeout ({timeout:g} s) must be longer than --seconds ({seconds:g} s): a trial would be stopped too early"
+        )
+    if timeout <= CHECK_SECONDS:
+        raise BadInput(
+            f"--timeout ({timeout:g} s) must be longer than the {CHECK_SECONDS:g} s for which the verdict is measured"
+        )
     if file is not None and file != "-":
         must_be_writable(Path(file))
     names = list(dict.fromkeys([*(strategies or DEFAULT_STRATEGIES), *(["dask"] if address else [])]))
@@ -95,11 +108,11 @@ def command(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gilscope-"))
         module = _module(Path(folder), setup, statement)
         stack.callback(sys.path.__setitem__, slice(None), list(sys.path))
-        search(folder)  # a local cluster's workers import what this process can
+        search(folder)  # the workers of a local cluster can import what this process can
         chosen = _chosen(stack, names, address, str(Path(folder, f"{module}.py")))
         verdict = _verdict(statement, setup, timeout)
         if verdict.endless:
-            click.echo(f"{verdict}\nThere is nothing to compare in what does not end.")
+            click.echo(f"{verdict}\nA statement that does not end cannot be compared.")
             return 1
         subject = Subject(
             statement.strip(),
@@ -119,7 +132,7 @@ def command(
 
 
 def _module(folder: Path, setup: str, statement: str) -> str:
-    """Write what the workers import. A statement that no function can have in it is found here."""
+    """Write the module that the workers import. Refuse a statement that cannot stand in a function."""
     try:
         statement_module.define({}, statement)
     except SyntaxError as error:
@@ -128,7 +141,7 @@ def _module(folder: Path, setup: str, statement: str) -> str:
 
 
 def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Candidate]:
-    """Return the strategies of those names; what they need for as long as ``stack`` lasts is started."""
+    """Return the candidates of these names. What they need is started, and ended with ``stack``."""
     try:
         chosen = stack.enter_context(named_candidates(names, address, upload=upload))
     except (ValueError, RuntimeError) as error:
@@ -141,13 +154,13 @@ def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> li
 
 def _verdict(statement: str, setup: str, timeout: float) -> Verdict:
     try:
-        return check_statement(statement, setup=setup, time=CHECK, timeout=timeout)
+        return check_statement(statement, setup=setup, time=CHECK_SECONDS, timeout=timeout)
     except StatementError as error:
         raise BadInput(str(error)) from None
 
 
 def _run(comparison: ComparisonRun, seconds: float) -> bool:
-    """Run it; Ctrl-C ends that, and what is measured by then is the result. Return whether it was interrupted."""
+    """Run ``comparison``. Ctrl-C ends it, and the finished trials are the result. Return whether it was interrupted."""
     with Progress(comparison.steps, seconds) as progress:
         try:
             comparison.run(progress)

@@ -1,4 +1,4 @@
-"""``gilscope demo``: every case of the article's experiment, measured."""
+"""``gilscope demo``: measure every case of the article's experiment."""
 
 from __future__ import annotations
 
@@ -23,32 +23,48 @@ if TYPE_CHECKING:
     from gilscope.demo.cases import Case
     from gilscope.records.result import Trial
 
-OF_PLAN = Plan()
+DEFAULTS = Plan()
 POSITIVE = Seconds(min=0, min_open=True)
-SLACK = 60.0
-"""Seconds that a case may take beyond those asked for, by default: pools start, tasks that run at the end are finished."""
+DEFAULT_SECONDS_BEYOND = 60.0
+"""By default a case may take this much longer than ``--seconds``: to start its pool, and to finish its last tasks."""
 
 
 @click.command(short_help="Measure an event loop beside CPU-bound work of every kind.")
 @click.option(
-    "--case", "globs", multiple=True, metavar="GLOB", help="Run the cases that match, as thread/*. Repeatable."
+    "--case",
+    "globs",
+    multiple=True,
+    metavar="GLOB",
+    help="Run only the cases that match GLOB, such as thread/*. Repeatable.",
 )
-@click.option("--list", "listing", is_flag=True, help="List the cases and stop.")
-@click.option("--seconds", type=POSITIVE, default=OF_PLAN.seconds, show_default=True, help="How long each case runs.")
+@click.option("--list", "listing", is_flag=True, help="List the cases and exit.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 100), default=OF_PLAN.concurrency, show_default=True, help="Tasks at once."
+    "--seconds", type=POSITIVE, default=DEFAULTS.seconds, show_default=True, help="Run each case for this many seconds."
 )
 @click.option(
-    "--tick", type=Seconds(min=0.001), default=OF_PLAN.tick, show_default=True, help="Seconds between two ticks."
+    "--concurrency",
+    type=click.IntRange(1, 100),
+    default=DEFAULTS.concurrency,
+    show_default=True,
+    help="Run this many tasks at once.",
+)
+@click.option(
+    "--tick",
+    type=Seconds(min=0.001),
+    default=DEFAULTS.tick,
+    show_default=True,
+    help="Schedule a tick once in this many seconds.",
 )
 @click.option(
     "--count",
     type=click.IntRange(1, 2**64 - 1),
     metavar="N",
-    help="Steps a task (the article's: 50000000); otherwise a task is calibrated to last 0.2 s alone.",
+    help="Count down from N in each task (the article: 50000000). By default one task alone takes 0.2 s.",
 )
-@click.option("--timeout", type=POSITIVE, help="Seconds after which a case is ended.  [default: --seconds and 60 more]")
-@click.option("--json", "file", metavar="FILE", help="Write the result as JSON; - for stdout, instead of the table.")
+@click.option("--timeout", type=POSITIVE, help="Stop a case after this many seconds.  [default: --seconds plus 60]")
+@click.option(
+    "--json", "file", metavar="FILE", help="Write the result to FILE as JSON; - prints it instead of the table."
+)
 @output
 def command(
     globs: tuple[str, ...],
@@ -61,23 +77,32 @@ def command(
     file: str | None,
     outputs: tuple[Path, ...],
 ) -> int:
-    """Run a CPU-bound countdown in every way beside a ticking event loop, and show what happens to the loop.
+    """Run a CPU-bound countdown in every way beside a ticking event loop, and show how late the ticks come.
 
-    A case is a strategy (where the work runs) with a kernel (what the GIL sees), as thread/held. Exit status 1 when a
-    case did not finish.
+    A case is a strategy (where the work runs) and a kernel (how the work uses the GIL), such as thread/held.
+
+    Exit status: 1 if a case did not finish.
     """
     chosen = _chosen(globs)
     if listing:
         return _list(chosen)
     if tick >= seconds:
         raise BadInput(
-            f"no tick is due in {seconds:g} s when they are {tick:g} s apart: lower --tick or raise --seconds"
+            f"--tick ({tick:g} s) must be shorter than --seconds ({seconds:g} s): no tick would fall into the run"
         )
     if timeout is not None and timeout <= seconds:
-        raise BadInput(f"a case runs for {seconds:g} s and would be ended after {timeout:g} s: raise --timeout")
+        raise BadInput(
+            f"--timeout ({timeout:g} s) must be longer than --seconds ({seconds:g} s): a case would be stopped too early"
+        )
     if file is not None and file != "-":
         must_be_writable(Path(file))
-    plan = Plan(seconds=seconds, concurrency=concurrency, tick=tick, count=count, timeout=timeout or seconds + SLACK)
+    plan = Plan(
+        seconds=seconds,
+        concurrency=concurrency,
+        tick=tick,
+        count=count,
+        timeout=timeout or seconds + DEFAULT_SECONDS_BEYOND,
+    )
     result = _run(chosen, plan)
     show(result, file)
     save(result, outputs, file)
@@ -98,13 +123,13 @@ def _chosen(globs: tuple[str, ...]) -> list[Case]:
 
 def _list(chosen: list[Case]) -> int:
     for case in chosen:
-        note = f" (not here: {case.unavailable})" if case.unavailable else ""
+        note = f" (unavailable: {case.unavailable})" if case.unavailable else ""
         click.echo(f"{case.name:20} {case.description}{note}")
     return 0
 
 
 def _run(chosen: list[Case], plan: Plan) -> Result:
-    """Run ``chosen`` one after another; Ctrl-C ends that, and what is measured by then is the result."""
+    """Run the ``chosen`` cases one after another. After Ctrl-C, the result has the cases that have finished."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
     trials: list[Trial] = []
     interrupted = False

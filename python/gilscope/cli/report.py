@@ -15,6 +15,7 @@ from gilscope.records import read as reading
 from gilscope.records.codec import UnreadableError
 from gilscope.records.result import Result
 from gilscope.reports.files import WATCH_FORMATS
+from gilscope.reports.terminal import TerminalReport
 
 if TYPE_CHECKING:
     from gilscope.records.watch_report import WatchReport
@@ -66,8 +67,6 @@ def _of_cases(file: Path, result: Result | WatchReport) -> Result:
 
 
 def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> None:
-    from gilscope.reports.watch import Report
-
     for target in outputs:
         if target.name.lower().endswith(".perfetto.json"):
             raise BadInput(
@@ -75,5 +74,5 @@ def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> N
                 f"while the program runs, with gilscope watch -o {target.name}"
             )
         checked(target, WATCH_FORMATS)
-    put(Report(report))
+    put(TerminalReport(report))
     save(report, outputs, formats=WATCH_FORMATS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from gilscope.records import codec
-from gilscope.reports.table import Report
+from gilscope.reports.terminal import TerminalReport
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +22,7 @@ def show(result: Result, file: str | None = None) -> None:
         sys.stdout.buffer.write(codec.encode(result))
         sys.stdout.flush()
     else:
-        put(Report(result))
+        put(TerminalReport(result))
 
 
 def compare(before: Result, after: Result) -> None:

@@ -170,9 +170,9 @@ class ExitSummary:
 
 def _show(report: WatchReport) -> None:
     from gilscope.cli.show import put
-    from gilscope.reports.watch import Report
+    from gilscope.reports.terminal import TerminalReport
 
-    put(Report(report), stderr=True)
+    put(TerminalReport(report), stderr=True)
 
 
 def _formats(watch: Watch) -> dict[str, Format[WatchReport]]:

@@ -13,7 +13,8 @@ import altair as alt
 from gilscope.naming import quoted
 from gilscope.reports.panels import SHAPES, counts, in_time, lags
 from gilscope.reports.style import CONFIG, FONT_PIXELS, GREY, LATE_COLOUR, TICK_COLOUR
-from gilscope.reports.table import title, where
+from gilscope.reports.table import where
+from gilscope.reports.terminal import title
 
 if TYPE_CHECKING:
     from gilscope.records.result import Result

@@ -1,4 +1,4 @@
-"""A comparison for a terminal: the verdict, what to do, and the figures behind both."""
+"""A comparison for a terminal: the verdict, the recommendation, and the figures behind both."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ if TYPE_CHECKING:
     from gilscope.records.comparison import RoundTrip
     from gilscope.records.result import Result, Trial
 
-WIDEST_STRIP = 40
+MAX_STRIP_COLUMNS = 40
 LEGEND = (
-    "x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness "
-    "that it had when the loop was next served. call: p50. cores: kept busy. in time: | every tick came, : most, "
-    ". few, blank none."
+    "x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had "
+    "when the loop ran again. call: p50. cores: kept busy. in time: | every tick came, : at least half, . fewer, blank: none."
 )
 COLUMNS = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
-COST_COLUMNS = ("there and back", "empty", "carrying", "caller", "arguments", "result", "answer")
+COST_COLUMNS = ("round trip", "empty", "overhead", "caller", "arguments", "result", "answer")
 COSTS_LEGEND = (
-    "empty: a call that does nothing. carrying: an empty call with these arguments and this result. caller: of that, what "
-    "pickling the arguments and unpickling the result keeps the loop waiting."
+    "empty: a call that does nothing. overhead: the same with these arguments and this result. caller: the part of the "
+    "overhead for which the loop waits, because the caller pickles the arguments or unpickles the result."
 )
 
 
 def parts(result: Result, width: int) -> Iterator[RenderableType]:
-    """Yield what a comparison shows, what to do first."""
+    """Yield a comparison, the recommendation first, for a terminal of this width."""
     run = ComparisonFigures(result)
     yield Text(title(run), style="bold")
     yield Text(where(result), style="dim")
@@ -58,7 +57,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
 
 def title(run: ComparisonFigures) -> str:
     budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
-    return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} a trial; the loop may wait {budget}"
+    return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} for each trial; the loop may wait {budget}"
 
 
 def _advice(result: Result) -> Iterator[RenderableType]:
@@ -66,7 +65,7 @@ def _advice(result: Result) -> Iterator[RenderableType]:
     yield ""
     yield Text(advice.claim, style="bold green")
     yield Padding(advice.because, (0, 0, 0, 3))
-    yield Padding(f"That would change with {'; '.join(advice.unless)}.", (0, 0, 0, 3))
+    yield Padding(f"This would change with {'; '.join(advice.unless)}.", (0, 0, 0, 3))
 
 
 def _trials(run: ComparisonFigures, width: int) -> Table:
@@ -80,12 +79,12 @@ def _trials(run: ComparisonFigures, width: int) -> Table:
         return table
     table.add_column("in time", no_wrap=True)
     for trial, row in zip(trials, rows, strict=True):
-        table.add_row(*row, strip(trial.measure.ticks, min(WIDEST_STRIP, room)) if trial.measure else "")
+        table.add_row(*row, strip(trial.measure.ticks, min(MAX_STRIP_COLUMNS, room)) if trial.measure else "")
     return table
 
 
 def cells(trial: Trial) -> tuple[str, ...]:
-    """Return what stands under each of :data:`COLUMNS` for a trial."""
+    """Return the row of a trial: a cell for each of :data:`COLUMNS`."""
     name = trial.case if trial.supervised else f"{trial.case} *"
     measure = trial.measure
     if measure is None:
@@ -107,7 +106,7 @@ def _costs(run: ComparisonFigures) -> Table:
 
 
 def costs(run: ComparisonFigures) -> list[tuple[str, ...]]:
-    """Return what stands under each of :data:`COST_COLUMNS` for each strategy that the call travels to."""
+    """Return a row for each strategy whose round trip works: a cell for each of :data:`COST_COLUMNS`."""
     return [_cost(trip) for trip in run.comparison.round_trips if trip.works]
 
 
@@ -125,14 +124,14 @@ def _cost(trip: RoundTrip) -> tuple[str, ...]:
 
 
 def notes(run: ComparisonFigures) -> Iterator[str]:
-    """Yield what is to be said of single strategies: why one is left out, or its answer another."""
+    """Yield a line for each strategy that is left out, or whose answer differs, with the reason."""
     for trip in run.comparison.round_trips:
         if not trip.works:
             yield f"{trip.strategy} left out: {trip.reason}"
         elif trip.note:
             yield f"{trip.strategy}: answer {trip.answer}: {trip.note}"
     if run.comparison.in_process_reason:
-        yield "* in the caller's process, unsupervised: no time limit holds there, and its other threads are in the figures."
+        yield "* in the caller's process, unsupervised: no time limit applies there, and the figures include its other threads."
 
 
 def _table(names: Sequence[str]) -> Table:

@@ -1,4 +1,4 @@
-"""Two results side by side, for a terminal: what changed, and whether that is beyond the runs' own spread."""
+"""Two results side by side, for a terminal: what changed, and whether the change exceeds the runs' own spread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from rich.text import Text
 
 from gilscope.demo.two_runs import PARTS, changes
 from gilscope.formatting import milliseconds
-from gilscope.reports.table import title, where
+from gilscope.reports.table import where
+from gilscope.reports.terminal import title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from gilscope.records.result import Result
 
 LEGEND = (
-    f"Each run is cut into {PARTS} stretches; a figure is their median (and from the second lowest to the second "
-    "highest). came: share of the due ticks. lag: in ms, worst lag: the worst in a stretch. steps/s: in millions. "
+    f"Each run is cut into {PARTS} parts; a figure is their median (and the second lowest to the second "
+    "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. steps/s: in millions. "
     "ratio: after/before. "
-    "* beyond the runs' own spread; ? the same, but not to be trusted; without a mark, the two may well be alike."
+    "* differs by more than the runs' own spread; ? does so too, but the figure is doubtful; no mark: may well be equal."
 )
 
 
 class Difference:
-    """Two results, ``before`` and ``after`` a change, as a terminal shows them."""
+    """Two results, ``before`` and ``after`` a change, for rich to print."""
 
     def __init__(self, before: Result, after: Result) -> None:
         self._before = before
@@ -54,7 +55,7 @@ def _parts(before: Result, after: Result) -> Iterator[RenderableType]:
 
 
 def cautions(before: Result, after: Result) -> Iterator[str]:
-    """Tell what else than the code differs between the two runs, and which cases cannot be compared."""
+    """Yield what differs between the two runs besides the code, and the cases that cannot be compared."""
     for what in ("kind", "plan", "machine"):
         one, other = getattr(before, what), getattr(after, what)
         if one != other:
@@ -67,7 +68,7 @@ def cautions(before: Result, after: Result) -> Iterator[str]:
             yield f"the two runs differ in their {what}: {', '.join(named) or f'{one} -> {other}'}"
     first, second = ({trial.case for trial in result.trials if trial.measure} for result in (before, after))
     if lonely := sorted(first ^ second):
-        yield f"measured in one of the two only: {', '.join(lonely)}"
+        yield f"measured in only one of the two runs: {', '.join(lonely)}"
 
 
 def _table(found: list[Change]) -> Table:
@@ -112,7 +113,7 @@ def _ratio(ratio: float) -> str:
 
 
 def _doubts(found: list[Change]) -> Iterator[str]:
-    """Tell of which cases a difference is not judged, and why."""
+    """Yield the cases whose differences are not judged, and why."""
     doubts: dict[str, list[str]] = {}
     for change in found:
         if change.doubt and change.beyond and change.case not in doubts.setdefault(change.doubt, []):

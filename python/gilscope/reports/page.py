@@ -11,7 +11,8 @@ from gilscope.demo.findings import findings, warnings
 from gilscope.reports import chart, comparison
 from gilscope.reports.shell import about, filled, prose, row, shell, small, table
 from gilscope.reports.style import LATE_COLOUR, TICK_COLOUR
-from gilscope.reports.table import COLUMNS, LEGEND, cells, starts, title
+from gilscope.reports.table import COLUMNS, LEGEND, cells, starts
+from gilscope.reports.terminal import title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +80,7 @@ def _without_figures(trial: Trial, columns: int) -> str:
 
 def _advice(run: ComparisonFigures) -> str:
     advice = recommend(run.result)
-    unless = f" That would change with {'; '.join(advice.unless)}." if advice.unless else ""
+    unless = f" This would change with {'; '.join(advice.unless)}." if advice.unless else ""
     return f"<p><b>{prose(advice.claim)}</b> {prose(advice.because)}{prose(unless)}</p><p>{prose(str(run.verdict))}</p>"
 
 

@@ -11,7 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gilscope.formatting import milliseconds
-from gilscope.reports.table import title, where
+from gilscope.reports.table import where
+from gilscope.reports.terminal import title
 from gilscope.reports.ticks import late_spans, merged
 
 if TYPE_CHECKING:

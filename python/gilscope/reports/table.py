@@ -1,11 +1,10 @@
-"""A result as a table and findings in words, for a terminal; readable in 80 columns and without colour."""
+"""A demo for a terminal: a table with one row for each case, and the findings."""
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -17,44 +16,22 @@ from gilscope.formatting import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import ConsoleOptions, RenderableType, RenderResult
+    from rich.console import RenderableType
 
     from gilscope.records.finding import Finding
     from gilscope.records.result import Bins, Result, Trial
 
 COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
-WIDEST_STRIP = 60
+MAX_STRIP_COLUMNS = 60
 LEGEND = (
-    "ticks: came/due. lag: how late a tick was, in ms; one that never came counts with the lateness that it had when the "
-    "loop was next served. work: done a second, against one task alone. cores: kept busy. "
-    "in time: | every tick came, : most, . few, blank none."
+    "ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had when the loop ran "
+    "again. work: done per second, relative to one task alone. cores: kept busy. "
+    "in time: | every tick came, : at least half, . fewer, blank: none."
 )
 
 
-class Report:
-    """A result, as a terminal of any width shows it."""
-
-    def __init__(self, result: Result) -> None:
-        self._result = result
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from _parts(self._result, options.max_width)
-
-
-def text(result: Result, width: int = 100) -> str:
-    """Return the report as plain text."""
-    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(Report(result))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
-
-
-def _parts(result: Result, width: int) -> Iterator[RenderableType]:
-    if result.comparison is not None:
-        from gilscope.reports.comparison import parts
-
-        yield from parts(result, width)
-        return
+def parts(result: Result, width: int) -> Iterator[RenderableType]:
+    """Yield the table of a demo and its findings, for a terminal of this width."""
     yield Text(title(result), style="bold")
     yield Text(where(result), style="dim")
     yield ""
@@ -67,7 +44,7 @@ def _parts(result: Result, width: int) -> Iterator[RenderableType]:
 
 
 def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Yield findings with their evidence and their remedy."""
+    """Yield the findings, numbered, each with its evidence and its remedy."""
     for number, finding in enumerate(found, 1):
         yield ""
         yield Text(f"{number}. {finding.claim}", style="bold")
@@ -75,15 +52,10 @@ def numbered(found: Sequence[Finding]) -> Iterator[RenderableType]:
 
 
 def title(result: Result) -> str:
-    if result.comparison is not None:
-        from gilscope.comparison.figures import ComparisonFigures
-        from gilscope.reports import comparison
-
-        return comparison.title(ComparisonFigures(result))
     plan = result.plan
     length = f"of {plan.count} steps" if plan.count is not None else f"of {plan.duration:g} s each"
     tasks = "1 task at a time" if plan.concurrency == 1 else f"{plan.concurrency} tasks at once"
-    return f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s a case"
+    return f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s for each case"
 
 
 def where(result: Result) -> str:
@@ -104,13 +76,13 @@ def _table(result: Result, width: int) -> Table:
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=True)
     table.add_column("in time", no_wrap=True)
     for trial, row in zip(trials, rows, strict=True):
-        ticks = strip(trial.measure.ticks, max(8, min(WIDEST_STRIP, width - used))) if trial.measure else ""
+        ticks = strip(trial.measure.ticks, max(8, min(MAX_STRIP_COLUMNS, width - used))) if trial.measure else ""
         table.add_row(*row, ticks)
     return table
 
 
 def cells(result: Result, trial: Trial) -> tuple[str, ...]:
-    """Return what stands under each of :data:`COLUMNS` for one of ``result``'s trials."""
+    """Return the row of one of ``result``'s trials: a cell for each of :data:`COLUMNS`."""
     if trial.measure is None:
         return (trial.case, trial.status, *[""] * 5)
     lag = trial.measure.lag
@@ -127,7 +99,7 @@ def cells(result: Result, trial: Trial) -> tuple[str, ...]:
 
 
 def strip(bins: Bins, columns: int) -> str:
-    """Return the ticks in time, ``columns`` characters at most: in each the share of the due ticks that came."""
+    """Return the ticks over time in at most ``columns`` characters, each for the share of the due ticks that came."""
     columns = min(columns, len(bins.due))
     due, came = [0] * columns, [0] * columns
     for place, (wanted, got) in enumerate(zip(bins.due, bins.came, strict=True)):
@@ -147,11 +119,11 @@ def missing(result: Result) -> Iterator[str]:
         if trial.measure is None:
             yield f"{trial.case} {trial.status}: {trial.reason}"
     if result.interrupted:
-        yield "Interrupted: the cases after the last one shown did not run."
+        yield "Interrupted: the remaining cases did not run."
 
 
 def starts(result: Result) -> str:
-    """Tell what starting each kind of worker took, which is in no other figure."""
+    """Return how long each kind of worker took to start; no other figure includes that."""
     slowest: dict[str, float] = {}
     for trial in result.trials:
         strategy = trial.case.partition("/")[0]
@@ -160,4 +132,4 @@ def starts(result: Result) -> str:
     if not slowest:
         return ""
     took = ", ".join(f"{strategy} {milliseconds(seconds)} ms" for strategy, seconds in slowest.items())
-    return f"Starting and warming {result.plan.concurrency} workers, before the clock started: {took}."
+    return f"Starting and warming up {result.plan.concurrency} workers, before the clock started: {took}."

@@ -1,4 +1,4 @@
-"""A watch in words, for a terminal; readable in 80 columns and without colour."""
+"""A watch for a terminal: the lag, the GIL, and where the event loops stalled."""
 
 from __future__ import annotations
 
@@ -15,28 +15,18 @@ from gilscope.watch.cause import REMEDY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import RenderableType
 
     from gilscope.records.stall import Site
     from gilscope.records.watch_report import Distribution, Snapshot, WatchReport
 
-SITES = 10
-THREADS = 5
-WORTH_TELLING = 0.005
-"""A thread that held the GIL for a smaller share of the time is one of many."""
+MAX_SITES = 10
+MAX_THREADS = 5
+MIN_HELD_SHARE_TO_SHOW = 0.005
 
 
-class Report:
-    """A watch, as a terminal of any width shows it."""
-
-    def __init__(self, report: WatchReport) -> None:
-        self._report = report
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from _parts(self._report)
-
-
-def _parts(report: WatchReport) -> Iterator[RenderableType]:
+def parts(report: WatchReport) -> Iterator[RenderableType]:
+    """Yield the figures of a watch and the sites of its stalls, the worst first."""
     seen = report.snapshot
     yield Text(f"gilscope watch: {title(report)}", style="bold")
     yield Text(lag(seen))
@@ -51,7 +41,7 @@ def title(report: WatchReport) -> str:
 
 def lag(seen: Snapshot) -> str:
     if not seen.lags.count:
-        return "loop: no event loop ran for long enough to be seen"
+        return "loop lag: no event loop ran long enough to be measured"
     return f"loop lag: {_quantiles(seen.lags)}"
 
 
@@ -62,31 +52,31 @@ def _quantiles(of: Distribution) -> str:
 
 def gil(seen: Snapshot) -> Iterator[str]:
     if seen.gil_unreadable is not None:
-        yield f"GIL: its holder cannot be seen, as {UNREADABLE[seen.gil_unreadable]}: causes are told by waits, and hogs have no name"
+        yield f"GIL: its holder is unknown, because {UNREADABLE[seen.gil_unreadable]}; causes come from waits, and hogs have no name"
     elif seen.held is not None and seen.elapsed:
-        shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:THREADS])
-        threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= WORTH_TELLING)
+        shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:MAX_THREADS])
+        threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    yield f"a wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} probes)"
+    yield f"wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} probes)"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
         yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
     if seen.elapsed:
-        yield f"the watch itself: {seen.cost / seen.elapsed:.1%} of a processor"
+        yield f"overhead of the watch: {seen.cost / seen.elapsed:.1%} of a CPU"
 
 
 def unseen(seen: Snapshot) -> Iterator[str]:
-    """What these figures are not about."""
+    """Yield what the figures do not include."""
     if seen.children:
-        yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, and not watched"
+        yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
     if seen.loops_with_own_clock:
         yield f"{seen.loops_with_own_clock} event loops have a clock of their own, and were not watched"
     if seen.lost:
-        yield f"{seen.lost} stalls came too fast to be told apart; they count in the lag only"
+        yield f"{seen.lost} stalls came too fast to be recorded one by one; they count in the lag only"
 
 
 def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
     yield Text(stalls(seen, threshold), style="" if seen.sites else "green")
-    for number, site in enumerate(seen.sites[:SITES], 1):
+    for number, site in enumerate(seen.sites[:MAX_SITES], 1):
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
         yield from (Padding(Text(line), (0, 0, 0, 3)) for line in where(site))
@@ -103,8 +93,8 @@ def stalls(seen: Snapshot, threshold: float) -> str:
 
 
 def others(seen: Snapshot) -> str:
-    """Return what is to be said of the sites beyond those that are shown; nothing where all are."""
-    rest = seen.sites[SITES:]
+    """Return a line on the sites that are not shown; empty if all are."""
+    rest = seen.sites[MAX_SITES:]
     return f"and {counted(sum(site.stalls for site in rest), 'stall')} at {len(rest)} other places" if rest else ""
 
 
@@ -118,6 +108,6 @@ def where(site: Site) -> Iterator[str]:
     if site.culprit:
         yield f"at {place_of(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
     elif site.thread:
-        yield f"in thread {site.thread}; nobody saw the line"
+        yield f"in thread {site.thread}; the line was not sampled"
     if site.callback and site.callback != site.culprit:
         yield f"the loop was in {place_of(site.callback)}"

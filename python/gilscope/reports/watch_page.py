@@ -9,7 +9,7 @@ from gilscope.formatting import counted, duration
 from gilscope.reports import watch_chart
 from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
-from gilscope.reports.watch import SITES, gil, lag, others, stalls, title, unseen, where
+from gilscope.reports.watch import MAX_SITES, gil, lag, others, stalls, title, unseen, where
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _table(report: WatchReport) -> str:
     if not sites:
         return ""
     rest = others(report.snapshot)
-    rows = table(COLUMNS, map(_row, sites[:SITES]))
+    rows = table(COLUMNS, map(_row, sites[:MAX_SITES]))
     return rows + small(rest)
 
 

@@ -1,0 +1,46 @@
+"""A result for a terminal, whatever its kind; readable in 80 columns and without colour."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from gilscope.comparison.figures import ComparisonFigures
+from gilscope.records.result import Result
+from gilscope.reports import comparison, table, watch
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, RenderResult
+
+    from gilscope.records.watch_report import WatchReport
+
+
+class TerminalReport:
+    """Everything that a terminal shows of a result, for rich to print at the terminal's width."""
+
+    def __init__(self, result: Result | WatchReport) -> None:
+        self._result = result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        result = self._result
+        if not isinstance(result, Result):
+            yield from watch.parts(result)
+        elif result.comparison is not None:
+            yield from comparison.parts(result, options.max_width)
+        else:
+            yield from table.parts(result, options.max_width)
+
+
+def title(result: Result) -> str:
+    """Return what was run, in one line."""
+    return table.title(result) if result.comparison is None else comparison.title(ComparisonFigures(result))
+
+
+def text(result: Result, width: int = 100) -> str:
+    """Return the report as plain text."""
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(TerminalReport(result))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
