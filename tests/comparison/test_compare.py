@@ -200,7 +200,10 @@ def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_i
         (["1", "--strategy", "thred"], "no strategy is called 'thred'"),
         (["1", "--json", "no/such/folder/r.json"], "cannot write no/such/folder/r.json"),
         (["1", "--seconds", "5", "--timeout", "5"], "must be longer than --seconds"),
-        (["1", "--seconds", "0.1", "--timeout", "0.5"], "must be longer than the 0.5 s for which the verdict is measured"),
+        (
+            ["1", "--seconds", "0.1", "--timeout", "0.5"],
+            "must be longer than the 0.5 s for which the verdict is measured",
+        ),
         ([""], "'STATEMENT': the source is empty"),
         (["1\0"], "'STATEMENT': Python source cannot contain a NUL character"),
         (["'\udcff'"], "'STATEMENT': not UTF-8 text"),
