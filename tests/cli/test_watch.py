@@ -213,7 +213,7 @@ class TestItsReport:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix is none of .json, .html"),
+            (["out.json", "-o", "out.svg"], "cannot write out.svg: its suffix must be one of .json, .html"),
             (
                 ["out.json", "-o", "out.perfetto.json"],
                 "write the trace while the program runs, with gilscope watch -o out.perfetto.json",
@@ -234,9 +234,9 @@ class TestItsReport:
             (["missing.py"], "cannot open missing.py: it does not exist"),
             (
                 ["-o", "out.svg", "program.py"],
-                "cannot write out.svg: its suffix is none of .perfetto.json, .json, .html",
+                "cannot write out.svg: its suffix must be one of .perfetto.json, .json, .html",
             ),
-            (["-o", "out", "program.py"], "its suffix is none of"),
+            (["-o", "out", "program.py"], "its suffix must be one of"),
             (["-o", "no/such/out.html", "program.py"], "cannot write no/such/out.html: No such file or directory"),
             (["-o", "folder.html", "program.py"], "cannot write folder.html: not a regular file"),
             (["--bogus", "program.py"], "No such option"),

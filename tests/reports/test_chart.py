@@ -181,9 +181,9 @@ def test_a_page_refers_to_nothing_outside_itself(run_of: Run, finished: Finished
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        ("run.gif", "its suffix is none of .perfetto.json, .json, .html, .svg, .png, .pdf"),
-        ("run", "its suffix is none of"),
-        (".svg", "its suffix is none of"),
+        ("run.gif", "its suffix must be one of .perfetto.json, .json, .html, .svg, .png, .pdf"),
+        ("run", "its suffix must be one of"),
+        (".svg", "its suffix must be one of"),
         ("no/such/folder/run.svg", "cannot write no/such/folder/run.svg: No such file or directory"),
     ],
 )

@@ -25,7 +25,7 @@ MAX_NAME_CHARACTERS = 24
 """Break a case's name into several lines beyond this."""
 WIDE_FONT_PIXELS_PER_CHARACTER = 7.5
 """The room a character of a case's name takes in DejaVu Sans or Verdana, the widest usual fonts, at 12 pixels."""
-MAX_LINE_CHARACTERS = 95
+MAX_LINE_CHARACTERS = 110
 NAME_LINE_PIXELS = 14
 
 
@@ -37,7 +37,7 @@ def chart(result: Result) -> alt.ConcatChart:
     longest = max(len(line) for trial in (result.idle, *result.trials) for line in _lines(trial.case))
     room = round(longest * WIDE_FONT_PIXELS_PER_CHARACTER)
     whole = alt.ConcatChart(
-        concat=[_key(budget(result)), panels(result, name_pixels=room), _words(result)],
+        concat=[_key(budget(result)), panels(result, name_pixels=room), _words(result, room)],
         columns=1,
         align="none",
         spacing=10,
@@ -137,22 +137,29 @@ def _key(late: float) -> alt.HConcatChart:
     return alt.HConcatChart(hconcat=entries, spacing=26)
 
 
-def _words(result: Result) -> alt.Chart:
+def _words(result: Result, names: int) -> alt.Chart:
+    """Write what the picture means, from where the names of the cases begin: ``names`` pixels left of the panels."""
     lines = [part for line in words(result) for part in textwrap.wrap(line, MAX_LINE_CHARACTERS)]
     entry = alt.Chart(alt.InlineData(values=[{}]), width=1, height=14 * max(1, len(lines)))
     text = entry.mark_text(align="left", baseline="top", color=GREY, text=lines)
-    written: alt.Chart = text.encode(x=alt.value(0), y=alt.value(4))
+    written: alt.Chart = text.encode(x=alt.value(-names), y=alt.value(4))
     return written
 
 
 def words(result: Result) -> list[str]:
-    """Return what the names of ``result``'s cases mean: a line on where the work runs, and a line on what it is."""
+    """Return lines on what a row of the chart is, and on what the names of ``result``'s cases mean."""
     parts = [trial.case.partition("/") for trial in result.trials]
     ran = {trial.strategy or part[0] for trial, part in zip(result.trials, parts, strict=True)}
     strategies = [f"{name} = {meaning}" for name, meaning in STRATEGIES.items() if name in ran]
     kernels = [f"{name} = {meaning}" for name, meaning in KERNELS.items() if name in {part[2] for part in parts}]
     heads = (("Where the work runs", strategies), ("What the work is", kernels))
-    return [f"{head}: {'; '.join(meanings)}." for head, meanings in heads if meanings]
+    named = [f"{head}: {'; '.join(meanings)}." for head, meanings in heads if meanings]
+    tick = f"{result.plan.tick * 1000:g} ms"
+    return [
+        f"Each row is one case: work that ran beside an event loop that should tick every {tick}. "
+        "The lag of a tick is how late it came.",
+        *named,
+    ]
 
 
 STRATEGIES = {

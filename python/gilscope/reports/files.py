@@ -1,4 +1,4 @@
-"""Files of a result, or of a watch: the suffix chooses what is written."""
+"""Write a result or the report of a watch to a file: the suffix chooses the format."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Shown = TypeVar("Shown")
 
 
 class Format(NamedTuple, Generic[Shown]):
-    """How a result is written to a file, and which modules that needs beyond gilscope's own."""
+    """How to encode a result, and the modules of other packages that this needs."""
 
     encode: Callable[[Shown], bytes]
     needs: tuple[str, ...] = ()
 
 
 PLOT = ("altair", "vl_convert")
-"""What the extra ``plot`` brings."""
+"""The modules that the extra ``plot`` installs."""
 
 
 def _json(result: Record) -> bytes:
@@ -67,7 +67,7 @@ def _png(result: Result) -> bytes:
     from gilscope.reports.chart import chart
 
     drawn = io.BytesIO()
-    chart(result).save(drawn, format="png", scale_factor=2)  # for print, and for screens of two dots a pixel
+    chart(result).save(drawn, format="png", scale_factor=2)  # for print, and for screens with two dots per pixel
     return drawn.getvalue()
 
 
@@ -89,25 +89,25 @@ FORMATS: dict[str, Format[Result]] = {
     ".png": Format(_png, PLOT),
     ".pdf": Format(_pdf, PLOT),
 }
-"""By suffix; the first that a name ends with is taken."""
+"""By suffix. The first suffix that the name of a file ends with is used."""
 WATCH_FORMATS: dict[str, Format[WatchReport]] = {".json": Format(_json), ".html": Format(_watch_html, PLOT)}
-"""Those of a watch that is over."""
+"""The formats that can be made from the report of a watch, after the watch."""
 
 
 def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]:
-    """Return the one of ``formats`` that ``file``'s suffix names.
+    """Return the one of ``formats`` that belongs to the suffix of ``file``.
 
-    Raises ``ValueError`` for a suffix that names none, or one whose extra is not installed; the text says what to do.
+    Raises ``ValueError`` if the suffix is unknown or the format needs an extra that is not installed.
     """
     name = file.name.lower()
     found = next((form for suffix, form in formats.items() if name.endswith(suffix) and name != suffix), None)
     if found is None:
-        raise ValueError(f"cannot write {file}: its suffix is none of {', '.join(formats)}")
+        raise ValueError(f"cannot write {file}: its suffix must be one of {', '.join(formats)}")
     if lacking := [module for module in found.needs if find_spec(module) is None]:
         raise ValueError(f"{file} needs {' and '.join(lacking)}: pip install 'gilscope[plot]'")
     return found
 
 
 def write(result: Shown, file: Path, formats: Mapping[str, Format[Shown]]) -> None:
-    """Write ``result`` to ``file``. Raises ``OSError``, and ``ValueError`` as :func:`format_of` does."""
+    """Write ``result`` to ``file``. Raises ``OSError``, and ``ValueError`` like :func:`format_of`."""
     file.write_bytes(format_of(file, formats).encode(result))

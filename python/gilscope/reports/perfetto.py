@@ -1,8 +1,8 @@
-"""A result as a trace in Chrome's event format, for ui.perfetto.dev or chrome://tracing.
+"""A demo or a comparison as a trace for ui.perfetto.dev or chrome://tracing.
 
-Each case is a process of the trace, and all begin at 0: they ran one after another, and are shown one below the other. Its
-threads are the ticks (instants), the lags (slices) and the threads that ran its tasks (slices). Times are in microseconds.
-Format: "Trace Event Format" of the Chromium project.
+Each case is a process of the trace. The cases ran one after another, but in the trace all begin at 0, so that they can be
+compared. The tracks of a case are its ticks (instants), its lags (slices) and the threads that ran its tasks (slices).
+Times are in microseconds. Format: "Trace Event Format" of the Chromium project.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from gilscope.reports.ticks import Tick
 
 Event = dict[str, Any]
-TICKS, LAGS, FIRST_LANE = 1, 2, 3
-"""The numbers of a case's tracks."""
+TICKS_TRACK, LAGS_TRACK, FIRST_TASKS_TRACK = 1, 2, 3
 
 
 def trace(result: Result) -> str:
@@ -42,20 +41,20 @@ def trace(result: Result) -> str:
 
 def _case(measure: Measure) -> Iterator[Event]:
     ticks = merged(measure.ticks, len(measure.ticks.due) or 1)
-    yield from _named(TICKS, "ticks")
+    yield from _named(TICKS_TRACK, "ticks")
     yield from map(_tick, (tick for tick in ticks if tick.came))
-    yield from _named(LAGS, "lag")
+    yield from _named(LAGS_TRACK, "lag")
     for span in late_spans(ticks):
         args = {"worst lag, ms": span.worst * 1000, "ticks due": span.due, "never came": span.missed}
-        yield _slice(LAGS, f"{milliseconds(span.worst)} ms late", span.begin, span.end, args)
-    for number, lane in enumerate(measure.lanes, FIRST_LANE):
-        yield from _named(number, _thread(lane, number - FIRST_LANE + 1))
+        yield _slice(LAGS_TRACK, f"{milliseconds(span.worst)} ms late", span.begin, span.end, args)
+    for number, lane in enumerate(measure.lanes, FIRST_TASKS_TRACK):
+        yield from _named(number, _thread(lane, number - FIRST_TASKS_TRACK + 1))
         yield from _tasks(lane, number)
 
 
 def _tick(tick: Tick) -> Event:
     args = {"due at, s": tick.at, "lag, ms": tick.lag * 1000, "ticks due": tick.due, "came": tick.came}
-    return {"ph": "i", "s": "t", "tid": TICKS, "name": "tick", "ts": tick.served * 1e6, "args": args}
+    return {"ph": "i", "s": "t", "tid": TICKS_TRACK, "name": "tick", "ts": tick.served * 1e6, "args": args}
 
 
 def _tasks(lane: Lane, number: int) -> Iterator[Event]:
@@ -66,8 +65,8 @@ def _tasks(lane: Lane, number: int) -> Iterator[Event]:
 
 def _thread(lane: Lane, number: int) -> str:
     if lane.thread is None:
-        return f"task {number}, as the loop saw it"
-    return f"{'the loop itself' if lane.loop else 'worker'} (process {lane.process}, thread {lane.thread})"
+        return f"task {number}, as seen from the loop"
+    return f"{'event loop' if lane.loop else 'worker'} (process {lane.process}, thread {lane.thread})"
 
 
 def _slice(thread: int, name: str, begin: float, end: float, args: Event) -> Event:

@@ -1,6 +1,6 @@
-"""A watch as a trace that https://ui.perfetto.dev draws: who held the GIL, a track a thread; stalls; the loop's lag.
+"""A watch as a trace for https://ui.perfetto.dev: a track for each thread that held the GIL, the stalls, and the loop's lag.
 
-The format is Chrome's trace events in JSON: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+The format is Chrome's trace events as JSON: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Stall
     from gilscope.watch.bins import Hold, LoopLag
 
-LOOPS = 1_000_000_000
-"""Tracks of loops are numbered from here, above all thread ids."""
+FIRST_LOOP_TRACK = 1_000_000_000
+"""Above all thread ids, which number the tracks of threads."""
 
 
 def trace(
@@ -26,7 +26,7 @@ def trace(
     stalls: Sequence[Stall],
     lags: Sequence[LoopLag],
 ) -> bytes:
-    """Return the trace. Moments are seconds since the watch began."""
+    """Return the trace. All times are in seconds since the watch began."""
     events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
     return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"})
 
@@ -41,7 +41,7 @@ def _holds(holds: Sequence[Hold]) -> Iterator[dict[str, Any]]:
 
 def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
     for loop in sorted({stall.loop for stall in stalls}):
-        yield _track(LOOPS + loop, f"stalls of loop {loop}")
+        yield _track(FIRST_LOOP_TRACK + loop, f"stalls of loop {loop}")
     for stall in stalls:
         details = {
             "culprit": str(stall.culprit),
@@ -50,7 +50,7 @@ def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
             "task": stall.task,
             "stack": [str(frame) for frame in stall.stack],
         }
-        yield _slice(LOOPS + stall.loop, stall.cause, stall.start, stall.end, details)
+        yield _slice(FIRST_LOOP_TRACK + stall.loop, stall.cause, stall.start, stall.end, details)
 
 
 def _lags(lags: Sequence[LoopLag]) -> Iterator[dict[str, Any]]:
