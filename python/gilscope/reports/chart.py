@@ -155,11 +155,8 @@ def words(result: Result) -> list[str]:
     heads = (("Where the work runs", strategies), ("What the work is", kernels))
     named = [f"{head}: {'; '.join(meanings)}." for head, meanings in heads if meanings]
     tick = f"{result.plan.tick * 1000:g} ms"
-    return [
-        f"Each row is one case: work that ran beside an event loop that should tick every {tick}. "
-        "The lag of a tick is how late it came.",
-        *named,
-    ]
+    row = f"Each row is one case: work that ran beside an event loop that should tick every {tick}."
+    return [f"{row} The lag of a tick is how late it came.", *named]
 
 
 STRATEGIES = {
