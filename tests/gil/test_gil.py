@@ -1,4 +1,4 @@
-"""The GIL is read from outside of it only where the self-check has passed, and then the holder is the true one."""
+"""The GIL is read without attaching only if the self-check has passed, and then the holder is the right one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asleep_without_gil(seconds: float) -> None:
     CDLL(None).usleep(int(seconds * 1e6))
 
 
-def test_the_self_check_passes_where_this_project_says_that_it_works() -> None:
+def test_the_self_check_passes_on_every_supported_python() -> None:
     assert (_core.gil_unreadable() is None) == READABLE
 
 
@@ -88,8 +88,8 @@ def test_a_hold_is_its_threads() -> None:
 
 
 @pytest.mark.skipif(not READABLE, reason="no GIL that could be read")
-def test_threads_that_come_and_go_never_make_a_false_holder() -> None:
-    """A thread state's memory is freed and used again while it is read: 2 000 short threads, and nobody else held it."""
+def test_threads_that_come_and_go_never_make_a_wrong_holder() -> None:
+    """A thread state's memory is freed and used again while it is read: 2 000 short threads, and no others held the GIL."""
     seen: set[int] = set()
 
     def work() -> None:
@@ -102,5 +102,5 @@ def test_threads_that_come_and_go_never_make_a_false_holder() -> None:
             thread.start()
             thread.join()
     ours = seen | {threading.get_native_id(), 0}
-    strangers = [it for it in watch.snapshot().held_by if it.native_id not in ours and it.thread != "gilscope"]
-    assert sum(it.held for it in strangers) < 0.01 * watch.snapshot().elapsed
+    unknown = [it for it in watch.snapshot().held_by if it.native_id not in ours and it.thread != "gilscope"]
+    assert sum(it.held for it in unknown) < 0.01 * watch.snapshot().elapsed

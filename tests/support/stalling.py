@@ -1,4 +1,4 @@
-"""Programs that stall a loop in a known way, and what may be told of them."""
+"""Programs that stall a loop in a known way, and what a watch may report of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Cause, Stall
 
 LONG = 0.3
-"""Six times the threshold: what happens beside it on a busy machine is shorter."""
+"""Six times the threshold: stalls by other programs on a busy machine are shorter."""
 REPEATS = 3
 MIN_SHARE_RIGHT = 2 / 3
 

@@ -14,7 +14,7 @@ import pytest
 from gilscope._core import GcListener, Knocker, KnockTally, LoweredSwitchInterval, monotonic, run_queue_delay
 
 HOLD = ctypes.PyDLL(None).usleep
-"""Keeps the GIL for so many microseconds."""
+"""Holds the GIL for this many microseconds."""
 
 HOLDS = 10
 MAX_HOLDS_MISREAD = 2
@@ -58,7 +58,7 @@ def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: fl
 
 
 def test_a_wait_in_progress_counts(knocking: Knocker) -> None:
-    # One call of C for both, so that the GIL is not given up in between: the knock that met the hold still waits.
+    # One call of C for both, so that the GIL is not released in between: the knock that came during the hold still waits.
     _, tally = starmap(operator.call, [(HOLD, 100_000), (knocking.tally,)])
     assert tally.waiting > 0.05
     assert tally.waited >= tally.waiting
@@ -97,7 +97,7 @@ def test_it_counts_in_a_histogram(knocking: Knocker) -> None:
         knocking.wait_quantile(1.5)
 
 
-def test_no_more_knocks_are_kept_than_asked_for() -> None:
+def test_no_more_knocks_are_kept_than_requested() -> None:
     with knocker(keep=5) as running:
         time.sleep(0.2)
         tally = running.tally()
@@ -112,7 +112,7 @@ def test_stop_returns_when_the_thread_is_gone_and_at_once() -> None:
     begin = time.monotonic()
     running.stop()
     assert "gilscope-knock" not in threads()
-    assert time.monotonic() - begin < 5  # not the hour that it would have slept
+    assert time.monotonic() - begin < 5  # not the hour until the next knock
     running.stop()
 
 
@@ -122,12 +122,12 @@ def test_it_starts_once() -> None:
 
 
 @pytest.mark.parametrize("mean_gap", [0.0, 1e-9, -1.0])
-def test_a_pace_that_would_never_sleep_is_refused(mean_gap: float) -> None:
+def test_a_mean_gap_under_a_microsecond_is_rejected(mean_gap: float) -> None:
     with pytest.raises(ValueError, match="at least a microsecond"):
         knocker(mean_gap=mean_gap)
 
 
-def test_one_that_nobody_keeps_ends() -> None:
+def test_a_knocker_without_references_ends() -> None:
     running = knocker()
     running.start()
     del running
@@ -153,7 +153,7 @@ threading.Thread(target=spin, daemon=True).start()
 
 
 @pytest.mark.parametrize("more", ["", SPINNING_DAEMON], ids=["alone", "beside a daemon that spins"])
-def test_one_that_is_alive_at_exit_neither_crashes_nor_delays_it(more: str) -> None:
+def test_a_knocker_that_runs_at_exit_neither_crashes_nor_delays_it(more: str) -> None:
     for _ in range(10):
         child = subprocess.run(
             [sys.executable, "-c", ALIVE_AT_EXIT.format(more=more)],
@@ -201,7 +201,7 @@ def test_a_thread_that_never_attaches_writes_how_long_a_wait_has_lasted(tmp_path
     file = os.open(tmp_path / "wait", os.O_RDWR | os.O_CREAT)
     with knocker() as running:
         running.write_wait(file, 0.005)
-        pread = ctypes.PyDLL(None).pread  # keeps the GIL: what it reads was written by one that has not got it
+        pread = ctypes.PyDLL(None).pread  # keeps the GIL: what it reads was written by a thread without the GIL
         text = ctypes.create_string_buffer(32)
         HOLD(200_000)
         pread(file, text, 32, ctypes.c_long(0))
@@ -209,7 +209,7 @@ def test_a_thread_that_never_attaches_writes_how_long_a_wait_has_lasted(tmp_path
     assert float(text.value) > 0.1
 
 
-def test_the_switch_interval_is_put_back_when_the_last_has_left() -> None:
+def test_the_switch_interval_is_restored_when_the_last_context_is_left() -> None:
     usual = sys.getswitchinterval()
     one, other = LoweredSwitchInterval(interval=0.001), LoweredSwitchInterval(interval=0.0002)
     assert one.__enter__() == pytest.approx(usual)
@@ -228,16 +228,16 @@ def test_the_switch_interval_is_not_raised() -> None:
     assert sys.getswitchinterval() == pytest.approx(usual)
 
 
-def test_collections_are_noted_from_their_shortest_on() -> None:
-    all_of_them, long_ones = GcListener(keep_from=0.0), GcListener(keep_from=100.0)
-    for callback in (all_of_them, long_ones):
-        callback("stop", {})  # one that began before it listened
+def test_a_gc_listener_keeps_the_pauses_that_are_long_enough() -> None:
+    all_pauses, long_ones = GcListener(keep_from=0.0), GcListener(keep_from=100.0)
+    for callback in (all_pauses, long_ones):
+        callback("stop", {})  # of a collection that began before the listener was added
         callback("start", {})
         callback("stop", {})
-    assert len(all_of_them.pauses()) == 1
+    assert len(all_pauses.pauses()) == 1
     assert long_ones.pauses() == []
 
 
-def test_the_run_queue_is_known_of_threads_that_there_are() -> None:
+def test_the_run_queue_delay_of_an_existing_thread_is_known() -> None:
     assert run_queue_delay(threading.get_native_id()) is not None
     assert run_queue_delay(2**30) is None

@@ -1,4 +1,4 @@
-"""A watch leaves the program as it would be without it, and its sums can be relied upon."""
+"""A watch does not change what the program does, and its sums are reliable."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.support.stalling import Run
 
 from tests.support.stalling import LONG, hold, in_coroutine, in_pool, nap, run_asyncio, run_uvloop, seen
-
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="what is seen here, Linux tells")
 
 
 def test_a_loop_that_runs_already_is_watched() -> None:
@@ -55,7 +53,7 @@ def test_a_loop_that_runs_already_in_another_thread_is_watched() -> None:
     assert seen(watch.snapshot().worst[0]) == ("blocked, waiting", "nap")
 
 
-def test_a_loop_with_a_clock_of_its_own_is_left_alone() -> None:
+def test_a_loop_with_a_clock_of_its_own_is_not_watched() -> None:
     class Fake(asyncio.SelectorEventLoop):
         def time(self) -> float:
             return 1.0
@@ -70,12 +68,12 @@ def test_a_loop_with_a_clock_of_its_own_is_left_alone() -> None:
     assert watch.snapshot().lags.count == 0
 
 
-def test_stalls_are_told_while_the_program_runs() -> None:
-    told: list[tuple[float, Stall]] = []
-    with Watch(on_stall=lambda stall: told.append((time.monotonic(), stall))) as watch:
+def test_stalls_are_reported_while_the_program_runs() -> None:
+    reported: list[tuple[float, Stall]] = []
+    with Watch(on_stall=lambda stall: reported.append((time.monotonic(), stall))) as watch:
         run_asyncio(in_pool(hold))
-        by_then = [stall for at, stall in told]
-    late = [at - watch.began - stall.end for at, stall in told if stall.cause == "starved by a hog"]
+        by_then = [stall for at, stall in reported]
+    late = [at - watch.began - stall.end for at, stall in reported if stall.cause == "starved by a hog"]
     assert by_then
     assert late
     assert max(late) < 1.0
@@ -105,7 +103,7 @@ def test_a_callback_may_stop_the_watch() -> None:
     assert done.wait(30)
 
 
-def test_sums_only_grow_and_never_outrun_the_time() -> None:
+def test_sums_only_grow_and_never_exceed_the_time() -> None:
     with Watch() as watch:
         before = watch.snapshot()
         for _ in range(5):
@@ -121,7 +119,7 @@ def test_sums_only_grow_and_never_outrun_the_time() -> None:
             before = after
 
 
-def test_a_single_hold_is_in_the_snapshot_straight_after_it() -> None:
+def test_a_single_hold_is_in_the_snapshot_right_after_it() -> None:
     with Watch() as watch:
         time.sleep(0.05)
         before = watch.snapshot().held
@@ -144,7 +142,7 @@ def test_an_idle_second_after_a_busy_one_adds_nothing() -> None:
     assert after.held - before.held < 0.1
 
 
-def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
+def test_a_watch_starts_once_and_may_be_stopped_several_times() -> None:
     watch = Watch()
     with pytest.raises(RuntimeError, match="has not started"):
         watch.snapshot()
@@ -162,7 +160,7 @@ def test_a_watch_starts_once_and_stops_as_often_as_wanted() -> None:
     assert watch.snapshot() == when_it_stopped
 
 
-def test_a_watch_that_samples_seldom_stops_as_soon_as_any_other() -> None:
+def test_a_watch_that_samples_rarely_stops_at_once() -> None:
     watch = Watch(sample=60, probe=60)
     watch.start()
     began = time.monotonic()
@@ -170,7 +168,7 @@ def test_a_watch_that_samples_seldom_stops_as_soon_as_any_other() -> None:
     assert time.monotonic() - began < 30
 
 
-def test_the_hooks_are_gone_when_nobody_watches() -> None:
+def test_the_hooks_are_removed_with_the_last_watch() -> None:
     before = asyncio.BaseEventLoop.run_forever, list(sys.meta_path), list(gc.callbacks)
     with Watch(), Watch():
         assert asyncio.BaseEventLoop.run_forever is not before[0]
@@ -195,7 +193,7 @@ def test_starting_and_stopping_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("run", [run_asyncio, run_uvloop])
-def test_a_loop_that_goes_on_after_the_watch_keeps_nothing_of_it(run: Run) -> None:
+def test_a_loop_that_outlives_the_watch_keeps_nothing_of_it(run: Run) -> None:
     def files() -> list[Path]:
         return sorted(file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
 
@@ -216,7 +214,7 @@ def test_a_loop_that_goes_on_after_the_watch_keeps_nothing_of_it(run: Run) -> No
     run(main)
 
 
-def test_a_loop_that_watches_no_files_beats_by_its_own_timer() -> None:
+def test_a_loop_that_cannot_watch_files_gets_its_heartbeat_from_call_later() -> None:
     class Bare(asyncio.SelectorEventLoop):
         def add_reader(self, *_: object) -> NoReturn:
             raise NotImplementedError
@@ -227,14 +225,14 @@ def test_a_loop_that_watches_no_files_beats_by_its_own_timer() -> None:
     assert watch.snapshot().lags.count > 5
 
 
-def test_a_loops_thread_that_nobody_saw_with_the_gil_has_its_name() -> None:
+def test_the_thread_of_a_loop_is_named_even_if_it_was_never_seen_to_hold_the_gil() -> None:
     with Watch(read_gil=False) as watch:
         run_asyncio(in_coroutine(nap))
     assert {stall.thread.name for stall in watch.snapshot().worst} == {"MainThread"}
 
 
 def _settle(others: set[Path]) -> None:
-    """Wait for all threads but ``others``: the one that tells has told, but may not have gone yet."""
+    """Wait until all threads but ``others`` have ended: the one that reports stalls ends some time after ``stop``."""
     end = time.monotonic() + 30
     while not set(Path("/proc/self/task").iterdir()) <= others and time.monotonic() < end:
         time.sleep(0.001)
@@ -242,7 +240,7 @@ def _settle(others: set[Path]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_runs_on_and_is_not_watched() -> None:
+def test_a_forked_child_works_and_is_not_watched() -> None:
     with Watch() as watch:
         child = os.fork()
         if child == 0:
@@ -276,7 +274,7 @@ def test_children_that_run_another_program_are_counted() -> None:
     assert (subprocess._fork_exec, os.posix_spawn) == before  # type: ignore[attr-defined]
 
 
-def test_the_holds_that_are_kept_are_together_as_long_as_what_was_held() -> None:
+def test_the_sum_of_the_kept_holds_is_the_time_for_which_the_gil_was_held() -> None:
     def turns() -> None:
         until = time.monotonic() + 0.3
         while time.monotonic() < until:
