@@ -25,10 +25,10 @@ DEFAULT_SECONDS = 0.5
 def check(fn: Callable[..., Any], /, *args: Any, time: float = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
     """Return what ``fn(*args, **kwargs)`` does to the GIL.
 
-    ``fn`` is called on this thread for ``time`` seconds (0.5 by default), at least once. If the samples are not conclusive by then, as on an
-    overloaded machine, the calls go on for up to eight times as long. Exceptions of ``fn`` propagate unchanged. The switch
-    interval is lowered during the check and restored in any case. To pass ``fn`` an argument named ``time``, use
-    ``functools.partial``.
+    ``fn`` is called on this thread for ``time`` seconds (0.5 by default), at least once. If the samples are not conclusive
+    by then, as on an overloaded machine, the calls go on for up to eight times as long. Exceptions of ``fn`` propagate
+    unchanged. The switch interval is lowered during the check and restored in any case. To pass ``fn`` an argument named
+    ``time``, use ``functools.partial``.
 
     Raises ``TypeError`` for a callable that runs nothing when called (a coroutine function, a generator function), for an
     object that is not callable, and for a ``time`` that is not a number. Raises ``ValueError`` for a ``time`` that is
