@@ -40,11 +40,11 @@ MAX_SECONDS_FOR_ON_STALL_AT_STOP = 1.0
 class Watch:
     """Watches the GIL and the event loops of this process: those that run already, and those that start later.
 
-    Use a watch as a context manager, or call :meth:`start` and :meth:`stop`. A watch starts only once.
+    Use a watch as a context manager, or call ``start`` and ``stop``. A watch starts only once.
 
     ``stall`` is the threshold in seconds: a loop that is later than this is stalled. ``sample`` is the mean time between two
     samples of the GIL's holder, ``probe`` the mean time between two attempts to acquire the GIL, both in seconds.
-    ``on_stall`` is called with each :class:`~gilscope.records.stall.Stall` in a thread of the watch, as soon as that thread
+    ``on_stall`` is called with each ``Stall`` in a thread of the watch, as soon as that thread
     can acquire the GIL after the stall; exceptions that it raises are logged. ``trace`` keeps the latest holds and lags one
     by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line of a hog are unknown.
     """
@@ -106,7 +106,7 @@ class Watch:
         self._loops.start()
 
     def stop(self) -> None:
-        """Stop the watch. :meth:`snapshot` still returns what it saw. Does nothing if the watch is not running."""
+        """Stop the watch. ``snapshot`` still returns what it saw. Does nothing if the watch is not running."""
         if self._watcher is None or self not in _active:
             return
         _active.discard(self)
@@ -120,7 +120,7 @@ class Watch:
         self._last = self._take(self._watcher)
 
     def snapshot(self) -> Snapshot:
-        """Return what the watch has seen so far; after :meth:`stop`, what it had seen by then."""
+        """Return what the watch has seen so far; after ``stop``, what it had seen by then."""
         if self._last is not None:
             return self._last
         if self._watcher is None:

@@ -27,7 +27,7 @@ class UnresponsiveError(AssertionError):
 def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
     """Fail if an event loop of this process is late by ``max_lag`` seconds or more while the context lasts.
 
-    At its end the context raises :class:`UnresponsiveError`, an ``AssertionError``, with causes, lines and remedies, the
+    At its end the context raises ``UnresponsiveError``, an ``AssertionError``, with causes, lines and remedies, the
     worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
     with Watch(stall=max_lag) as watch:
