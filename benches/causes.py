@@ -1,11 +1,11 @@
-"""Are the causes and lines that `gilscope.Watch` tells the true ones? Scripted programs with known truth.
+"""Checks the causes and lines that `gilscope.Watch` reports, with scripted programs whose stalls have a known cause.
 
     python benches/causes.py [--stalls 25] [--only NAME] [--loops asyncio,uvloop] [--load idle,busy]
 
-Each case stalls a loop again and again, in a process of its own, and writes down when. A stall over 100 ms belongs to what
-overlapped it most; its cause is then right, unknown or wrong, and its line that of the function which did it (or of its
-caller, where the hold goes on). "busy" has one spinning process per core beside it. "idle" cases stall nothing: every
-stall that is told there and has another cause than want of a processor is a false one.
+Each case stalls a loop repeatedly, in a process of its own, and records when. A stall over 100 ms is compared with what
+overlapped it most: its cause is right, unknown or wrong, and its line is right if it is in the function that caused it, or
+in the caller if the hold continues there. With the load "busy", one spinning process per core runs beside the case. The
+case "idle" stalls nothing: every stall that is reported for it is a false one, unless its cause is "no CPU".
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from gilscope.records.stall import Stall
 
-COUNTED = 0.1
-"""Stalls below are not judged."""
+MIN_SECONDS_TO_JUDGE = 0.1
+"""Shorter stalls are ignored."""
 TEXT = json.dumps([{"name": f"n{i}", "values": [i, i + 1, i + 2]} for i in range(150_000)])
 WORDS = "lorem ipsum dolor sit amet " * 400_000
 NUMBERS = [(i * 7_919) % 1_000_003 / 7 for i in range(2_500_000)]
 
 log: list[tuple[str, tuple[str, ...], float, float]] = []
-"""What was done: the cause, the functions whose lines are right, from, to."""
+"""What the case did: the cause, the functions whose lines are right, begin, end."""
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def collect() -> int:
 
 
 def pooled(function: Callable[..., object], *args: object) -> Callable[[], Awaitable[None]]:
-    """A hog: ``function`` in a pool thread, again and again."""
+    """Return a case with a hog: ``function`` in a pool thread."""
 
     async def once() -> None:
         def work() -> None:
@@ -132,19 +132,19 @@ async def turns() -> None:
 
 
 async def stopped() -> None:
-    """Another process stops this one for a while, as a hypervisor or a cgroup does."""
+    """Another process stops this one for a while, like a hypervisor or a cgroup does."""
     code = f"import os, time; os.kill({os.getpid()}, 19); time.sleep(0.2); os.kill({os.getpid()}, 18)"
     with truth("no CPU"):
         process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", code)
         await process.wait()
 
 
-async def collected_here() -> None:
-    with truth("garbage collection", "collect", "collected_here"):
+async def collected_in_loop() -> None:
+    with truth("garbage collection", "collect", "collected_in_loop"):
         collect()
 
 
-async def collected_there() -> None:
+async def collected_in_pool() -> None:
     def work() -> None:
         with truth("garbage collection", "collect", "work"):
             collect()
@@ -153,7 +153,7 @@ async def collected_there() -> None:
 
 
 async def mixed() -> None:
-    """A hog in a thread pool and a sleep in a coroutine, one soon after the other."""
+    """A hog in a thread pool, and soon after it a sleep in a coroutine."""
     hogging = asyncio.ensure_future(pooled(hold, 0.2)())
     await asyncio.sleep(0.25)
     await called("blocked, waiting", nap, 0.2)()
@@ -176,15 +176,15 @@ CASES: dict[str, Callable[[], Awaitable[None]]] = {
     "a hog: sorted": pooled(sort),
     "turns of 16 threads": turns,
     "stopped": stopped,
-    "gc on the loop's thread": collected_here,
-    "gc on another thread": collected_there,
+    "gc on the loop's thread": collected_in_loop,
+    "gc on another thread": collected_in_pool,
     "hog and sleep": mixed,
     "idle": idle,
 }
 
 
 def child(name: str, times: int) -> None:
-    """Stall a loop, and print each stall's verdict as a line of JSON."""
+    """Stall a loop, and print a line of JSON for each stall that was reported."""
     stalls: list[Stall] = []
     cyclic = [[index] for index in range(1_200_000)] if "gc" in name else []
     for item in cyclic:
@@ -203,7 +203,7 @@ def child(name: str, times: int) -> None:
         with runner:
             runner.run(repeat())
     for stall in stalls:
-        if stall.duration >= COUNTED:
+        if stall.duration >= MIN_SECONDS_TO_JUDGE:
             print(json.dumps(verdict(stall, watch.began)))
 
 
@@ -212,12 +212,12 @@ def verdict(stall: Stall, began: float) -> dict[str, object]:
     overlaps = [(min(end, to) - max(start, since), cause, lines) for cause, lines, since, to in log]
     overlap, cause, functions = max(overlaps, default=(0.0, "", ()))
     if overlap < 0.5 * stall.duration:
-        cause, functions = "no CPU", ()  # nothing of ours was going on
-    told = stall.culprit.function.split(".")[-1] if stall.culprit else None
+        cause, functions = "no CPU", ()  # the case did nothing at that time
+    function = stall.culprit.function.split(".")[-1] if stall.culprit else None
     return {
         "truth": cause,
-        "told": stall.cause,
-        "line": not functions or told in functions,
+        "reported": stall.cause,
+        "line": not functions or function in functions,
         "detail": f"{stall.duration:.3f} {stall.cause} at {stall.culprit}, truth {cause} {functions}: {stall.evidence}",
     }
 
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--loops", default="asyncio,uvloop")
     parser.add_argument("--load", default="idle,busy")
-    parser.add_argument("--show", action="store_true", help="show each that is not right")
+    parser.add_argument("--show", action="store_true", help="show the stalls whose cause or line is not right")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -259,15 +259,15 @@ def main() -> None:
                     if options.only not in name:
                         continue
                     rows = _run(name, options.stalls, loop)
-                    good = sum(row["truth"] == row["told"] for row in rows)
+                    good = sum(row["truth"] == row["reported"] for row in rows)
                     lined = sum(bool(row["line"]) for row in rows)
-                    lost = sum(row["told"] == "unknown" for row in rows)
+                    lost = sum(row["reported"] == "unknown" for row in rows)
                     print(
                         f"{loop:8}{load:8}{name:28}{len(rows):>7}{good:>7}{lined:>6}{lost:>9}{len(rows) - good - lost:>7}",
                         flush=True,
                     )
                     for row in rows:
-                        if options.show and (row["truth"] != row["told"] or not row["line"]):
+                        if options.show and (row["truth"] != row["reported"] or not row["line"]):
                             print("   ", str(row["detail"])[:600])
                     judged, right, lines = judged + len(rows), right + good, lines + lined
                     unknown, wrong = unknown + lost, wrong + len(rows) - good - lost
@@ -276,7 +276,7 @@ def main() -> None:
                 spinner.send_signal(signal.SIGKILL)
                 spinner.wait()
     print(
-        f"of {judged} stalls over {COUNTED * 1000:.0f} ms: cause right {right}, line right {lines}, unknown {unknown}, wrong {wrong}"
+        f"of {judged} stalls over {MIN_SECONDS_TO_JUDGE * 1000:.0f} ms: cause right {right}, line right {lines}, unknown {unknown}, wrong {wrong}"
     )
 
 

@@ -1,12 +1,12 @@
-"""What a watch costs; gilknocker and others beside it.
+"""Measures what a watch costs, and what gilknocker and other tools cost.
 
     python benches/watch_cost.py [--rounds 15] [--only NAME]
 
-Each cost is the median ratio of pairs, watched to unwatched, in one process and in random order, of the work's wall time
-and of the processor time of its own threads: on a busy machine, only the latter says anything. "null" is the same of pairs
-that are both unwatched: what is within it, is noise. "a thread" is one of Python's that waits all the while: what it costs
-that the process has a second thread at all (the kernel and malloc then count references, and every watch has one).
-Peers that are not installed are left out.
+Each cost is the median of ratios, watched to unwatched, of pairs in one process and in random order. There is one for the
+work's wall time and one for the CPU time of its own threads: on a busy machine only the latter is meaningful. In "null" both
+runs of a pair are unwatched: a difference within its range is noise. In "a thread" a Python thread waits during the run: this
+is what a second thread costs by itself, because the kernel and malloc then count references. Every watch has such a thread.
+Tools that are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 
 Watch = Any
-"""What gives a context in which something watches."""
+"""Returns a context in which one of the tools watches."""
 
 
 Cost = tuple[float, float]
-"""Wall time, and processor time of the threads that did it."""
+"""Wall time, and CPU time of the threads that did the work."""
 
 
 class Clocks:
-    """Times what is done in it, by this thread."""
+    """Measures the wall time and this thread's CPU time in a context."""
 
     def __enter__(self) -> Self:
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
@@ -99,7 +99,7 @@ def _threads(work: list[Callable[[], None]]) -> Cost:
 
 
 def loop_turns(watch: Watch) -> Cost:
-    """60 000 turns of a loop that has nothing to do but itself."""
+    """60 000 turns of a loop that has nothing else to do."""
 
     async def main() -> Cost:
         async with in_loop(watch):

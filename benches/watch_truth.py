@@ -1,4 +1,4 @@
-"""How exact a watch's figures are, when it tells, and whether it leaves anything behind; gilknocker beside it.
+"""Checks how exact a watch's figures are, how soon it reports, and whether it leaves anything behind; next to gilknocker.
 
 python benches/watch_truth.py [--only NAME] [--times 10000] [--minutes 10]
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def shares() -> None:
-    """The share of the GIL on duty cycles with known truth, 2 s each: that of gilscope, and of gilknocker."""
+    """The share of time with the GIL held in known duty cycles of 2 s each, as read by gilscope and by gilknocker."""
     hold, release = PyDLL(None).usleep, CDLL(None).usleep
     for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
         end = threading.Event()
@@ -70,7 +70,7 @@ def shares() -> None:
 
 
 def scrapes() -> None:
-    """The workloads of dask/distributed#8557, scraped at several intervals: each should read 1."""
+    """The workloads of dask/distributed#8557, read at several intervals: each should read 1."""
 
     def hot() -> None:
         while not end.is_set():
@@ -106,7 +106,7 @@ def scrapes() -> None:
 
 
 def holds() -> None:
-    """Single holds, read straight after; and an idle second after each."""
+    """Single holds, read right after each; and an idle second after each."""
     for length in (0.05, 0.1, 0.3, 1.0):
         errors, idles = [], []
         for _ in range(20 if length < 1 else 5):
@@ -128,15 +128,15 @@ def holds() -> None:
         )
 
 
-def told() -> None:
-    """How long after a hog of 1 s has let go of the GIL ``on_stall`` is called, and whether it was noticed before."""
-    delays: list[float] = []
+def delays() -> None:
+    """How soon ``on_stall`` is called after a hog of 1 s has released the GIL, and whether it was noticed before that."""
+    seconds: list[float] = []
     noticed = 0
 
     def on_stall(stall: Stall) -> None:
         nonlocal noticed
         if stall.cause == "starved by a hog" and stall.duration > 0.5:
-            delays.append(time.monotonic() - watch.began - stall.end)
+            seconds.append(time.monotonic() - watch.began - stall.end)
             noticed += stall.noticed is not None and stall.noticed < stall.end and stall.noticed_holder is not None
 
     async def main() -> None:
@@ -148,13 +148,13 @@ def told() -> None:
     with watch:
         asyncio.run(main())
     print(
-        f"  10 hogs of 1 s: {len(delays)} told, at latest {max(delays) * 1000:.0f} ms after the GIL was had again; "
+        f"  10 hogs of 1 s: {len(seconds)} reported, at most {max(seconds) * 1000:.0f} ms after the GIL was free again; "
         f"{noticed} noticed, with the holder, while they lasted"
     )
 
 
 def leftovers(times: int) -> None:
-    """Start and stop, again and again: what is left, and how long a stop takes."""
+    """Start and stop many times: what is left, and how long a stop takes."""
 
     def left() -> tuple[int, int, int]:
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -181,7 +181,7 @@ def leftovers(times: int) -> None:
 
 
 def memory(minutes: float) -> None:
-    """A service that stalls ten times a second at ever new lines, by a thread that is ever new: what it takes."""
+    """The memory of a service that stalls ten times a second, each time at a new line in a new thread."""
 
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4
@@ -197,16 +197,16 @@ def memory(minutes: float) -> None:
         await asyncio.sleep(0.03)
 
     async def main() -> None:
-        number, end, next_look = 0, time.monotonic() + 60 * minutes, 0.0
+        number, end, next_print = 0, time.monotonic() + 60 * minutes, 0.0
         while time.monotonic() < end:
             number += 1
             await serve(number)
-            if time.monotonic() > next_look:
-                next_look = time.monotonic() + 60
+            if time.monotonic() > next_print:
+                next_print = time.monotonic() + 60
                 snapshot = watch.snapshot()
-                told, lost = sum(snapshot.stalls.values()), snapshot.lost
+                reported, lost = sum(snapshot.stalls.values()), snapshot.lost
                 print(
-                    f"  after {snapshot.elapsed:4.0f} s: {told} stalls, {lost} lost, resident {resident()} kB",
+                    f"  after {snapshot.elapsed:4.0f} s: {reported} stalls, {lost} lost, resident {resident()} kB",
                     flush=True,
                 )
 
@@ -217,10 +217,10 @@ def memory(minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10_000, help="starts and stops")
-    parser.add_argument("--minutes", type=float, default=10, help="of the look at the memory")
+    parser.add_argument("--minutes", type=float, default=10, help="duration of the memory measurement")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    for name, run in {"told": told, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
+    for name, run in {"delays": delays, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
         if options.only in name:
             run()
     if options.only in "leftovers":
