@@ -45,12 +45,13 @@ def compare(
 
     The recommendation is ``result.recommendation``; ``print(result)`` shows everything.
 
-    ``strategies`` are names, or a mapping of your own names to factories of executors. Executors are compared in addition
-    to the default strategies: ``{"loky": loky.ProcessPoolExecutor}``. A factory is called with the number of workers. The
-    name ``"dask"`` stands for the scheduler at the address ``dask``, or for a cluster of local processes.
+    ``strategies`` are names, or a mapping of your own names to factories of executors. The default strategies are inline,
+    thread, process and interpreter. Executors are compared in addition to these: ``{"loky": loky.ProcessPoolExecutor}``. A
+    factory is called with the number of workers. The name ``"dask"`` stands for the scheduler at the address ``dask``, or
+    for a cluster of local processes.
 
-    ``budget`` is the longest acceptable lag of the event loop, ``seconds`` how long each trial starts new calls,
-    ``timeout`` after how many seconds a trial is ended.
+    ``budget`` is the longest acceptable lag of the event loop (0.01 s by default). Each trial starts new calls for
+    ``seconds`` (1 by default), and is ended after ``timeout`` seconds (60 by default).
 
     Blocks until all trials are done. Raises what ``function`` raises in its first call; ``TypeError`` and ``ValueError``
     for invalid arguments; ``RuntimeError`` in a worker that imports the script which called it.
