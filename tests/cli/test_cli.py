@@ -96,12 +96,12 @@ def test_the_table_is_printed_even_if_the_file_cannot_be_written() -> None:
     assert demo.stderr.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
 
 
-def test_output_to_a_pipe_has_no_blanks_at_its_lines_ends(of_two_cases: OfTwoCases) -> None:
+def test_output_to_a_pipe_has_no_trailing_blanks(of_two_cases: OfTwoCases) -> None:
     demo, _ = of_two_cases
     assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []
 
 
-def test_json_on_stdout_comes_alone() -> None:
+def test_json_on_stdout_is_the_only_output() -> None:
     demo = gilscope("demo", "--case", "inline/released", "--seconds", "0.2", "--json", "-")
     assert [trial["case"] for trial in json.loads(demo.stdout)["trials"]] == ["inline/released"]
 

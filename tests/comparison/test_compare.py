@@ -72,11 +72,11 @@ def test_a_closure_runs_in_the_callers_process_and_says_so() -> None:
     assert "in the caller's process, unsupervised" in str(result)
 
 
-def test_executors_of_the_users_own_are_compared_after_the_usual_ones(of_a_short_call: Result) -> None:
+def test_a_users_executors_are_compared_after_the_usual_strategies(of_a_short_call: Result) -> None:
     assert strategies_of(of_a_short_call)[-2:] == ["pickles", "stays"]
 
 
-def test_an_executor_that_only_this_process_knows_runs_here(of_a_short_call: Result) -> None:
+def test_an_executor_that_cannot_be_pickled_runs_in_this_process(of_a_short_call: Result) -> None:
     unsupervised = {trial.strategy for trial in of_a_short_call.trials if not trial.supervised}
     assert unsupervised == {"stays"}
 
@@ -100,7 +100,7 @@ def test_an_exit_that_the_call_raises_ends_its_trial_and_not_the_comparison() ->
     assert told == {("inline", "died", "SystemExit: 4"), ("thread", "finished", "")}
 
 
-def test_what_the_call_raises_comes_out_as_it_is() -> None:
+def test_an_exception_of_the_call_is_raised_unchanged() -> None:
     with pytest.raises(json.JSONDecodeError):
         gilscope.compare(json.loads, "{")
 
@@ -212,7 +212,7 @@ def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_i
         (["1", "--budget", "nan"], "nan is not a finite number of seconds"),
     ],
 )
-def test_bad_input_is_told_before_anything_runs(
+def test_bad_input_is_refused_before_anything_runs(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *arguments]) == 2
@@ -236,17 +236,15 @@ def test_a_statement_that_never_ends_is_judged_and_not_compared() -> None:
     assert "cannot be compared" in ran.stdout
 
 
-def test_a_strategy_that_this_python_has_not_is_refused_where_it_is_the_only_one(
+def test_a_strategy_that_this_python_lacks_is_refused_if_it_is_the_only_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "gilscope.comparison.api.unavailable", lambda name: "is not to be had" * (name == "interpreter")
-    )
+    monkeypatch.setattr("gilscope.comparison.api.unavailable", lambda name: "is unavailable" * (name == "interpreter"))
     assert main(["compare", "1", "--strategy", "interpreter"]) == 2
-    assert "interpreter is not to be had" in capsys.readouterr().err
+    assert "interpreter is unavailable" in capsys.readouterr().err
 
 
-def test_the_dask_extra_is_asked_for_where_it_is_missing(
+def test_the_dask_extra_to_install_is_named_if_it_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

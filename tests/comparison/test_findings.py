@@ -45,7 +45,7 @@ def test_how_many_short_calls_are_too_many_is_a_round_number() -> None:
     assert finding.remedy == "Call it on the loop. More than 120 000 calls in one turn of the loop are too many."
 
 
-def test_the_time_of_a_short_call_is_shown_in_a_unit_that_shows_it() -> None:
+def test_the_time_of_a_short_call_has_a_suitable_unit() -> None:
     run = compared(verdict("hogs", 3e-7), way("process"))
     row = next(line for line in text(run).splitlines() if line.startswith("inline x1"))
     assert " 300 ns " in row
@@ -131,7 +131,7 @@ def test_the_remedy_depends_on_the_failure_and_not_on_the_words_of_its_reason() 
         assert [it.remedy for it in findings(ComparisonFigures(run)) if it.name == "does_not_travel"] == [remedy]
 
 
-def test_every_failure_has_a_remedy_but_that_of_a_strategy_that_this_python_lacks() -> None:
+def test_every_failure_has_a_remedy_except_that_of_a_strategy_that_this_python_lacks() -> None:
     assert set(get_args(Failure)) - set(REMEDIES) == {"strategy unavailable"}
     run = compared(verdict("yields", 0.07), way("process"), no_way("interpreter", "strategy unavailable"))
     assert "does_not_travel" not in names(run)
@@ -159,7 +159,7 @@ def test_interpreters_that_do_as_well_as_processes_are_a_finding_and_slower_ones
     assert "interpreters_instead_of_processes" not in names(compared(verdict("yields", 0.07), *ways, others=slow))
 
 
-def test_one_core_is_too_few_for_what_computes_only() -> None:
+def test_one_core_is_too_few_only_for_a_call_that_computes() -> None:
     assert "too_few_cores" in names(compared(verdict("releases", 0.07), cores=1.0))
     assert "too_few_cores" in names(compared(verdict("releases", 0.07), cores=1.5))
     assert "too_few_cores" not in names(compared(verdict("releases", 0.07), cores=2.0))

@@ -113,7 +113,7 @@ def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None
     assert "top of a module" in advice.unless[0]
 
 
-def test_a_closure_that_hogs_in_short_stretches_takes_turns_with_the_loop_in_one_thread() -> None:
+def test_a_closure_that_hogs_for_short_times_takes_turns_with_the_loop_in_one_thread() -> None:
     in_turns = verdict("hogs", 0.07, longest_hold=0.004)
     advice = recommend(compared(in_turns, no_way("process")))
     assert advice.where == "thread"

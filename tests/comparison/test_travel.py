@@ -190,20 +190,20 @@ def main():
 """
 
 
-def test_a_scripts_own_function_travels_from_under_its_guard(tmp_path: Path) -> None:
+def test_a_function_of_a_script_with_a_main_guard_travels(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + 'if __name__ == "__main__":\n    main()\n')
     assert ran[0] == "[('inline', True), ('process', True), ('thread', True)]"
     assert ran[1] == "{'inline': None, 'thread': None, 'process': None}"
 
 
-def test_a_script_without_a_guard_is_compared_in_its_own_process(tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_is_compared_in_its_own_process(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + "main()\n")
     assert ran[0] == "[('inline', False), ('thread', False)]"
     assert ran[1] == "{'inline': None, 'thread': None, 'process': 'no main guard'}"
     assert "put the call under `if __name__ == '__main__':`" in ran[2]
 
 
-def test_an_interpreter_runs_the_trials_of_a_scripts_function_that_it_takes_only_as_it_is(tmp_path: Path) -> None:
+def test_an_interpreter_runs_the_trials_of_a_scripts_function_that_it_takes_only_unwrapped(tmp_path: Path) -> None:
     if reason := unavailable("interpreter"):
         pytest.skip(reason)
     source = FUNCTION.replace('"thread", "process"', '"interpreter"').replace("t.supervised", "t.status")

@@ -62,7 +62,7 @@ def test_a_case_that_did_not_finish_is_no_evidence(run_of: Run, finished: Finish
     assert claims(run_of(finished("thread/held", came=1, p99=1.0), died)) == []
 
 
-def test_held_and_released_alike_are_not_called_a_rescue(run_of: Run, finished: Finished) -> None:
+def test_no_difference_between_held_and_released_is_no_finding(run_of: Run, finished: Finished) -> None:
     assert claims(run_of(finished("thread/held", p99=0.010), finished("thread/released", p99=0.009), cores=4.0)) == []
 
 

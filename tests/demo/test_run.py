@@ -42,7 +42,7 @@ def test_steps_are_calibrated_to_a_duration_or_given() -> None:
     assert run.steps(case, Plan(count=7), ALONE) == 7
 
 
-def test_calibration_tells_native_from_python() -> None:
+def test_native_kernels_are_calibrated_as_faster_than_python() -> None:
     alone = run.calibrate()
     assert set(alone) == {"python", "held", "released"}
     assert alone["held"] > 5 * alone["python"]

@@ -11,7 +11,6 @@ from gilscope.demo.two_runs import Change, changes
 from gilscope.records import codec, result
 from gilscope.records.result import Bins, Lane, Measure, Plan, Result, Trial
 from gilscope.reports.difference import Difference
-from gilscope.trial import machine_load
 from rich.console import Console
 
 Run = Callable[..., Result]
@@ -45,8 +44,8 @@ def noisy(
         lag=lags,
         ticks=Bins(width=0.01, due=[1] * 200, came=came, worst=worst),
         lanes=[lane],
-        others=others,
-        spare=0.0,
+        others_share=others,
+        idle_share=0.0,
     )
     return Trial(case=case, count=100, status="finished", measure=measure)
 
@@ -154,25 +153,3 @@ def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.Capt
 def test_one_picture_of_two_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "a.json", "b.json", "-o", str(tmp_path / "x.json")]) == 2
     assert "-o writes one result: leave out OTHER" in capsys.readouterr().err
-
-
-STAT = """cpu  400 0 100 1000 100 0 0 50 0 0
-cpu0 100 10 20 500 50 1 2 30 7 7
-cpu1 300 0 80 500 50 0 0 20 0 0
-intr 1 2 3
-"""
-
-
-def test_the_load_of_the_cores_is_read_as_in_the_manual(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sysconf", lambda _: 100)
-    assert machine_load.parsed(STAT, {0}) == machine_load.MachineLoad(busy=1.63, idle=5.5)
-    assert machine_load.parsed(STAT, {0, 1}) == machine_load.MachineLoad(busy=5.63, idle=11.0)
-    assert machine_load.parsed(STAT, {7}) is None
-
-
-def test_other_programs_used_what_we_did_not() -> None:
-    before, after = machine_load.MachineLoad(busy=10.0, idle=20.0), machine_load.MachineLoad(busy=13.0, idle=21.0)
-    assert machine_load.shares(before, after, 1.0) == (0.5, 0.25)
-    assert machine_load.shares(before, after, 3.01) == (0.0, 0.25)
-    assert machine_load.shares(None, after, 1.0) == (None, None)
-    assert machine_load.shares(before, before, 0.0) == (None, None)

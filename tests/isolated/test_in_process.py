@@ -10,14 +10,14 @@ async def answer() -> str:
     return threading.current_thread().name
 
 
-def test_the_work_runs_on_a_loop_of_its_own_beside_one_that_runs() -> None:
+def test_the_work_runs_on_a_loop_of_its_own_inside_a_running_loop() -> None:
     async def in_a_notebook() -> str:
         return in_process.run(answer)
 
     assert asyncio.run(in_a_notebook()) == "gilscope trial"
 
 
-def test_what_the_work_raises_comes_out() -> None:
+def test_an_exception_in_the_work_is_raised_in_the_caller() -> None:
     async def fails() -> None:
         raise LookupError("as it is")
 
@@ -42,12 +42,12 @@ def test_an_exception_in_the_caller_cancels_the_work() -> None:
     assert cancelled.wait(10)
 
 
-def test_the_time_that_has_passed_is_told_meanwhile() -> None:
-    told: list[float] = []
+def test_the_time_that_has_passed_is_reported_meanwhile() -> None:
+    reported: list[float] = []
 
     async def takes_a_moment() -> None:
-        while len(told) < 2:  # noqa: ASYNC110 - nothing tells of the caller's clock
+        while len(reported) < 2:  # noqa: ASYNC110 - nothing signals that the caller's clock went on
             await asyncio.sleep(0.01)
 
-    in_process.run(takes_a_moment, told.append)
-    assert told == sorted(told)
+    in_process.run(takes_a_moment, reported.append)
+    assert reported == sorted(reported)

@@ -24,7 +24,7 @@ def write(child: Path, body: str) -> None:
     )
 
 
-def test_a_child_that_finishes_gives_its_answer_apart_from_what_it_prints(child: Path) -> None:
+def test_the_answer_of_a_child_is_separate_from_what_it_prints(child: Path) -> None:
     write(child, "print('talk'); answered.write_bytes(asked.read_bytes().upper())")
     outcome = supervise.run("the_child", b"question", timeout=60)
     assert (outcome.status, outcome.answer, outcome.reason, outcome.output) == ("finished", b"QUESTION", "", "talk\n")
@@ -48,7 +48,7 @@ def test_a_child_that_ends_without_an_answer_has_died(child: Path) -> None:
     assert (outcome.status, outcome.reason) == ("died", "exit status 0")
 
 
-def test_a_child_that_holds_its_gil_for_ever_is_ended_in_time_and_the_parent_goes_on_meanwhile(child: Path) -> None:
+def test_a_child_that_holds_its_gil_for_ever_is_ended_in_time_while_the_parent_keeps_running(child: Path) -> None:
     write(child, "import gilscope; gilscope.countdown_held(2**63)")
     looks: list[float] = []
     outcome = supervise.run("the_child", b"", timeout=1.0, waiting=looks.append)
@@ -74,7 +74,7 @@ def test_processes_that_the_child_started_end_with_it(child: Path, tmp_path: Pat
     wait_until_gone(int(note.read_text()))
 
 
-def test_an_exception_in_the_parent_ends_the_child_before_it_comes_out(child: Path, tmp_path: Path) -> None:
+def test_an_exception_in_the_parent_ends_the_child_first(child: Path, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     write(child, f"import os, time; Path({str(note)!r}).write_text(str(os.getpid())); time.sleep(1000)")
 
@@ -87,7 +87,7 @@ def test_an_exception_in_the_parent_ends_the_child_before_it_comes_out(child: Pa
     assert gone(int(note.read_text()))
 
 
-def test_a_module_in_the_working_directory_does_not_take_the_place_of_the_standard_librarys(
+def test_a_module_in_the_working_directory_does_not_replace_the_standard_librarys(
     child: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = tmp_path / "trap"
@@ -99,7 +99,7 @@ def test_a_module_in_the_working_directory_does_not_take_the_place_of_the_standa
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's PR_SET_PDEATHSIG")
-def test_a_child_goes_when_its_parent_is_killed(child: Path, tmp_path: Path) -> None:
+def test_a_child_ends_when_its_parent_is_killed(child: Path, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     write(
         child,
@@ -119,7 +119,7 @@ def test_a_child_goes_when_its_parent_is_killed(child: Path, tmp_path: Path) -> 
     wait_until_gone(int(note.read_text()))
 
 
-def test_a_child_whose_parent_went_before_it_could_notice_ends_itself(child: Path, tmp_path: Path) -> None:
+def test_a_child_whose_parent_ended_before_the_child_started_ends_itself(child: Path, tmp_path: Path) -> None:
     write(
         child, "from gilscope.isolated import supervise; supervise.die_with_parent(); answered.write_bytes(b'too late')"
     )

@@ -160,6 +160,6 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_to_install_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert dask.not_installed() == "needs dask.distributed: pip install 'gilscope[dask]'"

@@ -44,17 +44,17 @@ def ticked(delays: list[float], then: float = 0.0) -> Ticker:
     return asyncio.run(run())
 
 
-def test_a_loop_that_is_on_time_serves_every_tick_with_no_lag() -> None:
+def test_a_loop_that_is_on_time_runs_every_tick_without_lag() -> None:
     ticker = ticked([0.0] * 50)
     assert (ticker.came, ticker.due, ticker.lags.quantile(1.0)) == (50, 50, 0.0)
 
 
-def test_a_tick_that_comes_early_counts_as_not_late() -> None:
+def test_a_tick_that_runs_early_counts_as_not_late() -> None:
     ticker = ticked([-0.001] * 10)
     assert (ticker.came, ticker.due, ticker.lags.quantile(1.0)) == (10, 10, 0.0)
 
 
-def test_ticks_that_never_came_count_with_the_lateness_that_they_had() -> None:
+def test_missed_ticks_count_with_the_lateness_that_they_had() -> None:
     ticker = ticked([0.995])  # the loop was blocked for a second: 100 ticks were due, one came
     assert (ticker.came, ticker.due) == (1, 100)
     assert ticker.lags.quantile(0.5) == pytest.approx(0.495, rel=0.02)
@@ -84,7 +84,7 @@ def test_every_tick_that_was_due_is_counted_once(delays: list[float]) -> None:
 
 
 @pytest.mark.parametrize("period", [0.0, -1.0, math.nan, math.inf])
-def test_a_period_that_is_no_time_is_refused(period: float) -> None:
+def test_a_period_must_be_a_positive_number(period: float) -> None:
     with pytest.raises(ValueError, match="period must be a positive number of seconds"):
         Ticker(period)
 
@@ -106,7 +106,7 @@ def test_a_real_loop_is_found_blocked() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 10.0), st.booleans()), max_size=50))
-def test_a_bins_of_any_length_fits_and_keeps_sums_and_the_worst(ticks: list[tuple[float, float, bool]]) -> None:
+def test_a_run_of_any_length_fits_the_bins_and_keeps_sums_and_the_worst(ticks: list[tuple[float, float, bool]]) -> None:
     bins = TickBins(PERIOD)
     for at, lag, came in ticks:
         bins.add(at, lag, came=came)
@@ -116,7 +116,7 @@ def test_a_bins_of_any_length_fits_and_keeps_sums_and_the_worst(ticks: list[tupl
     assert max(bins.worst, default=0.0) == max((lag for _, lag, _ in ticks), default=0.0)
 
 
-def test_a_bins_merges_neighbours_when_it_is_full() -> None:
+def test_bins_merge_neighbours_when_they_are_full() -> None:
     bins = TickBins(1.0)
     for at in range(MAX_BINS + 1):
         bins.add(float(at), float(at), came=True)
@@ -125,7 +125,7 @@ def test_a_bins_merges_neighbours_when_it_is_full() -> None:
     assert all(earlier < later for earlier, later in pairwise(bins.worst))
 
 
-def test_a_tick_on_the_edge_of_a_bin_is_of_the_bin_that_begins_there() -> None:
+def test_a_tick_on_the_edge_of_a_bin_belongs_to_the_bin_that_begins_there() -> None:
     bins = TickBins(0.01)
     for number in range(1, 1000):
         bins.add(number * 0.01, 0.0, came=True)  # 0.29 / 0.01 is 28.999999999999996

@@ -86,7 +86,7 @@ def _other_programs(first: Measure, second: Measure, ratio: float) -> str:
     """Return why other programs may have caused a difference by ``ratio``, or an empty string."""
     if not (_busy(first) or _busy(second)):
         return ""
-    before, after = first.others or 0.0, second.others or 0.0
+    before, after = first.others_share or 0.0, second.others_share or 0.0
     if abs(before - after) < 0.1 and ratio > MIN_RATIO_IF_BUSY:
         return ""
     took = f"other programs used {before:.0%} of the CPU time before and {after:.0%} after"
@@ -95,9 +95,9 @@ def _other_programs(first: Measure, second: Measure, ratio: float) -> str:
 
 def _busy(measure: Measure) -> bool:
     """Whether other programs used the cores, and left too little of them idle."""
-    if measure.others is None or measure.spare is None:
+    if measure.others_share is None or measure.idle_share is None:
         return False
-    return measure.others > 0.1 and measure.spare < 0.25
+    return measure.others_share > 0.1 and measure.idle_share < 0.25
 
 
 def _times(one: float, other: float) -> float:

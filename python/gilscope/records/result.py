@@ -1,4 +1,4 @@
-"""What was measured: frozen records, and their JSON. Durations are float seconds, shares are 0 to 1."""
+"""What the trials of a run measured. Durations are in seconds, shares from 0 to 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Plan(Record, frozen=True, kw_only=True):
-    """What was asked for."""
+    """How a run was asked to measure."""
 
     seconds: Positive = 2.0
     """How long each case starts new tasks."""
@@ -25,18 +25,18 @@ class Plan(Record, frozen=True, kw_only=True):
     tick: Positive = 0.01
     """The ticker's period."""
     duration: Positive = 0.2
-    """What one task alone is calibrated to take; without meaning where ``count`` is given."""
+    """How long one task alone is calibrated to take; unused if ``count`` is given."""
     count: AtLeastOne | None = None
-    """Steps a task, instead of a calibrated number."""
+    """Steps of a task, instead of a calibrated number."""
     timeout: Positive = 62.0
     """Seconds after which a case is ended from outside."""
 
 
 class Lag(Record, frozen=True, kw_only=True):
-    """How late the loop was.
+    """How late the event loop ran its ticks: ``due`` ticks were due, and ``came`` of them were not missed.
 
-    ``due`` ticks were due, ``came`` of them came. The quantiles are over all that were due: one that did not come counts
-    with the lateness that it had when the loop was next served. All are ``None`` where no tick was due.
+    The quantiles are over all ticks that were due. A missed tick counts with the lateness that it had when the loop ran
+    again. All quantiles are ``None`` if no tick was due.
     """
 
     due: Count
@@ -48,7 +48,7 @@ class Lag(Record, frozen=True, kw_only=True):
 
 
 class Bins(Record, frozen=True, kw_only=True):
-    """The ticks in time: bin ``i`` has those due from ``i * width`` to ``(i + 1) * width`` after the start."""
+    """The ticks over time: bin ``i`` has those due from ``i * width`` to ``(i + 1) * width`` after the start."""
 
     width: Positive
     due: list[Count]
@@ -71,20 +71,20 @@ class Times(Record, frozen=True, kw_only=True):
 class Lane(Record, frozen=True, kw_only=True):
     """The tasks that one thread ran: span ``i`` is from ``begin[i]`` to ``end[i]`` after the start.
 
-    A span is one task, or some that followed each other where there were too many to keep each.
+    A span is one task, or several successive tasks if there were too many to keep each.
     """
 
     process: int
     thread: int | None
-    """The system's number; ``None`` where only the loop saw the task: from asking for it to hearing that it is done."""
+    """The native thread id. ``None`` if it is unknown: the span is then the time from the call to its result."""
     loop: bool
-    """Whether it is the loop's own thread."""
+    """Whether this is the event loop's own thread."""
     begin: list[Amount]
     end: list[Amount]
     tasks: list[Count]
     """Tasks in each span."""
     busy: list[Amount]
-    """How long they ran, together."""
+    """The sum of the tasks' durations in each span."""
 
     def __post_init__(self) -> None:
         must_be_as_long(begin=self.begin, end=self.end, tasks=self.tasks, busy=self.busy)
@@ -97,59 +97,60 @@ class Measure(Record, frozen=True, kw_only=True):
     """How long the workers took to start and warm up, before the clock started."""
     elapsed: Positive
     tasks: Count
-    """Tasks done."""
+    """Tasks that were done."""
     rate: Amount
     """Steps a second, all workers together."""
     cpu: Amount | None
-    """Processor time of the trial's processes in ``elapsed``; ``None`` where the system does not tell it."""
+    """The CPU time of the trial's processes in ``elapsed``; ``None`` if it could not be read."""
     queued: float | None = None
-    """How long the trial's threads, taken together, could have run and had no processor; ``None`` as above."""
+    """The run-queue delay: how long the trial's threads, taken together, were runnable and had no core."""
     call: Times | None = None
-    """From asking for a task to having its result; ``None`` for an idle loop."""
+    """How long a call took until its result was there; ``None`` for an idle loop."""
     lag: Lag
     ticks: Bins
     lanes: list[Lane] = msgspec.field(default_factory=list)
     """Where and when the tasks ran."""
-    others: float | None = None
-    """Share of the processors' time that other programs took in ``elapsed``; ``None`` where the system does not tell."""
-    spare: float | None = None
-    """Share of it that nobody took."""
+    others_share: float | None = None
+    """The share of the cores' time that other programs used in ``elapsed``; ``None`` if it could not be read."""
+    idle_share: float | None = None
+    """The share of the cores' time that stayed idle."""
 
 
 class Trial(Record, frozen=True, kw_only=True):
-    """One case, run once in a process of its own."""
+    """One case, run once."""
 
     case: str
     count: Count
     """Steps of each task."""
     status: Literal["finished", "timed out", "died", "unavailable"]
     reason: str = ""
-    """Why it did not finish, or why this Python cannot run it."""
+    """Why the trial did not finish, in words."""
     measure: Measure | None = None
+    """``None`` unless the trial finished."""
     strategy: str = ""
     concurrency: AtLeastOne | None = None
-    """Tasks at once, where that differs from the plan's."""
+    """Tasks at once, if that differs from the plan's."""
     supervised: bool = True
-    """Whether it ran in a process of its own; where not, in the caller's."""
+    """Whether the trial ran in a process of its own, and not in the caller's."""
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """A run: its idle loop first, as the floor, then its cases in the order in which they ran."""
+    """A run: the idle loop as the baseline, then the cases in the order in which they ran."""
 
     format: Literal["gilscope"] = "gilscope"
     schema: int = SCHEMA
     kind: Literal["demo", "compare"] = "demo"
     version: str
     created: str
-    """When it started: ISO 8601, UTC."""
+    """When the run started: ISO 8601, UTC."""
     machine: Machine
     plan: Plan
     alone: dict[str, Positive]
-    """Steps a second of each kernel, one task alone in an idle process: what ``rate`` is compared with."""
+    """Steps a second of each kernel, one task alone in an idle process: the baseline of ``rate``."""
     idle: Trial
     trials: list[Trial]
     comparison: Comparison | None = None
-    """What ``compare`` adds; its trials have a strategy and a concurrency each."""
+    """What ``compare`` adds; each of its trials has a strategy and a concurrency."""
     interrupted: bool = False
 
     def __post_init__(self) -> None:

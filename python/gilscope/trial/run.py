@@ -111,7 +111,7 @@ async def _beside_a_ticker(plan: Plan, calls: _TimedCalls | None, *, start_up: f
     else:
         done = await asyncio.gather(*(calls.until(end, lanes, slot) for slot in range(plan.concurrency)))
     elapsed, spent = time.perf_counter() - began, processes.cpu_time() - cpu_before
-    others, spare = machine_load.shares(load_before, machine_load.now(), spent.used)
+    others_share, idle_share = machine_load.shares(load_before, machine_load.now(), spent.used)
     await ticker.stop()
     return Measure(
         start_up=start_up,
@@ -124,8 +124,8 @@ async def _beside_a_ticker(plan: Plan, calls: _TimedCalls | None, *, start_up: f
         lag=_lag(ticker),
         ticks=Bins(width=ticker.bins.width, due=ticker.bins.due, came=ticker.bins.came, worst=ticker.bins.worst),
         lanes=lanes.record(),
-        others=others,
-        spare=spare,
+        others_share=others_share,
+        idle_share=idle_share,
     )
 
 
