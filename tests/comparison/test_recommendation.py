@@ -92,7 +92,7 @@ def test_a_hog_whose_result_costs_more_to_return_than_the_work_is_to_be_changed_
     parse = compared(verdict("hogs", 0.080), way("process", 0.150, unpickling=0.060))
     advice = recommend(parse)
     assert advice.where == ""
-    assert "less data to send" in advice.unless[0]
+    assert "sends less data" in advice.unless[0]
     assert "the overhead of a process pool is 150 ms" in advice.because
 
 

@@ -41,8 +41,8 @@ def on_the_loop(run: ComparisonFigures) -> Recommendation | None:
         "Call it on the loop.",
         f"A call takes {duration(call)} of the loop's budget of {duration(budget)}.",
         (
-            f"more than {counted(roughly(budget / call), 'call')} in one turn of the loop",
-            f"calls that take longer than {duration(budget)}",
+            f"more than {counted(roughly(budget / call), 'call')} run in one turn of the loop",
+            f"a call takes longer than {duration(budget)}",
         ),
     )
 
@@ -51,10 +51,10 @@ def in_threads(run: ComparisonFigures) -> Recommendation | None:
     verdict, budget = run.verdict, run.comparison.budget
     stalls = run.hogged >= STARTLING_SHARE and run.hold > budget
     if verdict.kind == "no GIL":
-        because, unless = "This Python has no GIL.", ("a Python with a GIL",)
+        because, unless = "This Python has no GIL.", ("it runs on a Python with a GIL",)
     elif verdict.kind == "releases" and not (stalls and _elsewhere(run)):
         because = f"It releases the GIL for {verdict.released or 0:.0%} of a call's {duration(verdict.duration)}."
-        unless = ("a future version of it that holds the GIL: assert in your tests that it releases it",)
+        unless = ("a future version holds the GIL: assert in your tests that it releases it",)
     else:
         return None
     return Recommendation("thread", f"Give it to a thread pool{_workers(run)}.", because, unless)
@@ -74,23 +74,23 @@ def in_a_pool_with_a_gil_of_its_own(run: ComparisonFigures) -> Recommendation | 
         f"Give it to {_called(chosen)}{_workers(run)}.",
         f"In a thread {_harm(run)}. There the overhead is {duration(overhead(trip))} and the work {work}.{tie}",
         (
-            "a version of it that releases the GIL: then a thread pool does, and nothing is pickled",
-            f"arguments or a result so large that the overhead reaches the {work} of work",
-            "a Python without a GIL: then a thread pool does",
+            "a future version releases the GIL: then use a thread pool, and nothing is pickled",
+            f"the arguments or the result are so large that the overhead reaches the {work} of work",
+            "it runs on a Python without a GIL: then use a thread pool",
         ),
     )
 
 
-def in_threads_for_want_of_better(run: ComparisonFigures) -> Recommendation | None:
+def in_one_thread_for_lack_of_a_better_place(run: ComparisonFigures) -> Recommendation | None:
     """Recommend a thread for a call that takes turns with the loop and cannot run elsewhere."""
     verdict = run.verdict
     if verdict.kind != "yields" and run.hold > run.comparison.budget:
         return None
     return Recommendation(
         "thread",
-        "Give it to a pool of one thread, for want of better.",
+        "Give it to a pool of one thread, for lack of a better place.",
         f"On the loop it blocks for {duration(verdict.duration)}, in a thread {_harm(run)}; {_why_not_elsewhere(run)}",
-        (_what_would_open_a_pool(run), "a version of it that releases the GIL"),
+        (_what_would_open_a_pool(run), "a future version releases the GIL"),
     )
 
 
@@ -100,7 +100,7 @@ def nowhere_as_it_is(run: ComparisonFigures) -> Recommendation:
         "",
         "Change the call before you move it: as it is, it keeps the loop waiting wherever it runs.",
         f"In a thread {_harm(run)}, on the loop it blocks for {duration(run.verdict.duration)}; {_why_not_elsewhere(run)}",
-        (_what_would_open_a_pool(run), "a version of it that releases the GIL: then a thread pool"),
+        (_what_would_open_a_pool(run), "a future version releases the GIL: then use a thread pool"),
     )
 
 
@@ -108,7 +108,7 @@ CHOICES: tuple[Callable[[ComparisonFigures], Recommendation | None], ...] = (
     on_the_loop,
     in_threads,
     in_a_pool_with_a_gil_of_its_own,
-    in_threads_for_want_of_better,
+    in_one_thread_for_lack_of_a_better_place,
     nowhere_as_it_is,
 )
 
@@ -184,7 +184,7 @@ def _why_not_elsewhere(run: ComparisonFigures) -> str:
 def _what_would_open_a_pool(run: ComparisonFigures) -> str:
     trip = next((t for t in run.comparison.round_trips if t.strategy == "process"), None)
     if trip is None or trip.works:
-        return "less data to send (a path or shared memory in, only the outcome back): then a process pool"
+        return "it sends less data (a path or shared memory in, only the outcome back): then use a process pool"
     if trip.failure in ("raised in worker", "result cannot be pickled"):
-        return "a call that runs in a worker and returns plain data: then a process pool"
-    return "a function at the top of a module, with arguments that pickle: then a process pool"
+        return "it runs in a worker and returns plain data: then use a process pool"
+    return "it is a function at the top of a module, with arguments that pickle: then use a process pool"

@@ -26,5 +26,5 @@ class Recommendation:
     because: str
     """The figures that decided."""
     unless: tuple[str, ...]
-    """What would change the recommendation."""
+    """Conditions that change the recommendation, each to follow an "if"."""
     findings: tuple[Finding, ...] = ()

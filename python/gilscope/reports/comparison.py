@@ -65,7 +65,7 @@ def _advice(result: Result) -> Iterator[RenderableType]:
     yield ""
     yield Text(advice.claim, style="bold green")
     yield Padding(advice.because, (0, 0, 0, 3))
-    yield Padding(f"This would change with {'; '.join(advice.unless)}.", (0, 0, 0, 3))
+    yield Padding(f"This changes if {'; if '.join(advice.unless)}.", (0, 0, 0, 3))
 
 
 def _trials(run: ComparisonFigures, width: int) -> Table:

@@ -80,7 +80,7 @@ def _without_figures(trial: Trial, columns: int) -> str:
 
 def _advice(run: ComparisonFigures) -> str:
     advice = recommend(run.result)
-    unless = f" This would change with {'; '.join(advice.unless)}." if advice.unless else ""
+    unless = f" This changes if {'; if '.join(advice.unless)}." if advice.unless else ""
     return f"<p><b>{prose(advice.claim)}</b> {prose(advice.because)}{prose(unless)}</p><p>{prose(str(run.verdict))}</p>"
 
 
