@@ -131,7 +131,7 @@ class TestLikePython:
         name = script("import os, sys\nif os.fork() == 0: sys.exit(0)\nos.wait()")
         said = watch("--", name).stderr
         assert said.count("gilscope watch:") == 1
-        assert "1 child process was started, and not watched" in said
+        assert "1 child process was started, but not watched" in said
 
 
 @pytest.mark.usefixtures("folder")
@@ -183,7 +183,7 @@ class TestItsReport:
         again = python("-m", "gilscope", "report", "out.json", "-o", "again.html", "-o", "again.json")
         assert (again.returncode, again.stderr) == (0, "")
         assert Path("again.json").read_bytes() == Path("out.json").read_bytes()
-        assert "How late the event loop was" in Path("again.html").read_text()
+        assert "Lag of the event loop" in Path("again.html").read_text()
 
     def test_a_file_is_written_relative_to_the_first_working_directory(self) -> None:
         Path("elsewhere").mkdir()

@@ -9,7 +9,7 @@ from gilscope.records.machine import machine
 from gilscope.records.result import Bins, Result
 
 
-def test_a_result_comes_back_from_its_json_as_it_was(
+def test_a_result_is_equal_after_a_round_trip_through_json(
     run_of: Callable[..., Result], finished: Callable[..., results.Trial], tmp_path: Path
 ) -> None:
     died = results.Trial(case="thread/python", count=1, status="died", reason="killed by SIGKILL")
@@ -23,7 +23,7 @@ def test_records_cannot_be_changed(run_of: Callable[..., Result]) -> None:
         run_of().interrupted = True  # type: ignore[misc]
 
 
-def test_lists_that_belong_together_are_as_long_as_each_other() -> None:
+def test_lists_that_belong_together_are_of_equal_length() -> None:
     with pytest.raises(ValueError, match=r"have: `due` 2, `came` 1, `worst` 2$"):
         Bins(width=0.01, due=[1, 1], came=[1], worst=[0.0, 0.0])
 

@@ -1,4 +1,4 @@
-"""What every record of gilscope is, and the machine that it was taken on."""
+"""What all records have in common: the schema, the types of their fields, and the class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 SCHEMA = 2
-"""A reader takes every schema up to its own and refuses newer ones."""
+"""The number of the JSON format. A reader accepts this schema and older ones."""
 
 
 Amount = Annotated[float, msgspec.Meta(ge=0)]
@@ -18,14 +18,14 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record whose JSON must have the fields that it names, and no others.
+    """A frozen record. Its JSON must have exactly the fields of the class.
 
-    What a field's type allows is checked where JSON is read, ``__post_init__`` wherever a record is made.
+    The types of the fields are checked when JSON is read; ``__post_init__`` checks whenever a record is made.
     """
 
 
 def must_be_as_long(**lists: list[Any]) -> None:
-    """Raise ``ValueError`` unless the lists of those names are as long as each other."""
+    """Raise ``ValueError`` unless these lists are of equal length."""
     if len({len(values) for values in lists.values()}) > 1:
-        told = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
-        raise ValueError(f"its lists must be as long as each other, and have: {told}")
+        lengths = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
+        raise ValueError(f"its lists must be of equal length, but have: {lengths}")

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""How many CPUs this process may use."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def cores() -> float:
-    """Return the processors that this process may use at once: those of its affinity mask, within its cgroup's quota.
+    """Return how many CPUs this process may use at once: its affinity mask, limited by the quota of its cgroup.
 
-    A quota need not be whole: a container with ``--cpus 1.5`` has 1.5.
+    A quota may be a fraction: a container with ``--cpus 1.5`` has 1.5.
     """
     return min(float(len(os.sched_getaffinity(0))), cgroup_quota())
 
 
 def cgroup_quota(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> float:
-    """Return the smallest CPU quota of this process's cgroup and those above it, in processors; infinity if none is set.
+    """Return the smallest CPU quota of this process's cgroup and those above it, in CPUs; infinity if none is set.
 
     Reads ``cpu.max`` of version 2 and ``cpu.cfs_quota_us`` of version 1 (Linux, Documentation/admin-guide/cgroup-v2.rst
     and scheduler/sched-bwc.rst).

@@ -10,7 +10,7 @@ from gilscope.records.cores import cores
 
 
 class Machine(Record, frozen=True, kw_only=True):
-    """What it ran on."""
+    """The Python and the machine of a run."""
 
     python: str
     implementation: str
@@ -19,7 +19,7 @@ class Machine(Record, frozen=True, kw_only=True):
     system: str
     processor: str
     cores: Positive
-    """Processors that the process could use: its affinity mask, within its cgroup's quota."""
+    """CPUs that the process may use: its affinity mask, limited by the quota of its cgroup."""
 
 
 def machine() -> Machine:
@@ -36,7 +36,7 @@ def machine() -> Machine:
 
 
 def _processor() -> str:
-    """Return the processor's name: Linux keeps it where ``platform.processor`` does not look."""
+    """Return the processor's model name, which ``platform.processor`` does not know on Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a stream of lines
             for line in lines:
