@@ -43,7 +43,7 @@ def rust(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the README's test command, and measure the coverage; what follows ``--`` goes to pytest instead."""
     command = re.findall(r"^```sh\n(.*?)\s*^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[1]
-    coverage = {} if session.posargs else {"PYTEST_ADDOPTS": "--cov"}
+    coverage = {} if session.posargs else {"PYTEST_ADDOPTS": "--cov=gilscope"}
     session.run(
         "bash", "-euo", "pipefail", "-c", f"{command} {shlex.join(session.posargs)}", env=coverage, external=True
     )

@@ -28,7 +28,8 @@ PUBLIC = [
 ]
 HEAVY = ["asyncio", "altair", "click", "distributed", "msgspec", "rich", "uvloop", "gilscope._core"]
 IN_A_SUBINTERPRETER = """
-    import sys
+    import os, sys
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # its tracer does not load in a subinterpreter either
     kind, code = sys.argv[1:]
     if sys.version_info >= (3, 13):
         import _interpreters
