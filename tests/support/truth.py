@@ -1,7 +1,7 @@
-"""Callables whose truth is known, read from the source of what they call: the table that the verdicts are held to.
+"""Callables whose verdict follows from the source code of what they call.
 
-``where`` names the file of CPython in which ``Py_BEGIN_ALLOW_THREADS`` stands, or does not, or what else decides. Sizes
-are such that a call takes some milliseconds, well over the 1 ms that makes a stretch.
+``where`` names the file of CPython that has ``Py_BEGIN_ALLOW_THREADS``, or lacks it, or whatever else decides. A call takes
+some milliseconds, well over the 1 ms of a long hold.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import sys
 import threading
 import time
 import unicodedata
+import weakref
 import zlib
 from collections.abc import Callable
 from importlib.metadata import version
@@ -46,7 +47,7 @@ Call = Callable[[], Any]
 
 
 class Case(NamedTuple):
-    """One callable, how it is made, and what is true of it."""
+    """One callable: its true verdict, the source that shows it, and how to make it."""
 
     name: str
     truth: str
@@ -69,12 +70,14 @@ COUNTING = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE
 
 def read_zeros() -> Call:
     zeros = os.open("/dev/zero", os.O_RDONLY)
-    return lambda: os.read(zeros, 40_000_000)
+    call = functools.partial(os.read, zeros, 40_000_000)
+    weakref.finalize(call, os.close, zeros)
+    return call
 
 
 def query() -> Call:
     connection = sqlite3.connect(":memory:")
-    atexit.register(connection.close)  # its call lives as long as the table
+    atexit.register(connection.close)  # the call may be made as long as the process lives
     return lambda: connection.execute(COUNTING).fetchall()
 
 
@@ -103,19 +106,19 @@ def usleep(library: type[ctypes.CDLL], seconds: float) -> Call:
 
 
 RELEASES = [
-    Case("zlib.compress", "releases", "Modules/zlibmodule.c, round deflate", lambda: lambda: zlib.compress(NOISE)),
+    Case("zlib.compress", "releases", "Modules/zlibmodule.c, around deflate", lambda: lambda: zlib.compress(NOISE)),
     Case("zlib.crc32", "releases", "Modules/zlibmodule.c, over 5 KiB", lambda: lambda: zlib.crc32(NOISE * 4)),
     Case("zlib.adler32", "releases", "Modules/zlibmodule.c, over 5 KiB", lambda: lambda: zlib.adler32(NOISE * 4)),
     Case(
         "bz2.compress",
         "releases",
-        "Modules/_bz2module.c, round BZ2_bzCompress",
+        "Modules/_bz2module.c, around BZ2_bzCompress",
         lambda: lambda: bz2.compress(NOISE[:200_000]),
     ),
     Case(
         "lzma.compress",
         "releases",
-        "Modules/_lzmamodule.c, round lzma_code",
+        "Modules/_lzmamodule.c, around lzma_code",
         lambda: lambda: lzma.compress(NOISE[:50_000]),
     ),
     Case(
@@ -134,21 +137,21 @@ RELEASES = [
     Case(
         "hashlib.pbkdf2_hmac",
         "releases",
-        "Modules/_hashopenssl.c, round PKCS5_PBKDF2_HMAC",
+        "Modules/_hashopenssl.c, around PKCS5_PBKDF2_HMAC",
         lambda: lambda: hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 20_000),
     ),
     Case(
         "hashlib.scrypt",
         "releases",
-        "Modules/_hashopenssl.c, round EVP_PBE_scrypt",
+        "Modules/_hashopenssl.c, around EVP_PBE_scrypt",
         lambda: lambda: hashlib.scrypt(b"secret", salt=b"salt", n=4096, r=8, p=1),
     ),
     Case("time.sleep", "releases", "Modules/timemodule.c, pysleep", lambda: lambda: time.sleep(0.005)),
-    Case("os.urandom", "releases", "Python/bootstrap_hash.c, round getrandom", lambda: lambda: os.urandom(4_000_000)),
+    Case("os.urandom", "releases", "Python/bootstrap_hash.c, around getrandom", lambda: lambda: os.urandom(4_000_000)),
     Case("os.read", "releases", "Python/fileutils.c, _Py_read", read_zeros),
     Case("Lock.acquire", "releases", "Modules/_threadmodule.c, acquire_timed", locked),
     Case("select.select", "releases", "Modules/selectmodule.c", lambda: lambda: select.select([], [], [], 0.005)),
-    Case("sqlite3 query", "releases", "Modules/_sqlite, round sqlite3_step", query),
+    Case("sqlite3 query", "releases", "Modules/_sqlite, around sqlite3_step", query),
     Case("ctypes.CDLL", "releases", "Modules/_ctypes/callproc.c", lambda: usleep(ctypes.CDLL, 0.005)),
 ]
 YIELDS = [
@@ -187,7 +190,9 @@ YIELDS = [
         "Objects/listobject.c calls Python",
         lambda: lambda: sorted(FLOATS[:5000], key=functools.cmp_to_key(compare)),
     ),
-    Case("countdown_python", "yields", "Lib of ours", lambda: lambda: gilscope.countdown_python(200_000)),
+    Case(
+        "countdown_python", "yields", "python/gilscope/countdown.py", lambda: lambda: gilscope.countdown_python(200_000)
+    ),
 ]
 HOGS = [
     Case("json.dumps", "hogs", "Modules/_json.c, no release", lambda: lambda: json.dumps(RECORDS)),
@@ -259,7 +264,7 @@ RELEASES.append(
 
 
 def of_others() -> list[Case]:
-    """Return one callable of numpy, orjson and cryptography each, of those that are installed."""
+    """Return one callable each of numpy, orjson and cryptography, if installed."""
     found = []
     if _found("numpy"):
         import numpy as np
@@ -274,7 +279,7 @@ def of_others() -> list[Case]:
         found.append(Case("orjson.dumps", "hogs", "orjson/src, no release", lambda: lambda: orjson.dumps(RECORDS * 3)))
     if (
         _found("cryptography") and int(version("cryptography").partition(".")[0]) >= 50
-    ):  # earlier ones did not release it
+    ):  # earlier versions did not release the GIL
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 

@@ -1,4 +1,4 @@
-"""The verdict on each callable of the table is the one that its source code says, or undecided for want of samples."""
+"""The verdict on each callable of the table is the one that its source code says, or undecided because there are too few samples."""
 
 import sys
 from collections import Counter
