@@ -5,12 +5,20 @@ from __future__ import annotations
 from functools import partial
 from keyword import iskeyword
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from gilscope.records.stall import Frame
+from typing import Any, Protocol
 
 MAX_STATEMENT_CHARACTERS = 60
+
+
+class Place(Protocol):
+    """A line of code, as :class:`gilscope.records.stall.Frame` has it."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def function(self) -> str: ...
 
 
 def name_of(fn: Any) -> str:
@@ -46,7 +54,7 @@ def shortened(statement: str, longest: int = MAX_STATEMENT_CHARACTERS) -> str:
     return f"{first[: longest - 3 - end]}...{first[len(first) - end :]}"
 
 
-def place_of(frame: Frame) -> str:
+def place_of(frame: Place) -> str:
     """Return where ``frame`` is, as ``file:line in function``, with the file relative to the working directory."""
     try:
         file = str(Path(frame.file).relative_to(Path.cwd()))
