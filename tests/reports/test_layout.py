@@ -63,7 +63,9 @@ def results(run_of: Run, finished: Finished) -> dict[str, Result]:
     unavailable = Trial(case="dask/python", count=1, status="unavailable", reason=f"cannot import {LONG_PATH}")
     return {
         "demo": run_of(*trials, unavailable, interrupted=True),
-        "compare": compared(verdict("releases", 0.1), way("process", 0.02, argument_bytes=10**7), no_way("interpreter")),
+        "compare": compared(
+            verdict("releases", 0.1), way("process", 0.02, argument_bytes=10**7), no_way("interpreter")
+        ),
         "30 cases with long names": run_of(
             *(Trial(case=name, count=1, status="finished", measure=long) for name in names)
         ),
