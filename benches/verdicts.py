@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import click
-from hogs import hogs
+from busy_processes import busy_processes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import gilscope
@@ -29,7 +29,7 @@ KINDS = ("releases", "yields", "hogs", "undecided")
 def main(rounds: int, beside: int, seconds: float) -> None:
     found: Counter[tuple[str, str]] = Counter()
     began = time.monotonic()
-    with hogs(beside):
+    with busy_processes(beside):
         for _ in range(rounds):
             for case in TABLE:
                 verdict = gilscope.check(case.make(), time=seconds)

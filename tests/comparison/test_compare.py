@@ -96,8 +96,8 @@ def test_an_exit_that_the_call_raises_ends_its_trial_and_not_the_comparison() ->
             raise SystemExit(4)
 
     result = gilscope.compare(exits_beside_a_ticker, strategies=["inline", "thread"], **SHORT)
-    told = {(trial.strategy, trial.status, trial.reason) for trial in result.trials}
-    assert told == {("inline", "died", "SystemExit: 4"), ("thread", "finished", "")}
+    ended = {(trial.strategy, trial.status, trial.reason) for trial in result.trials}
+    assert ended == {("inline", "died", "SystemExit: 4"), ("thread", "finished", "")}
 
 
 def test_an_exception_of_the_call_is_raised_unchanged() -> None:

@@ -50,7 +50,7 @@ def noisy(
     return Trial(case=case, count=100, status="finished", measure=measure)
 
 
-def told(before: Result, after: Result, width: int = 100) -> str:
+def shown(before: Result, after: Result, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(Difference(before, after))
     assert isinstance(console.file, io.StringIO)
@@ -93,7 +93,7 @@ def test_a_difference_on_a_busy_machine_is_shown_and_not_judged(run_of: Run) -> 
     before = run_of(noisy("thread/held", 1, lag=0.02, others=0.6))
     after = run_of(noisy("thread/held", 2, lag=0.1, others=0.65))
     assert beyond(changes(before, after)) == []
-    text = told(before, after, 200)
+    text = shown(before, after, 200)
     assert (
         "Not judged: thread/held: other programs used 60% of the CPU time before and 65% after; only a ratio over 6 would "
         "count." in text
@@ -117,14 +117,14 @@ def test_no_difference_counts_where_one_run_was_more_busy(run_of: Run, before: f
 def test_tasks_of_different_sizes_are_not_judged(run_of: Run) -> None:
     one = noisy("thread/held", 1, lag=0.1)
     other = msgspec.structs.replace(noisy("thread/held", 2), count=150)
-    assert "a task had 100 steps before and 150 after (give --count)" in told(run_of(one), run_of(other), 200)
+    assert "a task had 100 steps before and 150 after (give --count)" in shown(run_of(one), run_of(other), 200)
     assert beyond(changes(run_of(one), run_of(other))) == []
 
 
 def test_what_else_differs_between_the_runs_is_reported(run_of: Run) -> None:
     before = run_of(noisy("thread/held", 1), plan=Plan(seconds=2.0))
     after = run_of(noisy("thread/python", 1), plan=Plan(seconds=5.0), cores=8.0)
-    text = told(before, after, 200)
+    text = shown(before, after, 200)
     assert "the two runs differ in their plan: seconds 2.0 -> 5.0" in text
     assert "the two runs differ in their machine: cores 2.0 -> 8.0" in text
     assert "measured in only one of the two runs: thread/held, thread/python" in text
@@ -133,8 +133,8 @@ def test_what_else_differs_between_the_runs_is_reported(run_of: Run) -> None:
 def test_no_line_is_wider_than_the_terminal(run_of: Run) -> None:
     before = run_of(msgspec.structs.replace(noisy("interpreter/python", 1, lag=123.456, late=0.9), count=900_000_000))
     after = run_of(msgspec.structs.replace(noisy("interpreter/python", 2, busy=0.05), count=999_999_999))
-    assert max(map(len, told(before, after, 80).splitlines())) <= 80
-    assert "…" not in told(before, after, 80)
+    assert max(map(len, shown(before, after, 80).splitlines())) <= 80
+    assert "…" not in shown(before, after, 80)
 
 
 def test_a_result_without_lanes_has_no_steps_in_time(run_of: Run, finished: Finished) -> None:

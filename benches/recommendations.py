@@ -1,7 +1,6 @@
-"""Compare the callables of the project's list, and print the advice beside what it should be.
+"""Compare some callables, and print each recommendation beside the right one.
 
-``python benches/advice.py [NAME...]`` takes about a quarter of a minute for each. It exits with status 1 where an advice is
-not the right one.
+``python benches/recommendations.py [NAME...]`` takes about 15 s for each callable. Exit status 1: a recommendation is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def twenty_microseconds(n: int) -> int:
 
 
 def hundred_megabytes() -> bytes:
-    """Return 100 MB that take some work to make."""
+    """Return 100 MB, after some work."""
     return bytes(range(250)) * 400_000
 
 
@@ -43,7 +42,7 @@ def a_closure(count: int) -> Any:
 
 
 def callables() -> dict[str, tuple[tuple[Any, ...], set[str]]]:
-    """Return the list: what to call, and where it may be sent; ``""`` is "nowhere, as it is"."""
+    """Return what to call, and the strategies that are right for it; ``""`` is "nowhere, as it is"."""
     return {
         "countdown_python": ((gilscope.countdown_python, 5_000_000), POOLS),
         "countdown_held": ((gilscope.countdown_held, 400_000_000), {"process"}),

@@ -1,4 +1,4 @@
-"""Processes that keep the processors busy, so that the instruments are tried on a loaded machine."""
+"""Processes that keep the cores busy, to try the instruments on a loaded machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def hogs(number: int) -> Iterator[None]:
-    """Run ``number`` of them while the context is open; they end with this process even if it is killed."""
+def busy_processes(number: int) -> Iterator[None]:
+    """Run ``number`` busy processes while the context is open. They end with this process, even if it is killed."""
     forever = "from gilscope.isolated.supervise import die_with_parent; die_with_parent()\nwhile True: pass"
     running = [subprocess.Popen([sys.executable, "-c", forever]) for _ in range(number)]
     try:
         yield
     finally:
-        for hog in running:
-            hog.kill()
-            hog.wait()
+        for process in running:
+            process.kill()
+            process.wait()
