@@ -32,7 +32,7 @@ NAME_LINE_PIXELS = 14
 def chart(result: Result) -> alt.ConcatChart:
     """Return the picture for a file, about 800 pixels wide, with its title and key.
 
-    It is drawn with the fonts of whoever looks at it, which nobody can measure here, so it leaves room for wide ones.
+    A viewer draws its text with fonts that cannot be measured here, so it leaves room for wide fonts.
     """
     longest = max(len(line) for trial in (result.idle, *result.trials) for line in _lines(trial.case))
     room = round(longest * WIDE_FONT_PIXELS_PER_CHARACTER)

@@ -1,6 +1,6 @@
 """What the pictures share: colours, letters, and how a tooltip is declared.
 
-The colours can be told apart by people who are colour-blind, and no mark is explained by its colour alone.
+People who are colour-blind can tell the colours apart, and no mark relies on its colour alone.
 """
 
 from __future__ import annotations
