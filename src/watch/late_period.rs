@@ -8,8 +8,8 @@ use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
 
 /// A sample counts for the time since the last one, but not for more than this: what happened before that is unknown.
 const MAX_NS_PER_SAMPLE: u64 = 5_000_000;
-/// A hold is long if it takes more than this many switch intervals of CPU time, or of sleep. If another thread asks, one that
-/// runs Python releases the GIL after one.
+/// A hold is long if it takes more than this many switch intervals of CPU time, or of sleep. A thread that runs Python
+/// releases the GIL after one, if another thread asks for it.
 pub const LONG_HOLD_SWITCH_INTERVALS: u64 = 4;
 /// The CPU time of a hold's thread is measured once the hold has lasted for this many switch intervals.
 const MEASURED_HOLD_SWITCH_INTERVALS: u64 = 2;

@@ -16,7 +16,7 @@ use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::stacks;
-use crate::watch::state::{WatchState, guard};
+use crate::watch::state::{OWN_THREAD_NAME, WatchState, guard};
 
 /// Runs the thread. `current_task` is asyncio's function, and runs no Python code.
 pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
@@ -78,7 +78,7 @@ pub fn read_names(py: Python<'_>, watch: &WatchState) {
     let threads = stacks::thread_names(py).unwrap_or_default();
     let mut names = guard(&watch.names);
     if names.len() > MAX_NAMES {
-        names.retain(|_, name| name == "gilscope");
+        names.retain(|_, name| name == OWN_THREAD_NAME);
     }
     for (ident, native, name) in threads {
         names.insert(ThreadIds { ident, native }, name);

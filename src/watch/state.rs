@@ -13,6 +13,8 @@ use crate::watch::heartbeat::{Beats, HeartbeatState};
 use crate::watch::reports::FinishedStall;
 use crate::watch::stack_requests::StackRequests;
 
+/// The name of the watch's own threads, which `threading` does not know.
+pub const OWN_THREAD_NAME: &str = "gilscope";
 /// Stalls that Python has not taken yet: beyond this, the oldest are dropped, and counted as lost.
 const MAX_STALLS: usize = 1000;
 
@@ -83,9 +85,9 @@ impl WatchState {
         }
     }
 
-    /// Gives the calling thread, which `threading` does not know, the name "gilscope".
+    /// Names the calling thread [`OWN_THREAD_NAME`].
     pub fn name_own_thread(&self) {
-        guard(&self.names).insert(own_ids(), "gilscope".into());
+        guard(&self.names).insert(own_ids(), OWN_THREAD_NAME.into());
     }
 
     pub fn close(&self) {

@@ -109,8 +109,8 @@ def time_spent(seen: Evidence) -> TimeSpent:
     on_cpu = seen.held + seen.ran_without_gil
     ran = on_cpu if seen.ran is None else seen.ran
     queued = min(seen.queued or 0.0, on_cpu)
-    share_run = 1 - queued / on_cpu if on_cpu else 0.0
-    ran_without_gil = min(seen.ran_without_gil * share_run, ran)
+    share_running = 1 - queued / on_cpu if on_cpu else 0.0
+    ran_without_gil = min(seen.ran_without_gil * share_running, ran)
     by_hog = sum(contender.held_long for contender in seen.contenders) >= MIN_SHARE_OF_CAUSE * seen.waited
     # CPU time beyond what the samples show was used while the sampler did not run.
     unseen = max(0.0, seen.unsampled - max(0.0, ran - on_cpu))
@@ -118,11 +118,11 @@ def time_spent(seen: Evidence) -> TimeSpent:
     # One hold all along, and not long in CPU time: the thread that held the GIL was not running.
     holder_queued = 0.0 if by_hog or by_turns else seen.waited
     return TimeSpent(
-        computing=seen.held * share_run,
+        computing=seen.held * share_running,
         waiting=seen.slept + ran_without_gil,
         hog=seen.waited if by_hog else 0.0,
         turns=seen.waited if by_turns else 0.0,
-        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_without_gil * share_run - ran_without_gil),
+        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_without_gil * share_running - ran_without_gil),
     )
 
 
