@@ -250,7 +250,8 @@ def test_a_forked_child_works_and_is_not_watched() -> None:
                 watch.stop()
                 with Watch() as anew:
                     run_asyncio(in_coroutine(nap))
-                status = 0 if anew.snapshot().stalls.get("blocked, waiting") else 2
+                # On a busy machine the cause may be that the child got no CPU.
+                status = 0 if anew.snapshot().stalls else 2
             finally:
                 os._exit(status)
         _, ended = os.waitpid(child, 0)
