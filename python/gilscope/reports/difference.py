@@ -61,7 +61,7 @@ def cautions(before: Result, after: Result) -> Iterator[str]:
         if one != other:
             fields = getattr(one, "__struct_fields__", ())
             named = [
-                f"{field} {getattr(one, field)} -> {getattr(other, field)}"
+                f"{field} {_setting(getattr(one, field))} -> {_setting(getattr(other, field))}"
                 for field in fields
                 if getattr(one, field) != getattr(other, field)
             ]
@@ -69,6 +69,10 @@ def cautions(before: Result, after: Result) -> Iterator[str]:
     first, second = ({trial.case for trial in result.trials if trial.measure} for result in (before, after))
     if lonely := sorted(first ^ second):
         yield f"measured in only one of the two runs: {', '.join(lonely)}"
+
+
+def _setting(value: object) -> object:
+    return "not set" if value is None else value
 
 
 def _table(found: list[Change]) -> Table:

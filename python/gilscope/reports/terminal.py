@@ -38,7 +38,7 @@ def title(result: Result) -> str:
     return table.title(result) if result.comparison is None else comparison.title(ComparisonFigures(result))
 
 
-def text(result: Result, width: int = 100) -> str:
+def text(result: Result | WatchReport, width: int = 100) -> str:
     """Return the report as plain text."""
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
     with console.capture() as captured:
