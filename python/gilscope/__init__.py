@@ -40,13 +40,11 @@ _HOME = {
     "countdown_tokio": "gilscope._core",
 }
 
-_VIEWS = {
-    "compare": {
-        "text": "gilscope.reports.terminal:text",
-        "recommendation": "gilscope.comparison.recommendation:recommend",
-    }
+RESULT_VIEWS = {
+    "text": "gilscope.reports.terminal:text",
+    "recommendation": "gilscope.comparison.recommendation:recommend",
 }
-"""What the results of a function say about themselves: registered with the records when the function is loaded."""
+"""What computes ``str(result)`` and ``result.recommendation``: the records look here, because they must not import it."""
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 
@@ -55,8 +53,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'gilscope' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
-    if name in _VIEWS:
-        import_module("gilscope.records.views").register(**_VIEWS[name])
     globals()[name] = value
     return value
 

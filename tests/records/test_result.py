@@ -8,6 +8,9 @@ from gilscope.records import result as results
 from gilscope.records.machine import machine
 from gilscope.records.result import Bins, Result
 
+from tests.support import child
+from tests.support.constructed import compared, verdict, way
+
 
 def test_a_result_is_equal_after_a_round_trip_through_json(
     run_of: Callable[..., Result], finished: Callable[..., results.Trial], tmp_path: Path
@@ -33,3 +36,24 @@ def test_the_machine_is_this_one() -> None:
     assert ours.implementation == "CPython"
     assert ours.cores > 0
     assert ours.processor
+
+
+def test_a_process_that_only_reads_a_result_can_print_it_and_ask_for_its_recommendation(tmp_path: Path) -> None:
+    codec.write(compared(verdict("hogs", 0.07), way("process")), tmp_path / "r.json")
+    script = """
+        import pickle, sys
+        from pathlib import Path
+        from gilscope.records.read import read
+        result = read(Path(sys.argv[1]))
+        print(*(name for name in sys.modules if name.startswith(("gilscope.reports", "gilscope.comparison"))))
+        print(result.recommendation.where)
+        print(pickle.loads(pickle.dumps(result)))
+    """
+    loaded, where, title, *_ = child.output(script, str(tmp_path / "r.json"))
+    assert (loaded, where) == ("", "process")
+    assert title.startswith("gilscope compare: ")
+
+
+def test_a_demo_has_no_recommendation(run_of: Callable[..., Result]) -> None:
+    with pytest.raises(ValueError, match="a result of the kind demo compares no strategies"):
+        _ = run_of().recommendation

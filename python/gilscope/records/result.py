@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gilscope.records import views
+import gilscope
 from gilscope.records.base import SCHEMA, Amount, AtLeastOne, Count, Positive, Record, must_be_as_long
 from gilscope.records.comparison import Comparison
 from gilscope.records.machine import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilscope.records.finding import Recommendation
 
 
@@ -161,9 +164,16 @@ class Result(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return the report that the command line prints, 100 columns wide."""
-        return views.text(self)
+        return str(_view("text")(self))
 
     @property
     def recommendation(self) -> Recommendation:
         """Where the compared callable should run. Raises ``ValueError`` for a result of another kind."""
-        return views.recommendation(self)
+        recommendation: Recommendation = _view("recommendation")(self)
+        return recommendation
+
+
+def _view(name: str) -> Callable[[Result], Any]:
+    """Import and return one of the functions in the package's ``RESULT_VIEWS``."""
+    function: Callable[[Result], Any] = resolve_name(gilscope.RESULT_VIEWS[name])
+    return function
