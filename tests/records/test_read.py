@@ -75,6 +75,9 @@ def report(*arguments: str, given: str = "") -> tuple[int, str, str]:
         (b'{"format": "gilscope", "schema": -1}', "is JSON, but not a gilscope result"),
         (b'{"format": "gilscope", "schema": 999, "new": 1}', "has schema 999, but this gilscope reads up to schema 2"),
         (b'{"format": "gilscope", "schema": 1}', "a damaged gilscope result"),
+        (b'{"format": "gilscope", "schema": 1, "version": "\xff"}', "a damaged gilscope result"),
+        (b'{"format": "gilscope", "schema": 2, "version": "\xff"}', "a damaged gilscope result"),
+        (b'{"format": "gilscope", "schema": 1, "new": ' + b"[" * 900 + b"]" * 900 + b"}", "a damaged gilscope result"),
     ],
 )
 def test_a_file_that_is_not_a_result_of_gilscope_is_refused_with_the_reason(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes as JSON raises, a wrong type of a field included."""
+
 
 class UnreadableError(ValueError):
     """A text is not a record that this gilscope can read; the message names the file and the reason."""
@@ -47,7 +50,7 @@ def decode(record: type[AnyRecord], data: bytes, name: str) -> AnyRecord:
         if header.schema == 1:
             return msgspec.convert(upgraded(msgspec.json.decode(data)), type=record)
         return msgspec.json.decode(data, type=record)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"{name} is a damaged gilscope result: {error}") from None
 
 
@@ -58,7 +61,7 @@ def _header(data: bytes, name: str) -> Header:
         raise UnreadableError(
             f"{name} is JSON, but not a gilscope result: gilscope's format and schema fields are missing"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"{name} is not a gilscope result, or was cut short: {error}") from None
     if header.format != "gilscope":
         raise UnreadableError(f"{name} is not a gilscope result: its format is {header.format!r}")

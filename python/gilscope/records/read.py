@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gilscope.records.codec import UnreadableError, decode
+from gilscope.records.codec import UNDECODABLE, UnreadableError, decode
 from gilscope.records.result import Result
 from gilscope.records.watch_report import WatchReport
 
@@ -39,5 +39,5 @@ def result_of(data: bytes, name: str) -> Result | WatchReport:
 def _kind(data: bytes) -> str | None:
     try:
         return msgspec.json.decode(data, type=Kind).kind
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None  # the decoder says what is wrong
