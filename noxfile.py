@@ -88,7 +88,7 @@ def interpreter(version: str) -> str | None:
 
 
 def version_of(python: Path | str) -> str | None:
-    """Return the version that an interpreter reports: what pyenv puts in the place of one that is not chosen has none."""
+    """Return the version that an interpreter reports. A shim of pyenv for a version that is not selected reports none."""
     code = "import sys; print('{}.{}'.format(*sys.version_info))"
     try:
         return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()

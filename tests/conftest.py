@@ -1,4 +1,4 @@
-"""How the suite is run: which tests share the machine, and which are skipped; and records that several tests are about."""
+"""Decides which tests share the machine and which are skipped, checks what tests leave behind, and makes records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put what needs real time last, when other workers have nothing left to do, and skip what is not asked for."""
+    """Run the tests that need real time last, when other workers are idle; with ``--skip-thorough``, skip thorough tests."""
     items.sort(key=_needs_real_time)
     if config.getoption("--skip-thorough"):
         for item in items:
@@ -62,7 +62,7 @@ def all_that_stays_is_open() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """Fail a test that leaves one of our threads, a descriptor or a hook behind."""
+    """Fail a test that leaves a thread of gilscope, an open descriptor or a hook behind."""
     before = leftovers.Footprint()
     yield
     assert not (left := before.left_since()), f"the test leaves behind: {', '.join(left)}"
@@ -74,7 +74,7 @@ def _needs_real_time(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def finished() -> Finished:
-    """Make a trial by its figures: how many of the due ticks came, the lags, the work against a rate of 1000 alone."""
+    """Return a function that makes a trial from its ticks, its lags and its work; one task alone has a rate of 1000."""
 
     def make(
         case: str,
@@ -97,7 +97,7 @@ def finished() -> Finished:
 
 @pytest.fixture
 def run_of(finished: Finished) -> Run:
-    """Make a result of trials."""
+    """Return a function that makes a result from trials."""
 
     def make(*trials: Trial, plan: Plan | None = None, cores: float = 2.0, interrupted: bool = False) -> Result:
         return Result(
@@ -123,7 +123,7 @@ def run_of(finished: Finished) -> Run:
 
 @pytest.fixture
 def blocked() -> Callable[[str, float], Trial]:
-    """Make a trial whose loop was blocked for all of its seconds: its first tick came at the end."""
+    """Return a function that makes a trial whose event loop was blocked until the end, when the first tick came."""
 
     def make(case: str, seconds: float) -> Trial:
         tick = 0.01

@@ -5,8 +5,8 @@ import pytest
 from tests.support import endings
 
 PROCESSES = 40
-"""At least so many for each function whose work is under way, over its endings together; ``benches/exit.py`` runs 200
-for each ending."""
+"""The minimum for each function whose work is under way, shared by its endings; ``benches/exit.py`` runs 200 for each
+ending."""
 
 
 @pytest.mark.thorough

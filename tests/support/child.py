@@ -1,4 +1,4 @@
-"""Runs a script in a Python process of its own: what ends a process, forks it or hogs its GIL is tried there."""
+"""Runs a script in a new Python process, for tests of code that ends a process, forks it or hogs its GIL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 SECONDS_TO_LIVE = 120.0
-"""A child that lives longer than this hangs: the slowest of them takes a second on an idle machine."""
+"""A child that takes longer hangs: the slowest child takes one second on an idle machine."""
 
 
 def run(script: str, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
@@ -19,14 +19,14 @@ def run(script: str, *arguments: str, python: str = sys.executable) -> subproces
 
 
 def output(script: str, *arguments: str) -> list[str]:
-    """Run ``script``, which must end well and say nothing on stderr, and return the lines that it printed."""
+    """Run ``script``, which must exit with 0 and write nothing to stderr, and return the lines that it printed."""
     ended = run(script, *arguments)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.splitlines()
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody reaped has."""
+    """Return whether the process has ended. A zombie has ended too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> None:
-    """Wait for the end of a process that was told to end."""
+    """Wait until a process that was asked to end is gone."""
     deadline = time.monotonic() + SECONDS_TO_LIVE
     while time.monotonic() < deadline:
         if gone(pid):

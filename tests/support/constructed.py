@@ -1,4 +1,4 @@
-"""Results of comparisons as they would be measured on a machine with cores to spare, to try the advice on."""
+"""Results of comparisons, as a machine with enough cores would measure them, for tests of findings and recommendations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDEST = 4
 
 
 def verdict(kind: str, call: float, **changed: Any) -> Verdict:
-    """Return the verdict of a callable that does nothing but ``kind`` for ``call`` seconds."""
+    """Return the verdict on a callable that hogs, yields or releases, as ``kind`` says, for all of ``call`` seconds."""
     released, yielded, hogged = SHARES.get(kind, (None, None, None))
     hold = {"hogs": call, "yields": 0.005}.get(kind, 0.0)
     fields: dict[str, Any] = {
@@ -47,7 +47,7 @@ def verdict(kind: str, call: float, **changed: Any) -> Verdict:
 
 
 def measure(rate: float, late: float = 0.001, *, tasks: int = 1, wanted: float = 1.0, spread: float = 0.02) -> Measure:
-    """Return a second of calls, ``rate`` of them, beside a loop whose p99 was ``late``."""
+    """Return the figures of one second with ``rate`` calls, beside an event loop with a lag of ``late`` at the p99."""
     call = tasks / rate
     return Measure(
         start_up=0.1,
@@ -63,7 +63,7 @@ def measure(rate: float, late: float = 0.001, *, tasks: int = 1, wanted: float =
 
 
 def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **of_measure: Any) -> list[Trial]:
-    """Return trials of one, two and four calls at once, with ``one`` to ``widest`` calls a second."""
+    """Return trials of one, two and four calls at once: ``one`` call a second alone, ``widest`` with four at once."""
     rates = {1: one, 2: one if widest < 1.5 * one else 2 * one, WIDEST: widest}
     return [
         Trial(
@@ -111,7 +111,7 @@ def compared(
     budget: float = 0.01,
     cores: float = 4.0,
 ) -> Result:
-    """Return a comparison: ``trips`` beside inline's and thread's, with trials as good as the verdict has it."""
+    """Return a comparison with the round trips of inline, thread and ``trips``, and with trials that suit the verdict."""
     rate = 1 / verdict.duration
     wide = WIDEST * rate if verdict.kind in ("releases", "no GIL") else rate
     measured = [

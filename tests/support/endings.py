@@ -1,8 +1,8 @@
-"""The ways a process can end with native work under way, and how a number of processes that do so end.
+"""The ways in which a process can end while native work is under way, and a count of how many processes end well.
 
-CPython ends a thread that wants the GIL of a finalizing interpreter by unwinding it, and the unwinding aborts the
-process when it meets Rust: silently, and now and then. So each ending is tried many times, several at once to shuffle
-the threads.
+If a thread asks for the GIL of an interpreter that is finalizing, CPython unwinds the thread. The unwinding aborts the
+process when it reaches Rust, without a message, and only sometimes. So each ending is tried many times, with several
+processes at once to vary the order of the threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.support import child
 
 STATUS = 7
-"""What each script exits with."""
+"""The exit status of every script."""
 AT_ONCE = 4
 WELL = "well"
 
@@ -139,13 +139,13 @@ sys.exit(7)
 
 
 def share(ending: str, *, of: int) -> int:
-    """Return how many processes are to end so where all the endings of one function are to have ``of`` between them."""
+    """Return the number of processes for ``ending`` if all endings of the same function share ``of`` processes."""
     endings_of = Counter(map(_function, ENDINGS))
     return math.ceil(of / endings_of[_function(ending)])
 
 
 def tally(ending: str, *, processes: int, python: str = sys.executable) -> Counter[str]:
-    """Run as many processes that end so, and count how they ended: :data:`WELL`, or what was wrong."""
+    """Run processes with this ending, and count how they ended: :data:`WELL`, or what went wrong."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return Counter(pool.map(lambda _: _outcome(ending, python), range(processes)))
 

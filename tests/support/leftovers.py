@@ -1,4 +1,4 @@
-"""What gilscope may leave behind in a process: threads, descriptors, hooks and settings of the interpreter."""
+"""What gilscope could leave behind in a process: threads, descriptors, hooks and settings of the interpreter."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PATIENCE = 10.0
-"""Seconds to wait for the end of a thread that was asked to end, and of loops that only the garbage collector closes."""
+"""Wait this many seconds for threads that are ending and for event loops that only the garbage collector closes."""
 STAYS = {"gilscope-bridge", "gilscope-tokio"}
-"""Names of the threads that live as long as the process: the workers of two pools."""
+"""The names of threads that live as long as the process: the workers of two pools."""
 HOOKS: dict[str, Callable[[], object]] = {
     "gc.callbacks": lambda: _ours(gc.callbacks),
     "sys.meta_path": lambda: _ours(sys.meta_path),
@@ -40,7 +40,7 @@ HOOKS: dict[str, Callable[[], object]] = {
 
 
 class Footprint:
-    """What there is at one moment."""
+    """The threads, descriptors and hooks of this process at one moment."""
 
     def __init__(self) -> None:
         self.hooks = {name: read() for name, read in HOOKS.items()}
@@ -49,7 +49,7 @@ class Footprint:
         self.runtimes = runtimes()
 
     def left_since(self) -> list[str]:
-        """Say what there is now and was not then. Waits a while for what is about to go."""
+        """Return what was added or changed since, after a wait for whatever is about to end."""
         give_up = time.monotonic() + PATIENCE
         while (left := self._left()) and time.monotonic() < give_up:
             gc.collect()
