@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
@@ -52,6 +54,28 @@ def test_several_statements_make_a_table_or_a_list() -> None:
 
 
 @needs_gil
+def test_the_table_says_why_a_verdict_is_undecided_and_what_would_settle_it() -> None:
+    printed = " ".join(check("pass", *HOLD[2:], *HOLD[:2]).stdout.split())
+    assert "`pass`: undecided (too short): a call takes" in printed
+    assert "Do more work in each call, 2 ms or more." in printed
+    assert "`hold(20_000)`: " not in printed
+
+
+@needs_gil
+def test_a_terminal_breaks_lines_between_words_and_a_pipe_breaks_none() -> None:
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "gilscope", "check", "--time", "0.1", *HOLD]
+    done = subprocess.run(command, stdout=its, timeout=120, check=False, env={**os.environ, "COLUMNS": "40"})
+    os.close(its)
+    lines = os.read(ours, 10_000).decode().splitlines()
+    os.close(ours)
+    assert done.returncode == 0
+    assert max(map(len, lines)) <= 40
+    assert "An event loop in this process stalls that long." in " ".join(line.strip() for line in lines)
+    assert len(check("--time", "0.1", *HOLD).stdout.splitlines()) == 2
+
+
+@needs_gil
 def test_an_unexpected_verdict_is_exit_status_1_and_one_line_on_stderr() -> None:
     assert check("--expect", "releases", *SLEEP).returncode == 0
     other = check("--expect", "releases", *HOLD)
@@ -85,14 +109,19 @@ def test_a_module_in_the_working_directory_is_found_but_does_not_replace_the_sta
         ((b"-s", b'x = "\xff"', b"pass"), "not UTF-8 text"),
         ((b"--time", b"2", b"--timeout", b"1", b"pass"), "must be longer than --time"),
         ((b"--time", b"1", b"--timeout", b"1", b"pass"), "must be longer than --time"),
+        ((b"--time", b"5ms", b"pass"), "'5ms' is not a number of seconds"),
+        ((b"open('ran', 'w')", b"1 +"), '`1 +` cannot be run:\n  File "<statement>", line 1\n'),
     ],
 )
-def test_invalid_source_and_limits_are_refused_before_anything_starts(arguments: tuple[bytes, ...], why: str) -> None:
-    command = [sys.executable.encode(), b"-m", b"gilscope", b"check", *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+def test_invalid_source_and_limits_are_refused_before_anything_starts(
+    arguments: tuple[bytes, ...], why: str, tmp_path: Path
+) -> None:
+    command = [sys.executable.encode(), b"-P", b"-m", b"gilscope", b"check", *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, b"")
     assert why in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_nul_character_is_refused() -> None:
@@ -134,6 +163,7 @@ def test_exceptions_of_the_users_code_are_shown_without_our_frames(arguments: tu
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == last
     assert "gilscope" not in done.stderr
+    assert done.stderr.startswith(f"Error: `{arguments[-1]}` cannot be run:\n")
     assert '"<setup>"' in done.stderr or '"<statement>"' in done.stderr
 
 
@@ -208,4 +238,4 @@ def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
 def test_an_endless_setup_is_reported() -> None:
     done = check("--timeout", "1", "-s", "import time; time.sleep(1000)", "pass")
     assert done.returncode == 2
-    assert "setup" in done.stderr
+    assert done.stderr == "Error: the setup was still running after 1 s: raise --timeout\n"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from gilscope.checks.shares import LONG_HOLD_SECONDS
-from gilscope.checks.statement_child import StatementAnswer, StatementRequest
+from gilscope.checks.statement_child import SETUP, STATEMENT, StatementAnswer, StatementRequest
 from gilscope.isolated.protocol import ask
 from gilscope.naming import quoted
 from gilscope.records.machine import machine
@@ -24,7 +27,11 @@ MIN_WAIT_OF_A_HOG_SECONDS = 1.0
 
 
 class StatementError(Exception):
-    """The statement or its setup failed; the text is the user's own traceback, or what ended the process."""
+    """The statement or its setup failed; the text has the user's own traceback, or what ended the process."""
+
+
+def _failed(statement: str, shown: str) -> StatementError:
+    return StatementError(f"{quoted(statement.strip())} cannot be run:\n{shown.rstrip()}")
 
 
 class _NoAnswerExpected(Exception):  # noqa: N818 - not an error: it ends the child
@@ -56,6 +63,18 @@ class _WaitFile:
             raise _NoAnswerExpected(waited)
 
 
+def must_be_python(statement: str, *, setup: str) -> None:
+    """Raise :class:`StatementError` if the setup or the statement has a syntax error. Runs neither."""
+    for source, name in ((setup, SETUP), (statement, STATEMENT)):
+        # What else the compiler raises or warns of is for the process that runs the code to report.
+        with warnings.catch_warnings(), suppress(ValueError, MemoryError, RecursionError):
+            warnings.simplefilter("ignore")
+            try:
+                compile(source, name, "exec", dont_inherit=True)
+            except SyntaxError as error:
+                raise _failed(statement, "".join(traceback.format_exception_only(error))) from None
+
+
 def check_statement(
     statement: str, *, setup: str, time: float, timeout: float, say: Callable[[str], object] | None = None
 ) -> Verdict:
@@ -81,7 +100,7 @@ def check_statement(
             )
         except _NoAnswerExpected as no_answer:
             if no_answer.waited is None:
-                raise StatementError(f"the setup was not done after {timeout:g} s") from None
+                raise StatementError(f"the setup was still running after {timeout:g} s: raise --timeout") from None
             return _endless(statement, no_answer.waited)
         waited = waiting.waited() or 0.0
     if say is not None and outcome.output:
@@ -89,11 +108,11 @@ def check_statement(
     if outcome.status == "timed out":
         if waited > LONG_HOLD_SECONDS:
             return _endless(statement, waited)
-        raise StatementError(f"{name} was not done after {timeout:g} s, and could not be judged")
+        raise StatementError(f"{name} was still running after {timeout:g} s, and could not be judged: raise --timeout")
     if outcome.answer is None:
         raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}")
     if outcome.answer.verdict is None:
-        raise StatementError(outcome.answer.traceback.rstrip())
+        raise _failed(statement, outcome.answer.traceback)
     return outcome.answer.verdict
 
 

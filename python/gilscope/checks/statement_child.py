@@ -94,7 +94,7 @@ def _end_copy(started: int) -> None:
 def _compiled(source: str, name: str) -> CodeType:
     """Compile ``source``, and let tracebacks show its lines."""
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    return compile(source, name, "exec")
+    return compile(source, name, "exec", dont_inherit=True)
 
 
 def _of_the_user(error: BaseException) -> str:

@@ -63,9 +63,21 @@ def command(
         raise BadInput(
             f"--timeout ({timeout:g} s) must be longer than --time ({time:g} s): a statement would be stopped too early"
         )
-    verdicts = [_verdict(statement, "\n".join(setups), time, timeout) for statement in statements]
+    setup = "\n".join(setups)
+    for statement in statements:
+        _must_be_python(statement, setup)
+    verdicts = [_verdict(statement, setup, time, timeout) for statement in statements]
     _show(verdicts, as_json=as_json)
     return _as_expected(verdicts, expect) if expect else 0
+
+
+def _must_be_python(statement: str, setup: str) -> None:
+    from gilscope.checks.statement import StatementError, must_be_python
+
+    try:
+        must_be_python(statement, setup=setup)
+    except StatementError as error:
+        raise BadInput(str(error)) from None
 
 
 def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
@@ -88,9 +100,10 @@ def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
     elif as_json:
         click.echo(verdicts[0].to_json(), nl=False)
     elif len(verdicts) == 1:
+        from gilscope.cli.show import say
         from gilscope.records.verdict import sentences
 
-        click.echo(f"{' '.join(sentences(verdicts[0], longer='--time 5'))}\n({verdicts[0].evidence})")
+        say(f"{' '.join(sentences(verdicts[0], longer='--time 5'))}\n({verdicts[0].evidence})")
     else:
         from gilscope.cli.show import put
         from gilscope.reports.verdicts import VerdictTable

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from gilscope.records import codec
 from gilscope.reports.terminal import TerminalReport
@@ -32,9 +33,15 @@ def compare(before: Result, after: Result) -> None:
     put(Difference(before, after))
 
 
+def say(sentences: str) -> None:
+    """Print ``sentences``; on a terminal, break lines only between words. Elsewhere break none, so that grep finds all."""
+    console = Console(highlight=False)
+    console.print(Text(sentences), soft_wrap=not console.is_terminal)
+
+
 def put(report: RenderableType, *, stderr: bool = False) -> None:
     """Print ``report``; in a file or a pipe, without the blanks with which rich fills the lines of a terminal."""
-    console = Console(stderr=stderr, highlight=False, markup=False)
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if console.is_terminal:
         console.print(report)
         return

@@ -40,7 +40,7 @@ def define(namespace: dict[str, Any], statement: str) -> None:
     body = [*tree.body[:-1], *(_returned(last) for last in tree.body[-1:])] or [ast.Pass()]
     function = ast.parse(f"def {FUNCTION}({', '.join(arguments)}): pass")
     function.body[0].body = body  # type: ignore[attr-defined]
-    exec(compile(ast.fix_missing_locations(function), "<statement>", "exec"), namespace)  # noqa: S102 - the user's
+    exec(compile(ast.fix_missing_locations(function), "<statement>", "exec", dont_inherit=True), namespace)  # noqa: S102 - the user's
     namespace[ARGUMENTS] = arguments
 
 

@@ -40,7 +40,7 @@ def title(result: Result) -> str:
 
 def text(result: Result | WatchReport, width: int = 100) -> str:
     """Return the report as plain text."""
-    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(TerminalReport(result))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gilscope.formatting import duration
-from gilscope.naming import shortened
+from gilscope.naming import quoted, shortened
+from gilscope.records.verdict import sentences
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 STYLES = {"hogs": "red", "yields": "yellow", "releases": "green"}
 FIGURES = ("released", "yielded", "hogged", "longest hold", "a call", "cpu")
 MIN_STATEMENT_CHARACTERS = 16
+LEGEND = (
+    "released, yielded, hogged: the share of the time in which another thread that asks for the GIL gets it at once, gets it "
+    "within the switch interval, or waits for the end of a hold of more than 1 ms. a call: how long it takes. cpu: the share "
+    "of a call in which it computes."
+)
 
 
 class VerdictTable:
-    """One line for each verdict; statements are shortened to the width that the figures leave."""
+    """One line for each verdict, and below the table why a verdict is undecided and what would settle it.
+
+    Statements are shortened to the width that the figures leave.
+    """
 
     def __init__(self, verdicts: list[Verdict]) -> None:
         self._verdicts = verdicts
@@ -38,6 +47,10 @@ class VerdictTable:
             statement = Text(shortened(verdict.name, room))
             table.add_row(statement, *row, style=STYLES.get(verdict.kind, ""))
         yield table
+        yield Text(LEGEND, style="dim")
+        for verdict in self._verdicts:
+            if verdict.kind == "undecided":
+                yield Text(f"{quoted(verdict.name)}: {' '.join(sentences(verdict, longer='--time 5'))}", style="yellow")
 
 
 def _figures(verdict: Verdict) -> tuple[str, ...]:
