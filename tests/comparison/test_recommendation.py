@@ -11,6 +11,7 @@ from gilscope.comparison.recommendation import recommend
 from tests.support.constructed import compared, no_way, trials, verdict, way
 
 if TYPE_CHECKING:
+    from gilscope.records.comparison import Failure
     from gilscope.records.result import Result, Trial
 
 BYTES = {"argument_bytes": 4, "result_bytes": 100_000_000}
@@ -111,6 +112,12 @@ def test_a_closure_that_yields_stays_in_one_thread_until_it_can_travel() -> None
     assert advice.where == "thread"
     assert "one thread" in advice.claim
     assert "top of a module" in advice.unless[0]
+
+
+@pytest.mark.parametrize("failure", ["raised in worker", "result cannot be pickled", "worker died", "timed out"])
+def test_a_call_that_reaches_a_worker_and_fails_there_must_run_there_to_go_to_a_pool(failure: Failure) -> None:
+    advice = recommend(compared(verdict("yields", 0.07), no_way("process", failure)))
+    assert advice.unless[0] == "it runs in a worker and returns plain data: then use a process pool"
 
 
 def test_a_closure_that_hogs_for_short_times_takes_turns_with_the_loop_in_one_thread() -> None:

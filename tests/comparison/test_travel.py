@@ -175,6 +175,32 @@ def test_an_interpreter_runs_a_function_that_exec_made_and_a_process_does_not() 
     assert in_process.failure == "worker died"
 
 
+@pytest.mark.parametrize(
+    ("in_worker", "failure", "cause"),
+    [
+        ("", "not importable", "AttributeError: module 'changed_0' has no attribute 'function'"),
+        ("1 / 0", "raised while loading", "ZeroDivisionError: division by zero"),
+        ("import no_such", "raised while loading", "ModuleNotFoundError: No module named 'no_such'"),
+    ],
+)
+def test_an_interpreter_that_cannot_load_a_function_is_a_failure_with_its_reason(
+    in_worker: str, failure: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason := unavailable("interpreter"):
+        pytest.skip(reason)
+    name = f"changed_{len(in_worker)}"
+    file = tmp_path / f"{name}.py"
+    file.write_text("def function(): return text\ntext = ''")  # an interpreter imports a function that uses a global
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module(name).function
+    file.write_text(in_worker)
+    shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+    there = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, ()))
+    assert there.failure == failure
+    assert there.reason.startswith("it does not reach the worker: ")
+    assert there.reason.endswith(cause)
+
+
 FUNCTION = """
 import gilscope
 

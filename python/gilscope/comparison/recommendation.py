@@ -185,6 +185,6 @@ def _what_would_open_a_pool(run: ComparisonFigures) -> str:
     trip = next((t for t in run.comparison.round_trips if t.strategy == "process"), None)
     if trip is None or trip.works:
         return "it sends less data (a path or shared memory in, only the outcome back): then use a process pool"
-    if trip.failure in ("raised in worker", "result cannot be pickled"):
+    if trip.failure in ("raised in worker", "result cannot be pickled", "worker died", "timed out"):
         return "it runs in a worker and returns plain data: then use a process pool"
     return "it is a function at the top of a module, with arguments that pickle: then use a process pool"

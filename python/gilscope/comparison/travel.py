@@ -35,6 +35,9 @@ MIN_CALLS, MAX_CALLS = 3, 200
 SHARED = ("inline", "thread")
 """The strategies whose workers use the caller's own objects."""
 PICKLED_BY_NAME = (types.FunctionType, type)
+NOT_FOUND = ("AttributeError", "ModuleNotFoundError")
+"""What unpickling raises if a name is not found."""
+TRACEBACK_HEAD = "Traceback (most recent call last):"
 
 
 class RoundTripRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +123,17 @@ def _loading_failure(error: BaseException) -> Failure:
     """Return why a new process could not load the callable. Unpickling imports modules and looks names up in them."""
     if isinstance(error, ImportedByWorkerError):
         return "no main guard"
-    return "not importable" if isinstance(error, (ImportError, AttributeError)) else "raised while loading"
+    if isinstance(error, (ImportError, AttributeError)) or _type_in_interpreter(error) in NOT_FOUND:
+        return "not importable"
+    return "raised while loading"
+
+
+def _type_in_interpreter(error: BaseException) -> str:
+    """Return the type of an exception that unpickling raised in another interpreter, outside of any module.
+
+    The exception arrives as an ``Exception`` whose text is "TYPE: MESSAGE", after a traceback if a module was running.
+    """
+    return str(error).partition(":")[0] if type(error) is Exception else ""
 
 
 def _arrival_failure(error: Exception, function: Callable[..., Any], args: tuple[Any, ...]) -> Failure:
@@ -153,6 +166,8 @@ def _cause(error: BaseException) -> BaseException:
 def _text(error: BaseException) -> str:
     """Return the type of an exception and the first line of its text."""
     error = _cause(error)
+    if str(error).startswith(TRACEBACK_HEAD):  # what a module raised in another interpreter
+        return str(error).partition("\n\n")[0].splitlines()[-1]
     return f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
 
 
