@@ -12,7 +12,7 @@ from pathlib import Path
 import gilscope
 import pytest
 from gilscope.checks.assertions import meets
-from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS
+from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS, Checking
 from gilscope.records.machine import Machine, machine
 
 
@@ -111,3 +111,7 @@ def test_no_thread_is_left_behind() -> None:
     assert set(Path("/proc/self/task").glob("*")) <= before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert sys.getswitchinterval() > LOWERED_SWITCH_INTERVAL_SECONDS
+
+
+def test_there_is_no_verdict_before_the_first_call() -> None:
+    assert Checking(lambda: None, "nothing").verdict_so_far() is None

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import click
 import pytest
+from gilscope.checks import statement
+from gilscope.checks.statement_child import StatementAnswer
 from gilscope.cli import Source
+from gilscope.isolated.supervise import Outcome
 from gilscope.records.verdict import Verdict
 
 needs_gil = pytest.mark.skipif(
@@ -205,15 +208,15 @@ def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[st
 
 
 @needs_gil
-@pytest.mark.parametrize(("statement", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_300_000)", 3.4)])
-def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(statement: str, seconds: float) -> None:
+@pytest.mark.parametrize(("code", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_300_000)", 3.4)])
+def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(code: str, seconds: float) -> None:
     setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
     limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))
-    verdict = Verdict.from_json(check("--json", *limits, "-s", setup, statement).stdout)
+    verdict = Verdict.from_json(check("--json", *limits, "-s", setup, code).stdout)
     assert not verdict.endless
     assert verdict.calls >= 1
     assert 0.1 < verdict.duration < 2.6
-    assert verdict.kind == ("releases" if "sleep(0" in statement else "hogs")
+    assert verdict.kind == ("releases" if "sleep(0" in code else "hogs")
 
 
 @needs_gil
@@ -233,6 +236,15 @@ def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
     other = check("--timeout", "2", "--expect", "releases", *arguments)
     assert other.returncode == 1
     assert "ran (stopped after" in other.stdout
+
+
+def test_a_deadline_that_passes_before_the_statement_runs_says_which_option_to_raise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a machine so busy that starting the process took until then."""
+    monkeypatch.setattr(statement, "ask", lambda *_, **__: Outcome("finished", StatementAnswer(), "", ""))
+    with pytest.raises(statement.StatementError, match="`1 \\+ 1` could not be judged within 3 s: raise --timeout"):
+        statement.check_statement("1 + 1", setup="", time=0.5, timeout=3)
 
 
 def test_an_endless_setup_is_reported() -> None:

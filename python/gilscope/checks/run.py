@@ -60,12 +60,12 @@ class Checking:
                 self.calls.make(more)
         return self._verdict(self.knocker.knocks(), self.calls)
 
-    def verdict_so_far(self) -> Verdict:
-        """Return the verdict on the calls that have ended, or on the one that does not end."""
+    def verdict_so_far(self) -> Verdict | None:
+        """Return the verdict on the calls that have ended, or on the one that does not end; ``None`` before any has run."""
         now = monotonic()  # before this thread holds the GIL for a while
         knocks = self.knocker.knocks()
         calls = self.calls.so_far(now, knocks)
-        return self._verdict(knocks, calls, endless=not calls.made)
+        return self._verdict(knocks, calls, endless=not calls.made) if calls.own_time > 0 else None
 
     def _sample_background(self) -> Background:
         begin = monotonic()

@@ -63,6 +63,10 @@ class _WaitFile:
             raise _NoAnswerExpected(waited)
 
 
+def _too_early(name: str, timeout: float) -> StatementError:
+    return StatementError(f"{name} could not be judged within {timeout:g} s: raise --timeout")
+
+
 def must_be_python(statement: str, *, setup: str) -> None:
     """Raise :class:`StatementError` if the setup or the statement has a syntax error. Runs neither."""
     for source, name in ((setup, SETUP), (statement, STATEMENT)):
@@ -108,10 +112,12 @@ def check_statement(
     if outcome.status == "timed out":
         if waited > LONG_HOLD_SECONDS:
             return _endless(statement, waited)
-        raise StatementError(f"{name} was still running after {timeout:g} s, and could not be judged: raise --timeout")
+        raise _too_early(name, timeout)
     if outcome.answer is None:
         raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}")
     if outcome.answer.verdict is None:
+        if not outcome.answer.traceback:
+            raise _too_early(name, timeout)
         raise _failed(statement, outcome.answer.traceback)
     return outcome.answer.verdict
 

@@ -47,7 +47,7 @@ class StatementRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict, or the user's own traceback."""
+    """The verdict, or the user's own traceback, or neither if the deadline passed before the statement had run."""
 
     verdict: Verdict | None = None
     traceback: str = ""
