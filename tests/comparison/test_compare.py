@@ -229,6 +229,14 @@ def test_a_statement_that_fails_in_its_first_call_shows_the_users_traceback_alon
     assert ran.stdout == ""
 
 
+def test_a_statement_whose_setup_works_only_once_is_judged_and_has_no_trial(tmp_path: Path) -> None:
+    setup = f"import os; os.mkdir({str(tmp_path / 'once')!r})"
+    done = cli("compare", "--strategy", "inline", "-s", setup, "sum(range(10**6))", "--seconds", "0.2")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "inline left out: a new process cannot load it: FileExistsError: " in done.stdout
+    assert "in the caller's process" not in done.stdout
+
+
 def test_a_statement_that_never_ends_is_judged_and_not_compared() -> None:
     ran = cli("compare", "-s", "import gilscope", "gilscope.countdown_held(2**63)", "--timeout", "3")
     assert ran.returncode == 1

@@ -142,8 +142,8 @@ class ComparisonRun:
     def _round_trip(self, candidate: Candidate, waiting: Waiting) -> RoundTrip:
         if candidate.unavailable:
             return failed(candidate.name, "strategy unavailable", candidate.unavailable)
-        if candidate.name == "process" and self._stuck is not None:
-            return msgspec.structs.replace(self._stuck, strategy="process")
+        if self._stuck is not None and (candidate.name == "process" or self._subject.call is None):
+            return msgspec.structs.replace(self._stuck, strategy=candidate.name)
         if (sendable := self._sendable(candidate)) is not None:
             return self._round_trip_in_child(*sendable, waiting)
         try:

@@ -130,7 +130,7 @@ def notes(run: ComparisonFigures) -> Iterator[str]:
             yield f"{trip.strategy} left out: {trip.reason}"
         elif trip.note:
             yield f"{trip.strategy}: answer {trip.answer}: {trip.note}"
-    if run.comparison.in_process_reason:
+    if any(trip.works and not trip.supervised for trip in run.comparison.round_trips):
         yield "* in the caller's process, unsupervised: no time limit applies there, and the figures include its other threads."
 
 
