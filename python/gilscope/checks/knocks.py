@@ -99,10 +99,8 @@ def _held_for(knock: Knock, delay: float) -> tuple[float, float, float]:
     """
     own = max(knock.ran, knock.wait - knock.queued)
     idle = own - knock.ran
-    if knock.state not in (
-        "blocked",
-        None,
-    ):  # the thread computed, so it was blocked only after it had released the GIL
+    # A thread that computed was blocked only after it had released the GIL.
+    if knock.state not in ("blocked", None):
         idle = max(0.0, idle - knock.own_queued)
     most = knock.ran + idle
     one = min(knock.own_queued, delay)

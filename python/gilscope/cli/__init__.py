@@ -41,6 +41,9 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+POSITIVE_SECONDS = Seconds(min=0, min_open=True)
+
+
 class Source(click.types.StringParamType):
     """Python source. Text that no source file can contain is refused before anything starts."""
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import BadInput, Seconds, Source, setup
+from gilscope.cli import POSITIVE_SECONDS, BadInput, Source, setup
 
 if TYPE_CHECKING:
     from gilscope.records.verdict import Kind, Verdict
 
-POSITIVE = Seconds(min=0, min_open=True)
 FOUND = {
     "hogs": "it hogs",
     "yields": "it yields",
@@ -26,10 +25,12 @@ FOUND = {
 @click.command(short_help="Check whether a statement hogs, yields or releases the GIL.")
 @click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True, type=Source())
 @setup
-@click.option("--time", type=POSITIVE, default=0.5, show_default=True, help="Run each statement for this many seconds.")
+@click.option(
+    "--time", type=POSITIVE_SECONDS, default=0.5, show_default=True, help="Run each statement for this many seconds."
+)
 @click.option(
     "--timeout",
-    type=POSITIVE,
+    type=POSITIVE_SECONDS,
     default=60.0,
     show_default=True,
     help="Stop a statement after this many seconds and judge what it did so far.",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gilscope.checks.api import DEFAULT_SECONDS as CHECK_SECONDS
 from gilscope.checks.statement import StatementError, check_statement
-from gilscope.cli import INTERRUPTED, BadInput, Seconds, Source, setup
+from gilscope.cli import INTERRUPTED, POSITIVE_SECONDS, BadInput, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
@@ -31,9 +32,6 @@ from gilscope.trial.strategies import DEFAULT_STRATEGIES
 if TYPE_CHECKING:
     from gilscope.comparison.run import Candidate
     from gilscope.records.verdict import Verdict
-
-POSITIVE = Seconds(min=0, min_open=True)
-CHECK_SECONDS = 0.5
 
 
 @click.command(short_help="Find out where a statement should run, and what that costs.")
@@ -55,17 +53,21 @@ CHECK_SECONDS = 0.5
 )
 @click.option(
     "--budget",
-    type=POSITIVE,
+    type=POSITIVE_SECONDS,
     default=DEFAULT_BUDGET_SECONDS,
     show_default=True,
     help="Recommend a strategy under which the event loop waits for at most this many seconds.",
 )
 @click.option(
-    "--seconds", type=POSITIVE, default=DEFAULT_SECONDS, show_default=True, help="Run each trial for this many seconds."
+    "--seconds",
+    type=POSITIVE_SECONDS,
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    help="Run each trial for this many seconds.",
 )
 @click.option(
     "--timeout",
-    type=POSITIVE,
+    type=POSITIVE_SECONDS,
     default=DEFAULT_TIMEOUT_SECONDS,
     show_default=True,
     help="Stop a trial after this many seconds.",

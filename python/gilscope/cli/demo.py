@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import INTERRUPTED, BadInput, Seconds
+from gilscope.cli import INTERRUPTED, POSITIVE_SECONDS, BadInput, Seconds
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gilscope.records.result import Trial
 
 DEFAULTS = Plan()
-POSITIVE = Seconds(min=0, min_open=True)
 DEFAULT_SECONDS_BEYOND = 60.0
 """By default a case may take this much longer than ``--seconds``: to start its pool, and to finish its last tasks."""
 
@@ -39,7 +38,11 @@ DEFAULT_SECONDS_BEYOND = 60.0
 )
 @click.option("--list", "listing", is_flag=True, help="List the cases and exit.")
 @click.option(
-    "--seconds", type=POSITIVE, default=DEFAULTS.seconds, show_default=True, help="Run each case for this many seconds."
+    "--seconds",
+    type=POSITIVE_SECONDS,
+    default=DEFAULTS.seconds,
+    show_default=True,
+    help="Run each case for this many seconds.",
 )
 @click.option(
     "--concurrency",
@@ -61,7 +64,9 @@ DEFAULT_SECONDS_BEYOND = 60.0
     metavar="N",
     help="Count down from N in each task (the article: 50000000). By default one task alone takes 0.2 s.",
 )
-@click.option("--timeout", type=POSITIVE, help="Stop a case after this many seconds.  [default: --seconds plus 60]")
+@click.option(
+    "--timeout", type=POSITIVE_SECONDS, help="Stop a case after this many seconds.  [default: --seconds plus 60]"
+)
 @click.option(
     "--json", "file", metavar="FILE", help="Write the result to FILE as JSON; - prints it instead of the table."
 )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gilscope.records.result import Measure, Result, Trial
     from gilscope.records.verdict import Verdict
 
-NOISE = 0.15
+SPEED_NOISE_SHARE = 0.15
 """Speeds that differ by less are equal, however steady the calls look: the machine's clock rate alone varies as much."""
 TURNS_OF_A_SLEEP = 3
 """The turns of the loop that ``asyncio.sleep`` can need to notice that its time is over and to resume its task."""
@@ -129,7 +129,7 @@ class ComparisonFigures:
         spreads = [_spread(self.measure(strategy, self.widest)) for strategy in (one, other)]
         if speeds[0] is None or speeds[1] is None:
             return False
-        return abs(speeds[0] - speeds[1]) <= max(NOISE, *spreads) * max(speeds[0], speeds[1])
+        return abs(speeds[0] - speeds[1]) <= max(SPEED_NOISE_SHARE, *spreads) * max(speeds[0], speeds[1])
 
 
 def overhead(trip: RoundTrip) -> float:

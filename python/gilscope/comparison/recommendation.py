@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gilscope.records.comparison import RoundTrip
     from gilscope.records.result import Result
 
-PREFERRED = ("interpreter", "process")
+PREFERRED_STRATEGIES = ("interpreter", "process")
 """Of strategies whose speeds are within noise, recommend the first of these: it costs less to start and to run."""
-MUCH_LESS = 3
+MIN_TIMES_LONGER_STALL = 3
 """Accept a stall of the loop if it replaces one that is this many times as long."""
 
 
@@ -128,7 +128,7 @@ def _elsewhere(run: ComparisonFigures) -> list[str]:
 
 def _worth_it(run: ComparisonFigures, trip: RoundTrip) -> bool:
     """Whether the overhead is less than the work, and pickling stalls the loop briefly, or far less than a thread does."""
-    acceptable_stall = max(run.comparison.budget, run.hold / MUCH_LESS)
+    acceptable_stall = max(run.comparison.budget, run.hold / MIN_TIMES_LONGER_STALL)
     return overhead(trip) < run.verdict.duration and pickle_stall(trip) <= acceptable_stall
 
 
@@ -136,7 +136,11 @@ def _best(run: ComparisonFigures, candidates: list[str]) -> tuple[str, list[str]
     """Return the fastest strategy, or the preferred one of those within noise of it; and the others of those."""
     fastest = max(candidates, key=lambda strategy: run.speed(strategy, run.widest) or 0.0)
     alike = [strategy for strategy in candidates if strategy == fastest or run.alike(strategy, fastest)]
-    alike.sort(key=lambda strategy: PREFERRED.index(strategy) if strategy in PREFERRED else len(PREFERRED))
+    alike.sort(
+        key=lambda strategy: (
+            PREFERRED_STRATEGIES.index(strategy) if strategy in PREFERRED_STRATEGIES else len(PREFERRED_STRATEGIES)
+        )
+    )
     return alike[0], alike[1:]
 
 

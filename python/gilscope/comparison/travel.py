@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MEASURED_SECONDS = 0.2
 MIN_CALLS, MAX_CALLS = 3, 200
 """An overhead is measured over :data:`MEASURED_SECONDS` of calls, within these numbers of calls."""
-SHARED = ("inline", "thread")
+SHARED_STRATEGIES = ("inline", "thread")
 """The strategies whose workers use the caller's own objects."""
 PICKLED_BY_NAME = (types.FunctionType, type)
 NOT_FOUND = ("AttributeError", "ModuleNotFoundError")
@@ -80,7 +80,7 @@ async def round_trip(name: str, strategy: Strategy, function: Callable[..., Any]
 async def _on(run: Run, name: str, function: Callable[..., Any], args: tuple[Any, ...], expected: Any) -> RoundTrip:
     """Make the round trip to a worker that has started. What keeps the call from reaching it is raised."""
     await run(worker_calls.receive, function, *args)
-    shared = name in SHARED or (name != "interpreter" and await run(os.getpid) == os.getpid())
+    shared = name in SHARED_STRATEGIES or (name != "interpreter" and await run(os.getpid) == os.getpid())
     try:
         got = await run(function, *args)
     except Exception as error:  # noqa: BLE001 - anybody's code

@@ -24,7 +24,7 @@ LEGEND = (
     f"Each run is cut into {PARTS} parts; a figure is their median (and the second lowest to the second "
     "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. steps/s: in millions. "
     "ratio: after/before. "
-    "* differs by more than the runs' own spread; ? does so too, but the figure is doubtful; no mark: may well be equal."
+    "* differs by more than the runs' own spread; ? differs by more, but the figure is doubtful; no mark: differs by less."
 )
 
 
