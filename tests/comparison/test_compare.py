@@ -17,6 +17,7 @@ import pytest
 from gilscope.cli import main
 from gilscope.records import codec, read
 from gilscope.records.result import Result
+from gilscope.records.verdict import sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,7 +170,7 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
     assert trip.argument_bytes is not None
     assert trip.argument_bytes > 3_000_000
     shown = " ".join(ran.stdout.split())
-    assert shown.index(" ".join(str(comparison.verdict).split())) < shown.index("where ticks")
+    assert shown.index(sentences(comparison.verdict)[0]) < shown.index("where ticks")
 
 
 def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_in_every_kind_of_worker(

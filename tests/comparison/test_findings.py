@@ -185,3 +185,26 @@ def test_every_rule_has_a_section_in_the_docs() -> None:
         if line.startswith("#")
     }
     assert {rule.__name__.replace("_", "-") for rule in RULES} <= headings
+
+
+@pytest.mark.parametrize("kind", ["hogs", "yields"])
+def test_no_sentence_sends_a_short_call_elsewhere_than_the_recommendation(kind: str) -> None:
+    printed = " ".join(text(compared(verdict(kind, 0.004), way("process"))).split())
+    assert "Call it on the loop. A call takes 4.00 ms" in printed
+    assert "use a process pool" not in printed
+    assert "Run it in another process" not in printed
+
+
+def test_conditions_of_a_recommendation_are_one_sentence() -> None:
+    printed = " ".join(text(compared(verdict("hogs", 0.005), way("process"))).split())
+    assert (
+        "This changes if more than 2 calls run in one turn of the loop; or if a call takes longer than 10.0 ms."
+        in printed
+    )
+
+
+def test_strategies_with_the_same_note_share_a_line() -> None:
+    ways = [no_way(name, "cannot be pickled", "TypeError: cannot pickle it") for name in ("process", "interpreter")]
+    assert "process and interpreter left out: TypeError: cannot pickle it\n" in text(
+        compared(verdict("hogs", 0.07), *ways)
+    )

@@ -197,7 +197,7 @@ def test_an_interpreter_that_cannot_load_a_function_is_a_failure_with_its_reason
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     there = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, ()))
     assert there.failure == failure
-    assert there.reason.startswith("it does not reach the worker: ")
+    assert there.reason.startswith("the call does not reach the worker: ")
     assert there.reason.endswith(cause)
 
 

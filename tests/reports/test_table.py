@@ -34,7 +34,7 @@ def test_a_row_has_the_ticks_the_lags_in_milliseconds_the_work_and_the_cores(run
 
 def test_the_plan_and_the_machine_come_first(run_of: Run) -> None:
     lines = printed(run_of(plan=Plan(count=50_000_000, concurrency=1)), 160).splitlines()
-    assert lines[0] == "gilscope demo: 1 task at a time of 50000000 steps, a tick every 10 ms, 2 s for each case"
+    assert lines[0] == "gilscope demo: 1 task at a time of 50000000 steps, a tick every 10 ms, 2 s per case"
     assert lines[1] == "CPython 3.13.0 (GIL on), Linux 6, a processor, 2 cores; 2026-01-02T03:04:05+00:00"
 
 

@@ -144,7 +144,9 @@ def test_an_address_where_nobody_answers_is_refused_before_anything_runs() -> No
                 gilscope.compare(touching, "", strategies=["dask"], dask=address)
             out, err = asking.communicate(timeout=START_LIMIT)
     assert (asking.returncode, out) == (2, "")
-    assert f"no dask scheduler answers at {address} within 5 s" in " ".join(err.split())
+    assert f"no dask scheduler answers at {address} within 5 s: start one there, or correct the address" in " ".join(
+        err.split()
+    )
 
 
 def test_an_address_without_the_strategy_is_refused() -> None:

@@ -15,7 +15,7 @@ from gilscope.checks.statement import StatementError, check_statement
 from gilscope.cli import INTERRUPTED, POSITIVE_SECONDS, BadInput, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
-from gilscope.cli.show import show
+from gilscope.cli.show import say, show
 from gilscope.comparison import statement_module
 from gilscope.comparison.api import (
     DEFAULT_BUDGET_SECONDS,
@@ -114,7 +114,7 @@ def command(
         chosen = _chosen(stack, names, address, str(Path(folder, f"{module}.py")))
         verdict = _verdict(statement, setup, timeout)
         if verdict.endless:
-            click.echo(f"{verdict}\nA statement that does not end cannot be compared.")
+            say(f"{verdict}\nA statement that does not end cannot be compared.")
             return 1
         subject = Subject(
             statement.strip(),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MIN_PARALLEL_GAIN = 1.25
 """If two tasks do less than this many times the work of one, they do not run in parallel."""
 
+ON_THE_LOOP = "A thread gains nothing for so short a call: call it on the loop."
+
 
 def too_short_to_matter(run: ComparisonFigures) -> Finding | None:
     budget, call = run.comparison.budget, run.verdict.duration
@@ -83,7 +85,9 @@ def threads_stall_the_loop(run: ComparisonFigures) -> Finding | None:
     return Finding(
         f"In a thread pool it delays the loop by up to {duration(run.hold)}.",
         f"For {run.hogged:.0%} of a call it holds the GIL and does not release it on request; {_lag(run, 'thread')}.",
-        "Run it in another process or interpreter. If the code is yours, release the GIL in it.",
+        ON_THE_LOOP
+        if run.short
+        else "Run it in another process or interpreter. If the code is yours, release the GIL in it.",
     )
 
 
@@ -93,7 +97,9 @@ def threads_starve_the_loop(run: ComparisonFigures) -> Finding | None:
     return Finding(
         "In a thread pool it delays the loop by the switch interval (5 ms), again and again.",
         f"For {run.verdict.yielded or 0:.0%} of a call it releases the GIL only on request; {_lag(run, 'thread')}.",
-        "Run it in another process or interpreter. More threads make it worse: the loop waits for each in turn.",
+        ON_THE_LOOP
+        if run.short
+        else "Run it in another process or interpreter. More threads make it worse: the loop waits for each in turn.",
     )
 
 
@@ -184,7 +190,7 @@ def _lag(run: ComparisonFigures, strategy: str) -> str:
         return f"{strategy} was not measured"
     floor = run.result.idle.measure
     idle = "" if floor is None or floor.lag.p99 is None else f" (idle loop: {duration(floor.lag.p99)})"
-    return f"beside one {strategy} worker, the loop's lag was {duration(measure.lag.p99)} at the p99{idle}"
+    return f"beside one {strategy} worker, the loop's p99 lag was {duration(measure.lag.p99)}{idle}"
 
 
 def _gain(run: ComparisonFigures, strategy: str) -> str:

@@ -72,7 +72,9 @@ async def round_trip(name: str, strategy: Strategy, function: Callable[..., Any]
     except Exception as error:  # noqa: BLE001 - anybody's executor
         if made is not None:
             return failed(name, "worker died", f"its executor raised at the end: {_text(error)}")
-        return failed(name, _arrival_failure(error, function, args), f"it does not reach the worker: {_text(error)}")
+        return failed(
+            name, _arrival_failure(error, function, args), f"the call does not reach the worker: {_text(error)}"
+        )
     assert made is not None  # noqa: S101 - no strategy suppresses an exception
     return made
 

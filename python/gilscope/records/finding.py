@@ -28,3 +28,8 @@ class Recommendation:
     unless: tuple[str, ...]
     """Conditions that change the recommendation, each to follow an "if"."""
     findings: tuple[Finding, ...] = ()
+
+    def changes(self) -> str:
+        """Return the conditions in a sentence."""
+        *others, last = [f"if {condition}" for condition in self.unless]
+        return f"This changes {'; '.join([*others, f'or {last}' if others else last])}."

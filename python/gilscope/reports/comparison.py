@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.recommendation import recommend
-from gilscope.formatting import duration, milliseconds, size
+from gilscope.formatting import duration, listed, milliseconds, size
 from gilscope.naming import quoted
 from gilscope.records.verdict import sentences
 from gilscope.reports.table import missing, numbered, strip, where
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_STRIP_COLUMNS = 40
 LEGEND = (
-    "x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had "
+    "idle: the loop alone. x2: two calls at once. ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had "
     "when the loop ran again. call: p50. cores: kept busy. in time: | every tick came, : at least half, . fewer, blank: none."
 )
 COLUMNS = ("where", "ticks", "lag p50", "p99", "max", "calls/s", "call", "cores")
@@ -42,7 +42,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield Text(title(run), style="bold")
     yield Text(where(result), style="dim")
     yield ""
-    yield " ".join(sentences(run.verdict, longer="gilscope check --time 5"))
+    yield verdict_without_remedy(run)
     yield from _advice(result)
     yield ""
     yield _trials(run, width)
@@ -57,7 +57,16 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
 
 def title(run: ComparisonFigures) -> str:
     budget, seconds = duration(run.comparison.budget), duration(run.result.plan.seconds)
-    return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} for each trial; the loop may wait {budget}"
+    return f"gilscope compare: {quoted(run.comparison.subject)}, {seconds} per trial; the loop may wait {budget}"
+
+
+def verdict_without_remedy(run: ComparisonFigures) -> str:
+    """Return what the verdict says without its remedy: the recommendation says what to do, and may say otherwise.
+
+    An undecided verdict keeps what would settle it, unless the call is too short to matter.
+    """
+    *said, remedy = sentences(run.verdict, longer="gilscope check --time 5")
+    return " ".join([*said, remedy] if run.verdict.kind == "undecided" and not run.short else said)
 
 
 def _advice(result: Result) -> Iterator[RenderableType]:
@@ -65,7 +74,7 @@ def _advice(result: Result) -> Iterator[RenderableType]:
     yield ""
     yield Text(advice.claim, style="bold green")
     yield Padding(advice.because, (0, 0, 0, 3))
-    yield Padding(f"This changes if {'; if '.join(advice.unless)}.", (0, 0, 0, 3))
+    yield Padding(advice.changes(), (0, 0, 0, 3))
 
 
 def _trials(run: ComparisonFigures, width: int) -> Table:
@@ -124,12 +133,18 @@ def _cost(trip: RoundTrip) -> tuple[str, ...]:
 
 
 def notes(run: ComparisonFigures) -> Iterator[str]:
-    """Yield a line for each strategy that is left out, or whose answer differs, with the reason."""
+    """Yield a line for the strategies that are left out, or whose answer differs, with the reason."""
+    noted: dict[str, list[str]] = {}
     for trip in run.comparison.round_trips:
-        if not trip.works:
-            yield f"{trip.strategy} left out: {trip.reason}"
-        elif trip.note:
-            yield f"{trip.strategy}: answer {trip.answer}: {trip.note}"
+        note = (
+            f" left out: {trip.reason}"
+            if not trip.works
+            else f": answer {trip.answer}: {trip.note}"
+            if trip.note
+            else ""
+        )
+        noted.setdefault(note, []).append(trip.strategy)
+    yield from (f"{listed(strategies)}{note}" for note, strategies in noted.items() if note)
     if any(trip.works and not trip.supervised for trip in run.comparison.round_trips):
         yield "* in the caller's process, unsupervised: no time limit applies there, and the figures include its other threads."
 

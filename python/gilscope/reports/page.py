@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.recommendation import recommend
 from gilscope.demo.findings import findings, warnings
-from gilscope.records.verdict import sentences
 from gilscope.reports import chart, comparison
 from gilscope.reports.shell import about, filled, prose, row, shell, small, table
 from gilscope.reports.style import LATE_COLOUR, TICK_COLOUR
@@ -81,9 +80,10 @@ def _without_figures(trial: Trial, columns: int) -> str:
 
 def _advice(run: ComparisonFigures) -> str:
     advice = recommend(run.result)
-    verdict = " ".join(sentences(run.verdict, longer="gilscope check --time 5"))
-    unless = f" This changes if {'; if '.join(advice.unless)}." if advice.unless else ""
-    return f"<p><b>{prose(advice.claim)}</b> {prose(advice.because)}{prose(unless)}</p><p>{prose(verdict)}</p>"
+    return (
+        f"<p><b>{prose(advice.claim)}</b> {prose(advice.because)} {prose(advice.changes())}</p>"
+        f"<p>{prose(comparison.verdict_without_remedy(run))}</p>"
+    )
 
 
 def _findings(result: Result) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
 MAX_STRIP_COLUMNS = 60
 LEGEND = (
-    "ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had when the loop ran "
+    "idle: the loop alone. ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had when the loop ran "
     "again. work: done per second, relative to one task alone. cores: kept busy. "
     "in time: | every tick came, : at least half, . fewer, blank: none."
 )
@@ -55,7 +55,9 @@ def title(result: Result) -> str:
     plan = result.plan
     length = f"of {plan.count} steps" if plan.count is not None else f"of {plan.duration:g} s each"
     tasks = "1 task at a time" if plan.concurrency == 1 else f"{plan.concurrency} tasks at once"
-    return f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s for each case"
+    return (
+        f"gilscope {result.kind}: {tasks} {length}, a tick every {plan.tick * 1000:g} ms, {plan.seconds:g} s per case"
+    )
 
 
 def where(result: Result) -> str:

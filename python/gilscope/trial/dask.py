@@ -77,7 +77,7 @@ def unreachable(address: str) -> str:
     timeout = ANSWER_TIMEOUT_SECONDS + IMPORT_TIMEOUT_SECONDS
     if protocol.ask("gilscope.trial.dask:connect", address, bool, timeout=timeout).answer:
         return ""
-    return f"no dask scheduler answers at {address} within {ANSWER_TIMEOUT_SECONDS:g} s"
+    return f"no dask scheduler answers at {address} within {ANSWER_TIMEOUT_SECONDS:g} s: start one there, or correct the address"
 
 
 def connect(address: str) -> bool:
