@@ -75,7 +75,7 @@ impl HeartbeatState {
 
     /// Counts the beat that is due, if there is one, as come now. Returns whether it is late enough to be a stall.
     fn come(&self, now_ns: u64) -> bool {
-        let due_ns = self.due_ns.load(Ordering::Relaxed); // written by this thread
+        let due_ns = self.due_ns.load(Ordering::Relaxed); // written with the GIL held, as it is here
         if due_ns == 0 {
             return false;
         }

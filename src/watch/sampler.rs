@@ -3,6 +3,7 @@
 //!
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,14 +11,15 @@ use crate::gil::GilState;
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
+use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::late_period::Sample;
 use crate::watch::state::{WatchState, guard};
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
 /// A stall's report waits for its stack sample until this long after the stall: a later stack shows something else.
 const MAX_WAIT_FOR_STACKS_NS: u64 = 100_000_000;
-/// How often the sampler reads its own CPU time, which takes a microsecond.
-const SAMPLES_PER_CPU_TIME: u64 = 32;
+/// The sampler reads its own CPU time once in this many samples, because that takes a microsecond.
+const SAMPLES_BETWEEN_CPU_TIME_READS: u64 = 32;
 /// How long a watch that closes waits for a stack sample.
 const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 
@@ -32,7 +34,7 @@ pub fn run(watch: &WatchState) {
             break;
         }
         sampler.sample(now_ns());
-        if count % SAMPLES_PER_CPU_TIME == 0 {
+        if count % SAMPLES_BETWEEN_CPU_TIME_READS == 0 {
             // Relaxed: a sum, used by itself.
             watch
                 .sampler_ran_ns
@@ -117,35 +119,31 @@ impl<'a> Sampler<'a> {
         self.loops.iter().any(WatchedLoop::is_late)
     }
 
-    /// Drops the loops that are not watched any more, and adds the new ones.
+    /// Drops the loops that have ended, and adds the new ones.
     fn update_loops(&mut self) {
         let version = self.watch.heartbeats_version();
         if version == self.loops_version {
             return;
         }
         self.loops_version = version;
-        let heartbeats = self.watch.heartbeats();
-        let is_watched = |watched: &WatchedLoop| {
-            heartbeats
-                .iter()
-                .any(|heartbeat| heartbeat.loop_number == watched.heartbeat.loop_number)
-        };
-        for watched in &mut self.loops {
-            if !is_watched(watched) {
-                watched.end_late_period(self.watch, &mut self.open);
-            }
+        for heartbeat in self.watch.take_ended_heartbeats() {
+            let mut ended = match self.position(&heartbeat) {
+                Some(at) => self.loops.swap_remove(at),
+                None => WatchedLoop::new(heartbeat), // it began and ended between two samples
+            };
+            ended.end_late_period(self.watch, &mut self.open);
         }
-        self.loops.retain(is_watched);
-        for heartbeat in heartbeats {
-            let number = heartbeat.loop_number;
-            if !self
-                .loops
-                .iter()
-                .any(|watched| watched.heartbeat.loop_number == number)
-            {
+        for heartbeat in self.watch.heartbeats() {
+            if self.position(&heartbeat).is_none() {
                 self.loops.push(WatchedLoop::new(heartbeat));
             }
         }
+    }
+
+    fn position(&self, heartbeat: &Arc<HeartbeatState>) -> Option<usize> {
+        self.loops
+            .iter()
+            .position(|watched| Arc::ptr_eq(&watched.heartbeat, heartbeat))
     }
 
     /// Reports the stalls whose stack sample is there, or will not come any more.

@@ -46,6 +46,8 @@ pub struct WatchState {
     pub sampler_ran_ns: AtomicU64,
     pub prober_ran_ns: AtomicU64,
     heartbeats: Mutex<Vec<Arc<HeartbeatState>>>,
+    /// Heartbeats that were removed, until the sampler takes them: it may not have seen their last beats.
+    ended_heartbeats: Mutex<Vec<Arc<HeartbeatState>>>,
     /// Grows whenever `heartbeats` changes, so that the sampler need not take that lock a thousand times a second.
     heartbeats_version: AtomicU64,
     stalls: Mutex<StallQueue>,
@@ -79,6 +81,7 @@ impl WatchState {
             sampler_ran_ns: AtomicU64::new(0),
             prober_ran_ns: AtomicU64::new(0),
             heartbeats: Mutex::default(),
+            ended_heartbeats: Mutex::default(),
             heartbeats_version: AtomicU64::new(0),
             stalls: Mutex::default(),
             stall_added: Condvar::new(),
@@ -117,8 +120,9 @@ impl WatchState {
         self.heartbeats_version.fetch_add(1, Ordering::Release); // pairs with the Acquire in `heartbeats_version`
     }
 
-    pub fn remove_heartbeat(&self, loop_number: u64) {
-        guard(&self.heartbeats).retain(|heartbeat| heartbeat.loop_number != loop_number);
+    pub fn remove_heartbeat(&self, ended: &Arc<HeartbeatState>) {
+        guard(&self.heartbeats).retain(|heartbeat| !Arc::ptr_eq(heartbeat, ended));
+        guard(&self.ended_heartbeats).push(Arc::clone(ended));
         self.heartbeats_version.fetch_add(1, Ordering::Release);
     }
 
@@ -128,6 +132,10 @@ impl WatchState {
 
     pub fn heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
         guard(&self.heartbeats).clone()
+    }
+
+    pub fn take_ended_heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
+        std::mem::take(&mut guard(&self.ended_heartbeats))
     }
 
     pub fn add_stall(&self, stall: FinishedStall) {

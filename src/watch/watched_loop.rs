@@ -28,7 +28,8 @@ impl WatchedLoop {
         let due_ns = heartbeat.due_ns();
         let thread = heartbeat.thread();
         let files = ThreadFiles::new(thread.native);
-        let cpu = files.cpu_times();
+        // No beat is due before the loop starts and after it has ended.
+        let cpu = (due_ns != 0).then(|| files.cpu_times()).flatten();
         Self {
             heartbeat,
             thread,

@@ -106,7 +106,7 @@ impl Watcher {
     /// Stop watching a loop.
     fn remove_heartbeat(&self, heartbeat: &Heartbeat) -> PyResult<()> {
         self.must_own_threads()?;
-        self.state.remove_heartbeat(heartbeat.state.loop_number);
+        self.state.remove_heartbeat(&heartbeat.state);
         Ok(())
     }
 

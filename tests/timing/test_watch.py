@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 from gilscope.watch.api import Watch
 
 if TYPE_CHECKING:
-    from gilscope.records.stall import Stall
+    from gilscope.records.stall import Cause, Stall
 
     from tests.support.stalling import Run
 
@@ -225,6 +226,13 @@ def test_a_loop_that_cannot_watch_files_gets_its_heartbeat_from_call_later() -> 
     assert watch.snapshot().lags.count > 5
 
 
+def test_a_stall_is_reported_even_if_no_sample_was_taken_while_its_loop_ran() -> None:
+    with Watch(sample=10.0) as watch:
+        time.sleep(0.1)  # the first sample is taken at once, and the next one in 5 s or more
+        run_asyncio(in_coroutine(nap))
+    assert watch.snapshot().worst[0].duration > LONG / 2
+
+
 def test_the_thread_of_a_loop_is_named_even_if_it_was_never_seen_to_hold_the_gil() -> None:
     with Watch(read_gil=False) as watch:
         run_asyncio(in_coroutine(nap))
@@ -239,6 +247,16 @@ def _settle(others: set[Path]) -> None:
     time.sleep(0.05)
 
 
+def _sleep_until_sampled(watch: Watch) -> None:
+    """Sleep until the sampler has run often enough meanwhile to see that this thread sleeps, on however busy a machine."""
+    samples = 0
+    while samples < 200:
+        before = watch.snapshot().samples
+        time.sleep(0.02)
+        # Reading the samples adds one itself if the last is old.
+        samples += max(0, watch.snapshot().samples - before - 1)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_works_and_is_not_watched() -> None:
     with Watch() as watch:
@@ -248,10 +266,13 @@ def test_a_forked_child_works_and_is_not_watched() -> None:
             try:
                 run_asyncio(in_coroutine(lambda: None))
                 watch.stop()
-                with Watch() as anew:
-                    run_asyncio(in_coroutine(nap))
-                # On a busy machine the cause may be that the child got no CPU.
-                status = 0 if anew.snapshot().stalls else 2
+                causes: queue.SimpleQueue[Cause] = queue.SimpleQueue()
+                with Watch(on_stall=lambda stall: causes.put(stall.cause)) as anew:
+                    run_asyncio(in_coroutine(lambda: _sleep_until_sampled(anew)))
+                    # On a busy machine there may be others before it.
+                    while causes.get(timeout=30) != "blocked, waiting":
+                        pass
+                status = 0
             finally:
                 os._exit(status)
         _, ended = os.waitpid(child, 0)
