@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from gilscope import assert_loop_responsive
+from gilscope import Watch, assert_loop_responsive
 
 pytest_plugins = ["pytester"]
 
@@ -97,6 +99,7 @@ def test_an_invalid_limit_fails_the_test(pytester: pytest.Pytester, limit: str, 
     result = run(pytester, f"\n    @pytest.mark.limit_loop_lag({limit})\n    def test_it():\n        pass\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{complaint}*"])
+    result.stdout.no_fnmatch_line("*During handling of the above exception*")
 
 
 @pytest.mark.parametrize("limit", ["30.0", 'limit="30s"', '"30"'])
@@ -108,3 +111,13 @@ def test_a_limit_without_a_unit_is_in_seconds(pytester: pytest.Pytester, limit: 
 def test_what_the_body_raises_comes_first() -> None:
     with pytest.raises(ZeroDivisionError), assert_loop_responsive(max_lag=0.1):
         raise ZeroDivisionError
+
+
+def test_arguments_of_the_wrong_type_are_refused_by_name() -> None:
+    text: Any = "50ms"
+    with pytest.raises(TypeError, match="max_lag must be a number of seconds, not '50ms'"):
+        assert_loop_responsive(text).__enter__()
+    with pytest.raises(TypeError, match="probe must be a number of seconds, not '50ms'"):
+        Watch(probe=text)
+    with pytest.raises(TypeError, match="on_stall must be a function to call with each stall, not '50ms'"):
+        Watch(on_stall=text)

@@ -138,10 +138,13 @@ def _limit(marker: pytest.Mark, *, unit_required: bool = False) -> float:
     given = [*marker.args, *marker.kwargs.values()]
     if len(given) != 1 or set(marker.kwargs) - {"limit"}:
         pytest.fail(f'{marker.name} takes one duration, such as {marker.name}("50ms")', pytrace=False)
+    wrong = ""
     try:
         seconds = parse_duration(given[0], unit_required=unit_required)
     except ValueError as error:
-        pytest.fail(f"{marker.name}: {error}", pytrace=False)
+        wrong = str(error)
+    if wrong:  # out of the except clause: pytest would print the ValueError too
+        pytest.fail(f"{marker.name}: {wrong}", pytrace=False)
     if seconds < MIN_LIMIT_SECONDS:
         pytest.fail(f"{marker.name} takes a duration of 1 ms or more, not {given[0]!r}", pytrace=False)
     return seconds

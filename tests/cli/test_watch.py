@@ -172,7 +172,8 @@ class TestItsReport:
         assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
 
     def test_html_has_the_report_and_the_same_page_is_made_from_the_json(self) -> None:
-        said = watch("-o", "out.html", script(STALLING), "<b>").stderr
+        said = watch("-o", "out.html", "-o", "both.json", script(STALLING), "<b>").stderr
+        assert json.loads(Path("both.json").read_bytes())["kind"] == "watch"
         text = Path("out.html").read_text()
         assert "program.py &lt;b&gt;</h1>" in text
         assert "at program.py:5 in nap (thread MainThread)" in text

@@ -15,6 +15,7 @@ from rich.console import Console
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
+RECORDED = Path(__file__).parents[1] / "recorded"
 
 
 def noisy(
@@ -117,7 +118,7 @@ def test_no_difference_counts_where_one_run_was_more_busy(run_of: Run, before: f
 def test_tasks_of_different_sizes_are_not_judged(run_of: Run) -> None:
     one = noisy("thread/held", 1, lag=0.1)
     other = msgspec.structs.replace(noisy("thread/held", 2), count=150)
-    assert "a task had 100 steps before and 150 after (give --count)" in shown(run_of(one), run_of(other), 200)
+    assert "a task had 100 steps before and 150 steps after (give --count)" in shown(run_of(one), run_of(other), 200)
     assert beyond(changes(run_of(one), run_of(other))) == []
 
 
@@ -140,6 +141,16 @@ def test_no_line_is_wider_than_the_terminal(run_of: Run) -> None:
 def test_a_result_without_lanes_has_no_steps_in_time(run_of: Run, finished: Finished) -> None:
     found = changes(run_of(finished("thread/held")), run_of(finished("thread/held")))
     assert {change.figure for change in found} == {"came", "lag", "worst lag"}
+
+
+def test_two_comparisons_show_calls_per_second() -> None:
+    run = codec.decode(Result, (RECORDED / "compare-hogs-3.13.json").read_bytes(), "a recorded comparison")
+    calls = [change for change in changes(run, run) if change.figure == "calls/s"]
+    assert any(change.case == "process x1" and change.before.median > 1 for change in calls)
+    text = shown(run, run, 100)
+    assert "calls/s" in text
+    assert "steps/s" not in text
+    assert "0.00 (0.00-0.00)" not in "".join(line for line in text.splitlines() if "calls/s" in line)
 
 
 def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -214,3 +214,10 @@ def test_standard_input_without_a_result_is_refused() -> None:
         timeout=120,
     )
     assert (closed.returncode, closed.stderr) == (2, "Error: cannot read standard input: it is closed\n")
+
+
+def test_a_verdict_is_named_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "verdict.json"
+    file.write_text(verdict("hogs", 0.02).to_json())
+    with pytest.raises(UnreadableError, match=r"verdict.json is a verdict of gilscope check; gilscope report reads"):
+        reading.read(file)

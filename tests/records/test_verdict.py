@@ -55,10 +55,10 @@ def test_a_verdict_of_schema_1_is_read_under_the_present_names(verdict: Verdict)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (example().to_json().replace('"schema": 2', '"schema": 99'), "the JSON has schema 99"),
-        (example().to_json()[:-20], "the JSON is not a gilscope result, or was cut short"),
-        (example().to_json().replace("yields", "nods"), r"the JSON is a damaged gilscope result: .*kind"),
-        ("{}", "the JSON is JSON, but not a gilscope result"),
+        (example().to_json().replace('"schema": 2', '"schema": 99'), "the text has schema 99"),
+        (example().to_json()[:-20], "the text is not a gilscope result, or was cut short"),
+        (example().to_json().replace("yields", "nods"), r"the text is a damaged gilscope result: .*kind"),
+        ("{}", "the text is JSON, but not a gilscope result"),
     ],
 )
 def test_any_other_json_is_refused_by_the_one_reader(text: str, complaint: str) -> None:

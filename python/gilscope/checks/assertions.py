@@ -34,8 +34,8 @@ def _must_be(expected: Kind, verdict: Verdict) -> Verdict:
     __tracebackhide__ = True
     if not meets(verdict, expected):
         verb = expected.removesuffix("s")
-        found = "is undecided" if verdict.kind == "undecided" else verdict.kind
+        found = "the verdict is undecided" if verdict.kind == "undecided" else f"it {verdict.kind}"
         raise AssertionError(
-            f"{quoted(verdict.name)} was expected to {verb} the GIL, but it {found}.\n{verdict}\n{verdict.evidence}"
+            f"{quoted(verdict.name)} was expected to {verb} the GIL, but {found}.\n{verdict}\n{verdict.evidence}"
         )
     return verdict

@@ -78,9 +78,11 @@ FLAGS = {"--live", "-h", "--help"}
 @click.option(
     "-o",
     "--output",
+    "outputs",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json.",
+    help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json. Repeatable.",
 )
 @click.option("--live", is_flag=True, help="Print each stall on stderr as it happens.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
@@ -89,7 +91,7 @@ def command(
     stall: float,
     sample: float,
     probe: float,
-    output: Path | None,
+    outputs: tuple[Path, ...],
     live: bool,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
@@ -99,13 +101,11 @@ def command(
     """
     run = _chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
-    watch = Watch(
-        stall=stall, sample=sample, probe=probe, on_stall=_print_stall if live else None, trace=output is not None
-    )
-    if output is not None:
+    watch = Watch(stall=stall, sample=sample, probe=probe, on_stall=_print_stall if live else None, trace=bool(outputs))
+    for output in outputs:
         checked(output, _formats(watch))
-        output = output.absolute()  # the program may change its working directory
-    return partial(_watched, run, watch, tuple(filter(None, named)), output)
+    # The program may change its working directory.
+    return partial(_watched, run, watch, tuple(filter(None, named)), [output.absolute() for output in outputs])
 
 
 def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
@@ -119,8 +119,8 @@ def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], N
     return partial(program.run_script, script, arguments)
 
 
-def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
-    summary = ExitSummary(watch, named, output)
+def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], outputs: list[Path]) -> None:
+    summary = ExitSummary(watch, named, outputs)
     # Registered before any function of the program, so called after all of them, when its threads have been joined.
     atexit.register(summary.give)
     watch.start()
@@ -134,16 +134,16 @@ def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], outp
 class ExitSummary:
     """The report on a program when it exits."""
 
-    def __init__(self, watch: Watch, named: tuple[str, ...], output: Path | None) -> None:
+    def __init__(self, watch: Watch, named: tuple[str, ...], outputs: list[Path]) -> None:
         self._watch = watch
         self._named = named
-        self._output = output
+        self._outputs = outputs
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._pid = os.getpid()
         self.interrupted = False
 
     def give(self) -> None:
-        """Print the report, and write it to the file. A forked child that leaves through ``atexit`` reports nothing."""
+        """Print the report, and write it to the files. A forked child that leaves through ``atexit`` reports nothing."""
         if os.getpid() != self._pid:
             return
         self._watch.stop()
@@ -151,9 +151,9 @@ class ExitSummary:
         # A program that has closed stderr, or whose reader has gone, still ends with its own exit status.
         with suppress(OSError, ValueError):
             _show(report)
-        if self._output is not None:
+        for output in self._outputs:
             with suppress(OSError, ValueError):
-                _write(report, self._watch, self._output)
+                _write(report, self._watch, output)
         if self.interrupted:
             program.interrupted_again()
 

@@ -18,6 +18,8 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from gilscope.formatting import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,14 +74,17 @@ def changes(before: Result, after: Result) -> list[Change]:
             if one is not None and other is not None:
                 ratio = _times(one.median, other.median)
                 doubt = _other_sizes(first, second) or _other_programs(first.measure, second.measure, ratio)
-                found.append(Change(first.case, name, one, other, _apart(one, other, least), doubt))
+                # A trial of a comparison counts each call as one step.
+                shown = "calls/s" if name == "steps/s" and before.comparison is not None else name
+                found.append(Change(first.case, shown, one, other, _apart(one, other, least), doubt))
     return found
 
 
 def _other_sizes(first: Trial, second: Trial) -> str:
     if _times(first.count, second.count) <= MIN_RATIO:
         return ""
-    return f"a task had {first.count:,} steps before and {second.count:,} after (give --count)"
+    before, after = counted(first.count, "step"), counted(second.count, "step")
+    return f"a task had {before} before and {after} after (give --count)"
 
 
 def _other_programs(first: Measure, second: Measure, ratio: float) -> str:

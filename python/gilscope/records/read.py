@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class Kind(msgspec.Struct):
-    """The field that tells one kind of result from another. Other fields are ignored."""
+    """The fields that tell one kind of result from another. Other fields are ignored."""
 
     kind: str = "demo"
+    record: str = ""
 
 
 def read(file: Path) -> Result | WatchReport:
@@ -31,13 +32,16 @@ def read(file: Path) -> Result | WatchReport:
 
 def result_of(data: bytes, name: str) -> Result | WatchReport:
     """Return the result in ``data``; ``name`` is what errors call it. Raises :class:`UnreadableError`."""
-    if _kind(data) == "watch":
-        return decode(WatchReport, data, name)
-    return decode(Result, data, name)
+    kind = _kind(data)
+    if kind.record == "verdict":
+        raise UnreadableError(
+            f"{name} is a verdict of gilscope check; gilscope report reads the results of demo, compare and watch"
+        )
+    return decode(WatchReport, data, name) if kind.kind == "watch" else decode(Result, data, name)
 
 
-def _kind(data: bytes) -> str | None:
+def _kind(data: bytes) -> Kind:
     try:
-        return msgspec.json.decode(data, type=Kind).kind
+        return msgspec.json.decode(data, type=Kind)
     except UNDECODABLE:
-        return None  # the decoder says what is wrong
+        return Kind()  # the decoder says what is wrong

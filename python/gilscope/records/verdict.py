@@ -107,7 +107,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     @classmethod
     def from_json(cls, text: str | bytes) -> Verdict:
         """Read a verdict of this schema or an older one. Raises ``ValueError`` for anything else."""
-        return decode(cls, text.encode() if isinstance(text, str) else text, "the JSON")
+        return decode(cls, text.encode() if isinstance(text, str) else text, "the text")
 
 
 WAYS_TO_RELEASE = "py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, nogil in Cython"

@@ -13,7 +13,7 @@ from gilscope.reports.table import where
 from gilscope.reports.terminal import title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEGEND = (
     f"Each run is cut into {PARTS} parts; a figure is their median (and the second lowest to the second "
-    "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. steps/s: in millions. "
+    "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. "
     "ratio: after/before. "
     "* differs by more than the runs' own spread; ? differs by more, but the figure is doubtful; no mark: differs by less."
 )
@@ -48,7 +48,7 @@ def _parts(before: Result, after: Result) -> Iterator[RenderableType]:
     yield ""
     found = changes(before, after)
     yield _table(found)
-    yield Text(LEGEND, style="dim")
+    yield Text(LEGEND + (" steps/s: in millions." if before.comparison is None else ""), style="dim")
     yield from (Text(f"Not judged: {line}", style="yellow") for line in _doubts(found))
     yield ""
     yield Text(_summary(found), style="bold")
@@ -99,13 +99,18 @@ def _table(found: list[Change]) -> Table:
 
 
 def _figure(name: str, spread: Spread) -> str:
-    write = milliseconds if name.endswith("lag") else _millions if name.startswith("steps") else "{:.2f}".format
+    writers: dict[str, Callable[[float], str]] = {"came": "{:.2f}".format, "steps/s": _millions, "calls/s": _calls}
+    write = writers.get(name, milliseconds)
     return f"{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
 
 
 def _millions(value: float) -> str:
     value /= 1e6
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _calls(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _mark(change: Change) -> str:
@@ -129,7 +134,7 @@ def _summary(found: list[Change]) -> str:
     if not found:
         return "No case was measured in both runs."
     unsure = sum(change.beyond and bool(change.doubt) for change in found)
-    rest = f" {unsure} more differ and are not judged." if unsure else ""
+    rest = f" {unsure} more {'differs and is' if unsure == 1 else 'differ and are'} not judged." if unsure else ""
     beyond = [change for change in found if _mark(change) == "*"]
     if not beyond:
         return f"No difference beyond the runs' own spread, in {len(found)} figures.{rest}"

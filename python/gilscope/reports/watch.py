@@ -50,6 +50,12 @@ def _quantiles(of: Distribution) -> str:
     return f"p50 {p50}, p99 {p99}, max {longest}"
 
 
+def _waits(waits: Distribution) -> str:
+    if not waits.count:
+        return "the program ended before it was measured"
+    return f"{_quantiles(waits)} ({counted(waits.count, 'probe')})"
+
+
 def gil(seen: Snapshot) -> Iterator[str]:
     if seen.gil_unreadable is not None:
         yield f"GIL: its holder is unknown, because {UNREADABLE[seen.gil_unreadable]}; causes come from waits, and hogs have no name"
@@ -57,7 +63,7 @@ def gil(seen: Snapshot) -> Iterator[str]:
         shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:MAX_THREADS])
         threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    yield f"wait for the GIL: {_quantiles(seen.waits)} ({seen.waits.count} probes)"
+    yield f"wait for the GIL: {_waits(seen.waits)}"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
         yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
     if seen.elapsed:
@@ -69,9 +75,14 @@ def unseen(seen: Snapshot) -> Iterator[str]:
     if seen.children:
         yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
     if seen.loops_with_own_clock:
-        yield f"{seen.loops_with_own_clock} event loops have a clock of their own, and were not watched"
+        have = (
+            "has a clock of its own, and was"
+            if seen.loops_with_own_clock == 1
+            else "have a clock of their own, and were"
+        )
+        yield f"{counted(seen.loops_with_own_clock, 'event loop')} {have} not watched"
     if seen.lost:
-        yield f"{seen.lost} stalls came too fast to be recorded one by one; they count in the lag only"
+        yield f"{counted(seen.lost, 'stall')} came too fast to be recorded one by one, and count in the lag only"
 
 
 def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import weakref
+from numbers import Real
 from typing import TYPE_CHECKING, Self, cast
 
 from gilscope import _core
@@ -59,6 +60,10 @@ class Watch:
         trace: bool = False,
         read_gil: bool = True,
     ) -> None:
+        for name, value in (("stall", stall), ("sample", sample), ("probe", probe)):
+            must_be_seconds(name, value)
+        if on_stall is not None and not callable(on_stall):
+            raise TypeError(f"on_stall must be a function to call with each stall, not {on_stall!r}")
         self.stall = stall
         self._sample = sample
         self._probe = probe
@@ -195,6 +200,12 @@ class Watch:
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
+
+
+def must_be_seconds(name: str, value: object) -> None:
+    """Raise ``TypeError`` if ``value`` is not a number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
 
 
 _active: weakref.WeakSet[Watch] = weakref.WeakSet()

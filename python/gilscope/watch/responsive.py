@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.formatting import duration
 from gilscope.naming import place_of
-from gilscope.watch.api import Watch
+from gilscope.watch.api import Watch, must_be_seconds
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
     At its end the context raises ``UnresponsiveError``, an ``AssertionError``, with causes, lines and remedies, the
     worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
+    must_be_seconds("max_lag", max_lag)
     with Watch(stall=max_lag) as watch:
         yield watch
     if (snapshot := watch.snapshot()).stalls:
