@@ -66,6 +66,15 @@ def all_that_stays_is_open() -> None:
     leftovers.open_what_stays()
 
 
+@pytest.fixture(scope="session")
+def vl_convert_is_open() -> None:
+    """Open the descriptors that vl-convert keeps as long as the process lives: a test that leaves one behind fails."""
+    import vl_convert  # few tests draw, and loading it takes a while
+
+    vl_convert.vega_to_svg({"$schema": "https://vega.github.io/schema/vega/v6.json"})
+    vl_convert.javascript_bundle("")
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """Fail a test that leaves a thread of gilscope, an open descriptor or a hook behind."""
