@@ -1,6 +1,6 @@
 """The contract with the native core: what each name takes, returns and raises, and whether it holds the GIL.
 
-Durations are float seconds. Every ``n`` is anything with ``__index__``; each function that takes one raises
+Durations are float seconds. The GIL is kept unless a docstring says otherwise. Every ``n`` is anything with ``__index__``; each function that takes one raises
 ``TypeError`` for anything else, ``ValueError`` outside 0 to 2**64-1 and whatever ``__index__`` raises, and then has
 started nothing.
 
@@ -109,7 +109,10 @@ class Histogram:
         """
 
     def counts_up_to(self, bounds: list[float]) -> list[int]:
-        """Return, for each of ``bounds``, how many counted durations are not longer."""
+        """Return, for each of ``bounds``, how many counted durations are not longer.
+
+        Raises ``ValueError`` for an infinity or a NaN.
+        """
 
     def total(self) -> float:
         """Return the sum of all counted durations, to within 0.1 %."""
@@ -128,7 +131,10 @@ class GcListener:
     """
 
     def __new__(cls, *, keep_from: float | None = None) -> GcListener:
-        """Make a listener that keeps the pauses of ``keep_from`` seconds or more one by one; ``None`` keeps none of them."""
+        """Make a listener that keeps the pauses of ``keep_from`` seconds or more one by one; ``None`` keeps none of them.
+
+        Raises ``ValueError`` for an infinity or a NaN.
+        """
 
     def __call__(self, phase: str, info: object, /) -> None:
         """Record a ``phase``, "start" or "stop": the protocol of ``gc.callbacks``."""
@@ -155,7 +161,7 @@ class Knocker:
     def start(self) -> None:
         """Start the thread, and return after its first attach. The GIL is released meanwhile.
 
-        ``RuntimeError`` the second time, and when the interpreter is shutting down.
+        ``RuntimeError`` the second time, when the interpreter is shutting down, and if the system cannot start a thread.
         """
 
     def stop(self) -> None:
@@ -338,7 +344,8 @@ class Watcher:
         """Start to watch.
 
         ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
-        memory is read. With ``trace`` holds and beats are kept one by one. ``ValueError`` for a time that is not above 0.
+        memory is read. With ``trace`` holds and beats are kept one by one. ``ValueError`` for a time that is not above 0,
+        ``OSError`` if the system cannot start a thread. Releases and acquires the GIL once, like ``gil_unreadable``.
         """
 
     @property
@@ -379,7 +386,7 @@ class Watcher:
 
 @final
 class Heartbeat:
-    """One loop's heartbeat. Its methods must be called in the loop's thread; they keep the GIL."""
+    """One loop's heartbeat. All methods but ``stop`` must be called in the loop's thread; they keep the GIL."""
 
     def fileno(self) -> int | None:
         """Return a file that is readable from when a beat is due until the next one is expected.
@@ -394,7 +401,7 @@ class Heartbeat:
         """Count the expected beat as come now, and expect the next one in ``heartbeat`` seconds."""
 
     def stop(self) -> None:
-        """Count the expected beat as come now, and expect no more."""
+        """Count the expected beat as come now, and expect no more. Any thread may call this."""
 
 @final
 class ThreadInfo:

@@ -76,7 +76,7 @@ impl PendingFutures {
     fn add_to_loop(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
         let py = event_loop.py();
         let wakeup = EventFd::new()?;
-        let number = wakeup.number();
+        let fileno = wakeup.fileno();
         let pending = Arc::new(Self {
             pid: std::process::id(),
             event_loop: event_loop.clone().unbind(),
@@ -88,7 +88,7 @@ impl PendingFutures {
         let reader = Bound::new(py, BridgeReader(Arc::clone(&pending)))?;
         let callback = reader.getattr("settle_completed")?;
         event_loop
-            .call_method1(intern!(py, "add_reader"), (number, callback))
+            .call_method1(intern!(py, "add_reader"), (fileno, callback))
             .map_err(|error| {
                 if error.is_instance_of::<PyNotImplementedError>(py) {
                     needs_add_reader(event_loop)

@@ -151,12 +151,12 @@ impl KnockThread {
                 slept,
                 state,
                 of_other_thread: false,
-                ran_before: seconds(before.ran_ns - last.ran_ns),
-                ran: seconds(after.ran_ns - before.ran_ns),
-                queued_before: seconds(before.queued_ns - last.queued_ns),
-                queued: seconds(after.queued_ns - before.queued_ns),
-                own_queued_before: seconds(before.own_queued_ns - last.own_queued_ns),
-                own_queued: seconds(after.own_queued_ns - before.own_queued_ns),
+                ran_before: seconds(before.ran_ns.saturating_sub(last.ran_ns)),
+                ran: seconds(after.ran_ns.saturating_sub(before.ran_ns)),
+                queued_before: seconds(before.queued_ns.saturating_sub(last.queued_ns)),
+                queued: seconds(after.queued_ns.saturating_sub(before.queued_ns)),
+                own_queued_before: seconds(before.own_queued_ns.saturating_sub(last.own_queued_ns)),
+                own_queued: seconds(after.own_queued_ns.saturating_sub(before.own_queued_ns)),
             };
             match active {
                 Some(active) => {

@@ -17,7 +17,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The figures are 0 if the watched thread has ended.
+    /// The watched thread's figures are 0 if it has ended: so they may be smaller than before.
     pub fn take(stats: Option<(&ThreadStats, &ThreadStats)>) -> Self {
         let Some((watched, own)) = stats else {
             return Self::default();

@@ -19,7 +19,7 @@ impl EventFd {
     }
 
     /// The descriptor that the loop must watch.
-    pub fn number(&self) -> RawFd {
+    pub fn fileno(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 

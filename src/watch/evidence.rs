@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use crate::gil::ThreadIds;
 use crate::watch::thread_files::CpuTimes;
 
-#[allow(clippy::struct_field_names)] // the unit
 /// What another thread did while the loop waited for the GIL.
 #[derive(Clone, Default)]
+#[allow(clippy::struct_field_names)] // `_ns` is the unit
 pub struct Contender {
     pub held_ns: u64,
     /// Of `held_ns`: in long holds.

@@ -24,6 +24,7 @@ const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
 pub struct Watcher {
     state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
+    gc_listener: Py<GcListener>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     loops: AtomicU64,
     /// The process of the threads. A forked child does not have them, and a lock that one of them held stays locked there.
@@ -62,6 +63,7 @@ impl Watcher {
         let watcher = Self {
             state: Arc::clone(&state),
             unreadable: located.err(),
+            gc_listener: Py::new(py, state.gc.clone())?,
             threads: Mutex::default(),
             loops: AtomicU64::new(0),
             pid: std::process::id(),
@@ -89,8 +91,8 @@ impl Watcher {
 
     /// The callback for `gc.callbacks`.
     #[getter]
-    fn gc_listener(&self) -> GcListener {
-        self.state.gc.clone()
+    fn gc_listener(&self, py: Python<'_>) -> Py<GcListener> {
+        self.gc_listener.clone_ref(py)
     }
 
     /// Watch one more loop.

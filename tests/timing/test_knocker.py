@@ -57,6 +57,29 @@ def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: fl
     assert sum(not 0.9 <= ratio <= 1.1 for ratio in ratios) <= MAX_HOLDS_MISREAD, ratios
 
 
+def test_a_watched_thread_that_has_ended_counts_no_time() -> None:
+    started, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        HOLD(20_000)
+        started.set()
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started.wait()
+    assert thread.native_id is not None
+    with Knocker(mean_gap=0.0005, watched=thread.native_id, keep=100_000) as running:
+        end.set()
+        thread.join()
+        ended = running.tally().knocks
+        while running.tally().knocks < ended + 10:
+            time.sleep(0.001)
+        last = running.knocks()[-1]
+    assert (last.ran_before, last.ran, last.queued_before, last.queued) == (0, 0, 0, 0)
+    assert max(knock.ran_before for knock in running.knocks()) < 10
+
+
 def test_a_wait_in_progress_counts(knocking: Knocker) -> None:
     # One call of C for both, so that the GIL is not released in between: the knock that came during the hold still waits.
     _, tally = starmap(operator.call, [(HOLD, 100_000), (knocking.tally,)])

@@ -45,9 +45,9 @@ class Watch:
 
     ``stall`` is the threshold in seconds: a loop that is later than this is stalled. ``sample`` is the mean time between two
     samples of the GIL's holder, ``probe`` the mean time between two attempts to acquire the GIL, both in seconds.
-    ``on_stall`` is called with each ``Stall`` in a thread of the watch, as soon as that thread
-    can acquire the GIL after the stall; exceptions that it raises are logged. ``trace`` keeps the latest holds and lags one
-    by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line of a hog are unknown.
+    ``on_stall`` is called with each ``Stall`` in a thread of the watch, as soon as that thread can acquire the GIL after the
+    stall; exceptions that it raises are logged. ``trace`` keeps the latest holds and lags one by one, for a chart. Without
+    ``read_gil`` no interpreter memory is read: then the thread and the line of a hog are unknown.
     """
 
     def __init__(

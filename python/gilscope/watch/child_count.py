@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 STARTERS = (
     ("subprocess", "_fork_exec"),
-    (
-        "_posixsubprocess",
-        "fork_exec",
-    ),  # the same function, as the spawn and forkserver methods of multiprocessing call it
+    ("_posixsubprocess", "fork_exec"),  # the same; multiprocessing calls it directly, to spawn or start a forkserver
     ("os", "posix_spawn"),
     ("os", "posix_spawnp"),
 )
