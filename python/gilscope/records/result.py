@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-import gilscope
 from gilscope.records.base import SCHEMA, Amount, AtLeastOne, Count, Positive, Record, must_be_as_long
 from gilscope.records.comparison import Comparison
 from gilscope.records.machine import Machine
@@ -175,5 +174,5 @@ class Result(Record, frozen=True, kw_only=True):
 
 def _view(name: str) -> Callable[[Result], Any]:
     """Import and return one of the functions in the package's ``RESULT_VIEWS``."""
-    function: Callable[[Result], Any] = resolve_name(gilscope.RESULT_VIEWS[name])
+    function: Callable[[Result], Any] = resolve_name(resolve_name("gilscope:RESULT_VIEWS")[name])
     return function

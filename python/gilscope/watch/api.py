@@ -14,7 +14,7 @@ import weakref
 from numbers import Real
 from typing import TYPE_CHECKING, Self, cast
 
-from gilscope import _core
+from gilscope._core import Watcher
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.cause import judge
@@ -71,7 +71,7 @@ class Watch:
         self._trace = trace
         self._read_gil = read_gil
         self._sites = Sites()
-        self._watcher: _core.Watcher | None = None
+        self._watcher: Watcher | None = None
         self._last: Snapshot | None = None
         self._reported_all = threading.Event()
         self._reporter: int | None = None
@@ -91,7 +91,7 @@ class Watch:
         if self._watcher is not None:
             raise RuntimeError("a watch starts only once: make another one")
         heartbeat = max(MIN_SECONDS_PER_BEAT, min(self.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
-        self._watcher = _core.Watcher(
+        self._watcher = Watcher(
             stall=self.stall,
             heartbeat=heartbeat,
             sample=self._sample,
@@ -149,7 +149,7 @@ class Watch:
         if self._gc_listener in gc.callbacks:  # the program may have cleared them
             gc.callbacks.remove(self._gc_listener)
 
-    def _take(self, watcher: _core.Watcher) -> Snapshot:
+    def _take(self, watcher: Watcher) -> Snapshot:
         totals = watcher.totals()
         unreadable = cast("Unreadable | None", watcher.gil_unreadable)
         waits = distribution(totals.waits)
@@ -173,7 +173,7 @@ class Watch:
             gil_unreadable=unreadable,
         )
 
-    def _report_stalls(self, watcher: _core.Watcher) -> None:
+    def _report_stalls(self, watcher: Watcher) -> None:
         """Make a record of each stall and pass it on, until the watch is closed. Runs in a thread of its own."""
         self._reporter = threading.get_ident()
         try:

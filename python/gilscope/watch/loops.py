@@ -20,7 +20,7 @@ from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from gilscope import _core
+from gilscope._core import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +61,7 @@ class WatchedLoops:
         """Begin to watch ``loop``, which runs in this thread, or is about to."""
         if loop in self._timers or self not in _watching:
             return
-        if abs(loop.time() - _core.monotonic()) > MAX_CLOCK_DIFFERENCE:
+        if abs(loop.time() - monotonic()) > MAX_CLOCK_DIFFERENCE:
             if loop not in self._loops_with_own_clock:  # one asyncio.run runs its loop three times
                 self._loops_with_own_clock.add(loop)
                 self.with_own_clock += 1
