@@ -1,5 +1,7 @@
 """All tests of this folder need real time: each runs while no other test does."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,3 +13,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker("timing")
+
+
+@pytest.fixture(autouse=True)
+def no_gc_callbacks_in_python() -> Iterator[None]:
+    """Take away the callback that hypothesis leaves in ``gc.callbacks``.
+
+    While it runs, another thread can get the GIL: native code that allocates, such as ``json.loads``, then yields.
+    """
+    others = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:0] = others
