@@ -54,7 +54,7 @@ pub fn countdown_bridge<'py>(
 #[pyfunction]
 #[pyo3(signature = (*, at_least = 0))]
 pub fn bridge_workers(at_least: usize) -> PyResult<usize> {
-    Ok(Bridge::of_this_process()?.workers.allow(at_least))
+    Ok(Bridge::of_this_process()?.workers.raise_limit(at_least))
 }
 
 /// Runs `work` on a worker thread and returns a future of the running loop for its result.

@@ -64,7 +64,7 @@ impl WorkerPool {
     }
 
     /// Raises the limit to `max_workers` if that is more than it is now; returns the limit.
-    pub fn allow(&self, max_workers: usize) -> usize {
+    pub fn raise_limit(&self, max_workers: usize) -> usize {
         let mut state = self.lock();
         state.max_workers = state.max_workers.max(max_workers);
         state.max_workers
@@ -77,7 +77,7 @@ impl WorkerPool {
         self.submitted.fetch_add(1, Ordering::Relaxed);
         let next = state.next_worker();
         drop(state);
-        let Err(error) = self.bring(next) else {
+        let Err(error) = self.wake_or_start(next) else {
             return Ok(());
         };
         let mut state = self.lock();
@@ -93,7 +93,7 @@ impl WorkerPool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bring(&'static self, next: NextWorker) -> io::Result<()> {
+    fn wake_or_start(&'static self, next: NextWorker) -> io::Result<()> {
         match next {
             NextWorker::NotNeeded => Ok(()),
             NextWorker::Wake(worker) => {
@@ -121,7 +121,7 @@ impl WorkerPool {
                 let next = state.next_worker();
                 drop(state);
                 // If no thread can be started, the running workers do all the jobs.
-                let _ = self.bring(next);
+                let _ = self.wake_or_start(next);
                 in_burst = job();
                 state = self.lock();
             } else if in_burst && !state.searching {
@@ -171,7 +171,8 @@ impl State {
         }
     }
 
-    /// Decides whether another worker is needed. The caller must pass the answer to `bring` after it released the lock.
+    /// Decides whether another worker is needed. The caller must release the lock, and then pass the answer to
+    /// `wake_or_start`.
     fn next_worker(&mut self) -> NextWorker {
         if self.jobs.is_empty() || self.searching {
             return NextWorker::NotNeeded;

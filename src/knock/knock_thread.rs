@@ -57,8 +57,8 @@ impl KnockThread {
         ))
     }
 
-    /// Whether this is the first call, and the thread has not been stopped before.
-    pub fn may_start(&self) -> bool {
+    /// Returns true at the first call, unless the thread has been stopped before it.
+    pub fn claim_start(&self) -> bool {
         // Relaxed: the flag is used by itself.
         !self.started.swap(true, Ordering::Relaxed) && !*lock(&self.stopping)
     }

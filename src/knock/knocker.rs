@@ -41,7 +41,7 @@ impl Knocker {
         let knock_thread = &self.0;
         knock_thread.must_belong_to_this_process()?;
         py.detach(|| {
-            if !knock_thread.may_start() {
+            if !knock_thread.claim_start() {
                 return Err("a knocker starts only once");
             }
             lock(&STARTED).retain(|other| other.strong_count() > 0);

@@ -74,7 +74,7 @@ impl HeartbeatState {
     }
 
     /// Counts the beat that is due, if there is one, as come now. Returns whether it is late enough to be a stall.
-    fn come(&self, now_ns: u64) -> bool {
+    fn record_beat(&self, now_ns: u64) -> bool {
         let due_ns = self.due_ns.load(Ordering::Relaxed); // written with the GIL held, as it is here
         if due_ns == 0 {
             return false;
@@ -131,8 +131,8 @@ impl Heartbeat {
         }
     }
 
-    fn come(&self, py: Python<'_>, now_ns: u64) {
-        if self.state.come(now_ns) {
+    fn record_beat(&self, py: Python<'_>, now_ns: u64) {
+        if self.state.record_beat(now_ns) {
             self.watch
                 .stack_requests
                 .answer_from_loop(py, &self.watch, self.state.loop_number);
@@ -169,13 +169,13 @@ impl Heartbeat {
     /// A beat: count its lag, and expect the next one.
     fn beat(&self, py: Python<'_>) {
         let now_ns = now_ns();
-        self.come(py, now_ns);
+        self.record_beat(py, now_ns);
         self.expect(now_ns + self.state.settings.heartbeat_ns);
     }
 
     /// The loop stops, or its watch ends: count the expected beat as come now.
     fn stop(&self, py: Python<'_>) {
-        self.come(py, now_ns());
+        self.record_beat(py, now_ns());
         self.expect(0);
         let ended = guard(&self.state.event_loop).take();
         drop(ended); // as in `start`
