@@ -16,6 +16,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_coverage_of_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let child processes take their usual time: measuring coverage delays their start and their end."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def no_gc_callbacks_in_python() -> Iterator[None]:
     """Take away the callback that hypothesis leaves in ``gc.callbacks``.
 
