@@ -45,7 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    """Return one worker more than there are cores, because many tests wait for a child process."""
+    return min(MAX_WORKERS, len(os.sched_getaffinity(0)) + 1)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,9 +18,13 @@ Run = Callable[..., Result]
 Finished = Callable[..., Trial]
 Blocked = Callable[[str, float], Trial]
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

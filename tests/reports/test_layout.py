@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     Run = Callable[..., Result]
     Finished = Callable[..., Trial]
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)",
+    ),
+]
 WIDTHS = (400, 500, 761, 800, 1300, 1600, 1900)
 """At 761 pixels a table is widest for its window: below, each of its rows is a paragraph."""
 LONG_PATH = "/srv/" + "a-rather-long-folder/" * 5 + "and_a_file_without_any_separators" * 3 + ".py"
