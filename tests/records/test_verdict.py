@@ -71,7 +71,7 @@ def test_a_verdict_that_yields_names_the_usual_switch_interval_and_its_long_hold
         "yields: while parse ran (12.0 ms a call), a thread that asked for the GIL got it within the switch interval (5.00 "
         "ms). An event loop in this process waits that long at each turn. But 3 samples met a hold without a break, of up "
         "to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. A thread pool does not make it "
-        "faster; a process pool does, and so does native code that releases the GIL."
+        "faster; a process pool or native code that releases the GIL does."
     )
 
 

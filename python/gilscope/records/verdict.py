@@ -114,7 +114,7 @@ WAYS_TO_RELEASE = "py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, nogil in Cyth
 
 REMEDY = {
     "hogs": f"Release the GIL around the work ({WAYS_TO_RELEASE}), do less work in each call, or use a process pool.",
-    "yields": "A thread pool does not make it faster; a process pool does, and so does native code that releases the GIL.",
+    "yields": "A thread pool does not make it faster; a process pool or native code that releases the GIL does.",
     "releases": "Call it in a thread pool.",
     "no GIL": "Call it in a thread pool.",
     "too short": "Do more work in each call, 2 ms or more.",
