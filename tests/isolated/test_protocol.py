@@ -42,6 +42,24 @@ def answers_early(question: Question) -> Doubled:
     raise AssertionError
 
 
+def answers_twice(question: Question) -> Doubled:
+    """Return while another thread answers early: what it writes is still not at its place when this function returns."""
+    written, returned = threading.Event(), threading.Event()
+    replace = Path.replace
+
+    def replace_late(part: Path, target: Path) -> Path:
+        written.set()
+        returned.wait()
+        time.sleep(0.2)
+        return replace(part, target)
+
+    Path.replace = replace_late  # type: ignore[method-assign, assignment]
+    threading.Thread(target=answer_early, args=(doubled(question),), daemon=True).start()
+    written.wait()
+    returned.set()
+    return Doubled(0, 0)
+
+
 def fails(question: Question) -> Doubled:
     raise LookupError(f"no {question.number}")
 
@@ -63,6 +81,12 @@ def test_a_coroutine_function_runs_on_a_loop() -> None:
 def test_a_thread_of_the_child_can_answer_while_the_function_still_runs() -> None:
     outcome = ask(f"{__name__}:answers_early", Question(21), Doubled, timeout=60)
     assert outcome.answer is not None, outcome.output
+    assert outcome.answer.number == 42
+
+
+def test_only_the_first_answer_counts_when_two_threads_of_the_child_answer() -> None:
+    outcome = ask(f"{__name__}:answers_twice", Question(21), Doubled, timeout=60)
+    assert outcome.answer is not None, (outcome.reason, outcome.output)
     assert outcome.answer.number == 42
 
 

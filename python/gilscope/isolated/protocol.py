@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import os
 import sys
+import threading
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _answer_file: Path | None = None
 """In a child: where its answer goes."""
+_answering = threading.Lock()
+"""Never released: the first thread that answers ends the process, and another that would answer too waits for that end."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -75,8 +78,9 @@ def answer_early(answer: Any) -> NoReturn:
 
 
 def _write(answer: Any) -> None:
-    """Write the answer in one step: the parent must not read half of it."""
+    """Write the answer in one step: the parent must not read half of it, and only one thread may write it."""
     assert _answer_file is not None  # noqa: S101 - only a child answers
+    _answering.acquire()
     part = _answer_file.with_suffix(".part")
     part.write_bytes(msgspec.json.encode(answer))
     part.replace(_answer_file)
