@@ -16,7 +16,7 @@ VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 WHEELS: list[Path] = []
 """The wheel, once it is built."""
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"  # uv, where it is installed, saves half a minute a session
 nox.options.reuse_existing_virtualenvs = True
 
 
@@ -74,7 +74,8 @@ def built_wheel(session: nox.Session) -> Path:
     folder = session.cache_dir / "wheel"
     if not WHEELS:
         shutil.rmtree(folder, ignore_errors=True)
-        session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), ".")
+        session.install(*nox.project.load_toml("pyproject.toml")["build-system"]["requires"])
+        session.run("maturin", "build", "--release", "--quiet", "--out", str(folder))
         WHEELS.extend(folder.glob("gilscope-*-cp311-abi3-*.whl"))
     return WHEELS[0]
 

@@ -84,11 +84,17 @@ def nothing_is_left() -> Iterator[None]:
     assert not (left := before.left_since()), f"the test leaves behind: {', '.join(left)}"
 
 
+@pytest.fixture
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pytest that a test starts load only the plugins that it names: loading all takes longer than most such tests."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def _needs_real_time(item: pytest.Item) -> bool:
     return item.get_closest_marker("timing") is not None
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finished() -> Finished:
     """Return a function that makes a trial from its ticks, its lags and its work; one task alone has a rate of 1000."""
 
@@ -111,7 +117,7 @@ def finished() -> Finished:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_of(finished: Finished) -> Run:
     """Return a function that makes a result from trials."""
 

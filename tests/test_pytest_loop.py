@@ -8,6 +8,7 @@ import pytest
 from gilscope import Watch, assert_loop_responsive
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
 BLOCKING = """
     import asyncio, time
@@ -26,7 +27,7 @@ BLOCKING = """
 
 def run(pytester: pytest.Pytester, test: str) -> pytest.RunResult:
     pytester.makepyfile(BLOCKING + test)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "gilscope")
 
 
 def test_a_loop_over_the_markers_limit_fails_the_test_with_cause_and_line(pytester: pytest.Pytester) -> None:

@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("no_other_plugins")
 
 needs_gil = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL to hog, yield or release"
@@ -18,7 +19,7 @@ hold = ctypes.PyDLL(None).usleep
 
 def run(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(HEAD + body)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "gilscope", *arguments)
 
 
 def test_it_costs_nothing_where_it_is_not_used(pytester: pytest.Pytester) -> None:
@@ -224,6 +225,8 @@ def test_long():
 def test_releases(gil):
     gil.assert_releases(time.sleep, 0.01)
 """,
+        "-p",
+        "xdist",
         "-n",
         "2",
     )
