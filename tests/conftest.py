@@ -35,8 +35,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the tests that need real time last, when other workers are idle; with ``--skip-thorough``, skip thorough tests."""
-    items.sort(key=_needs_real_time)
+    """Run the longest files first, and the tests that need real time last, alone; ``--skip-thorough`` skips thorough tests."""
+    thorough = {item.path for item in items if item.get_closest_marker("thorough")}
+    items.sort(key=lambda item: (_needs_real_time(item), item.path not in thorough))
     if config.getoption("--skip-thorough"):
         for item in items:
             if item.get_closest_marker("thorough"):

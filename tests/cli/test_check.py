@@ -210,8 +210,8 @@ def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[st
 @needs_gil
 def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
     arguments = ENDLESS[1][0]
-    assert check("--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
-    other = check("--timeout", "2", "--expect", "releases", *arguments)
+    assert check("--timeout", "1.5", "--expect", "hogs", *arguments).returncode == 0
+    other = check("--timeout", "1.5", "--expect", "releases", *arguments)
     assert other.returncode == 1
     assert "ran (stopped after" in other.stdout
 

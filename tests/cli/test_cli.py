@@ -119,12 +119,12 @@ def test_a_report_of_something_else_is_refused(capsys: pytest.CaptureFixture[str
 
 def test_a_case_past_its_time_limit_is_reported_and_the_others_go_on() -> None:
     demo = gilscope(
-        *("demo", "--case", "thread/held", "--case", "thread/python", "--case", "tokio/released"),
-        *("--seconds", "0.1", "--count", str(2**62), "--timeout", "2"),
+        *("demo", "--case", "thread/held", "--case", "tokio/released"),
+        *("--seconds", "0.1", "--count", str(2**62), "--timeout", "1.5"),
     )
     assert demo.returncode == 1
-    for case in ("thread/held", "thread/python", "tokio/released"):
-        assert f"{case} timed out: not done after 2 s" in demo.stdout
+    for case in ("thread/held", "tokio/released"):
+        assert f"{case} timed out: not done after 1.5 s" in demo.stdout
 
 
 def children_of(pid: int) -> list[int]:

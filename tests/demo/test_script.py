@@ -22,7 +22,7 @@ import sys
 sys.path.append({str(DEMO.parent)!r})
 import demo
 
-demo.TICK, demo.COUNT = 0.05, 200_000
+demo.TICK, demo.COUNT = 0.025, 100_000
 if __name__ == "__main__":
     demo.script.main(demo.WORKERS, demo.run)
 """
@@ -67,7 +67,7 @@ def last_line_and_ticks(*arguments: str) -> tuple[str, int]:
 @pytest.mark.parametrize("case", CASES)
 def test_it_ends_with_the_ticks_that_came_of_those_due(case: str) -> None:
     worker, kernel = case.split("/")
-    last, ticks = last_line_and_ticks(worker, "--kernel", kernel, "--seconds", "0.5")
+    last, ticks = last_line_and_ticks(worker, "--kernel", kernel, "--seconds", "0.25")
     drift = r", mean drift -?\d+\.\d ms a tick" if ticks > 1 else ""
     assert re.fullmatch(f"{case}: {ticks} of 10 ticks came{drift}" + re.escape(ARTICLE.get(worker, "")), last)
     assert 1 <= ticks <= 10
@@ -75,13 +75,13 @@ def test_it_ends_with_the_ticks_that_came_of_those_due(case: str) -> None:
 
 @pytest.mark.parametrize("kernel", ["python", "held", "released"])
 def test_a_blocked_loop_ticks_once_and_the_missing_ticks_are_counted(kernel: str) -> None:
-    last, _ = last_line_and_ticks("blocking", "--kernel", kernel, "--seconds", "0.25")
+    last, _ = last_line_and_ticks("blocking", "--kernel", kernel, "--seconds", "0.125")
     assert last == f"blocking/{kernel}: 1 of 5 ticks came"
 
 
 def test_ticks_come_while_the_gil_is_released() -> None:
     # The first task takes a minute, so a second tick can only come while that task runs.
-    script = HURRIED.replace("200_000", "3_000_000_000")
+    script = HURRIED.replace("100_000", "3_000_000_000")
     with started(script, "thread", "--kernel", "released") as process:
         assert process.stdout is not None
         assert [len(process.stdout.readline()) > 1 for _ in range(3)] == [True] * 3

@@ -253,11 +253,9 @@ def test_only_a_picture_imports_the_drawing_libraries() -> None:
 def test_a_real_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / f"run{suffix}" for suffix in FORMATS]
     options = [part for file in files for part in ("-o", str(file))]
-    assert main(["demo", "--case", "thread/*", "--seconds", "0.3", *options]) == 0
+    assert main(["demo", "--case", "thread/released", "--seconds", "0.2", *options]) == 0
     assert "thread/released" in capsys.readouterr().out
     result = reading.read(tmp_path / "run.json")
     assert isinstance(result, Result)
-    assert [trial.case for trial in result.trials] == ["thread/python", "thread/held", "thread/released"]
-    assert all(
-        case in (tmp_path / "run.svg").read_text() for case in ("thread/python", "thread/held", "thread/released")
-    )
+    assert [trial.case for trial in result.trials] == ["thread/released"]
+    assert "thread/released" in (tmp_path / "run.svg").read_text()

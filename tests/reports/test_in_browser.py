@@ -11,7 +11,7 @@ from gilscope.reports.style import CAUSE_COLOURS
 from gilscope.reports.watch_page import page as watch_page
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support.browser import CHROMIUM, FONTS, NAMES, launch, resize, shown
+from tests.support.browser import CHROMIUM, FONTS, NAMES, faults, launch, resize, shown
 from tests.support.watched import stall, watched
 
 Run = Callable[..., Result]
@@ -105,6 +105,9 @@ def test_the_page_of_a_watch_draws_without_a_network(browser: Browser, report: W
         for cause in report.snapshot.stalls:
             expect(tab.locator("#chart svg").get_by_text(cause, exact=True)).to_be_visible()
             expect(tab.locator("td").get_by_text(cause, exact=True)).to_be_visible()
+        for width in (400, 1900):
+            resize(tab, width)
+            assert faults(tab) == []
         assert heard == []
 
 

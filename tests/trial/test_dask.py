@@ -82,7 +82,7 @@ def touching(path: str) -> int:
 def test_a_running_schedulers_workers_are_used(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     address, _ = scheduler
     mark = tmp_path / "mark"
-    result = gilscope.compare(touching, str(mark), strategies=["dask"], dask=address, seconds=0.3)
+    result = gilscope.compare(touching, str(mark), strategies=["dask"], dask=address, seconds=0.1)
     assert result.comparison is not None
     trip = result.comparison.round_trips[0]
     assert (trip.strategy, trip.works, trip.answer) == ("dask", True, "same"), trip.reason
@@ -111,7 +111,7 @@ def test_a_scheduler_that_goes_away_is_reported_and_the_rest_stands(
     mark = tmp_path / "mark"
     with api.named_candidates(["dask", "thread"], address) as chosen:
         subject = api.subject(touching, (str(mark),))
-        comparison = ComparisonRun(subject, chosen, Plan(seconds=1, timeout=90), budget=0.01)
+        comparison = ComparisonRun(subject, chosen, Plan(seconds=0.5, timeout=90), budget=0.01)
         comparison.run(KillsTheScheduler(process, mark))
     trials = {trial.case: trial for trial in comparison.result().trials}
     assert trials["dask x1"].status == "died"
