@@ -100,6 +100,7 @@ def test_the_terminals_report_keeps_to_the_width_and_has_a_word_for_everything(f
     assert [line for line in text.splitlines() if len(line) > width] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("vl_convert_is_open")
 @every_file
 def test_the_page_has_a_word_for_everything(file: Path) -> None:

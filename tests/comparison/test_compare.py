@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SHORT: dict[str, Any] = {"seconds": 0.2}
+SHORT: dict[str, Any] = {"seconds": 0.1}
 
 
 def strategies_of(result: Result) -> list[str]:

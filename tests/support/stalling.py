@@ -15,8 +15,9 @@ from gilscope.watch.api import Watch
 if TYPE_CHECKING:
     from gilscope.records.stall import Cause, Stall
 
-LONG = 0.3
-"""Six times the threshold: stalls by other programs on a busy machine are shorter."""
+LONG = 0.2
+"""Four times the threshold: stalls by other programs on a busy machine are shorter."""
+SHORT = 0.02
 REPEATS = 3
 MIN_SHARE_RIGHT = 2 / 3
 
@@ -44,9 +45,9 @@ def run_uvloop(main: Main) -> None:
 
 def in_coroutine(function: Callable[[], object]) -> Main:
     async def main() -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(SHORT)
         function()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(SHORT)
 
     return main
 
@@ -54,9 +55,9 @@ def in_coroutine(function: Callable[[], object]) -> Main:
 def in_pool(function: Callable[[], object]) -> Main:
     async def main() -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(SHORT)
             await asyncio.get_running_loop().run_in_executor(pool, function)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(SHORT)
 
     return main
 
