@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--skip-thorough"):
         for item in items:
             if item.get_closest_marker("thorough"):
-                item.add_marker(pytest.mark.skip(reason="thorough: left to the oldest and the newest Python"))
+                item.add_marker(
+                    pytest.mark.skip(reason="thorough: left to the default, the oldest and the newest Python")
+                )
 
 
 @pytest.hookimpl(optionalhook=True)

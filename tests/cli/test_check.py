@@ -198,20 +198,20 @@ ENDLESS = [
 @pytest.mark.parametrize(("arguments", "kind"), ENDLESS, ids=[arguments[-1] for arguments, _ in ENDLESS])
 def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[str, ...], kind: str) -> None:
     began = time.monotonic()
-    done = check("--time", "0.5", "--timeout", "2", "--json", *arguments)
+    done = check("--time", "0.5", "--timeout", "2.5", "--json", *arguments)
     assert time.monotonic() - began < 60
     verdict = Verdict.from_json(done.stdout)
     assert (done.returncode, verdict.kind, verdict.endless) == (0, kind, True)
     if kind == "hogs":
         assert verdict.longest_hold is not None
-        assert verdict.longest_hold > 0.5
+        assert verdict.longest_hold > 1.0
 
 
 @needs_gil
 def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
     arguments = ENDLESS[1][0]
-    assert check("--time", "0.3", "--timeout", "1.5", "--expect", "hogs", *arguments).returncode == 0
-    other = check("--time", "0.3", "--timeout", "1.5", "--expect", "releases", *arguments)
+    assert check("--time", "0.3", "--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
+    other = check("--time", "0.3", "--timeout", "2", "--expect", "releases", *arguments)
     assert other.returncode == 1
     assert "ran (stopped after" in other.stdout
 

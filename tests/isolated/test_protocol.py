@@ -37,7 +37,7 @@ async def doubled_on_a_loop(question: Question) -> Doubled:
 
 
 def answers_early(question: Question) -> Doubled:
-    threading.Thread(target=lambda: answer_early(doubled(question))).start()
+    threading.Thread(target=lambda: answer_early(doubled(question)), daemon=True).start()
     time.sleep(1000)
     raise AssertionError
 
@@ -58,6 +58,15 @@ def answers_twice(question: Question) -> Doubled:
     written.wait()
     returned.set()
     return Doubled(0, 0)
+
+
+def answers_after_an_early_answer_that_failed(question: Question) -> Doubled:
+    early = threading.Thread(
+        target=answer_early, args=(threading.Lock(),), daemon=True
+    )  # no JSON can be made of a lock
+    early.start()
+    early.join()
+    return doubled(question)
 
 
 def fails(question: Question) -> Doubled:
@@ -86,6 +95,12 @@ def test_a_thread_of_the_child_can_answer_while_the_function_still_runs() -> Non
 
 def test_only_the_first_answer_counts_when_two_threads_of_the_child_answer() -> None:
     outcome = ask(f"{__name__}:answers_twice", Question(21), Doubled, timeout=60)
+    assert outcome.answer is not None, (outcome.reason, outcome.output)
+    assert outcome.answer.number == 42
+
+
+def test_an_early_answer_that_cannot_be_written_does_not_prevent_the_answer() -> None:
+    outcome = ask(f"{__name__}:answers_after_an_early_answer_that_failed", Question(21), Doubled, timeout=60)
     assert outcome.answer is not None, (outcome.reason, outcome.output)
     assert outcome.answer.number == 42
 

@@ -9,14 +9,14 @@ from tests.cli.test_check import check, needs_gil
 
 
 @needs_gil
-@pytest.mark.parametrize(("code", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(800_000)", 2.1)])
+@pytest.mark.parametrize(("code", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_100_000)", 2.7)])
 def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(code: str, seconds: float) -> None:
     setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
     limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))
     verdict = Verdict.from_json(check("--json", *limits, "-s", setup, code).stdout)
     assert not verdict.endless
     assert verdict.calls >= 1
-    assert 0.1 < verdict.duration < 1.7
+    assert 0.1 < verdict.duration < 2.2
     assert verdict.kind == ("releases" if "sleep(0" in code else "hogs")
 
 

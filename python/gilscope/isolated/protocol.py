@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _answer_file: Path | None = None
 """In a child: where its answer goes."""
 _answering = threading.Lock()
-"""Never released: the first thread that answers ends the process, and another that would answer too waits for that end."""
+"""Kept by the first thread that answers, until the process ends; another that would answer too waits for that end."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -74,16 +74,22 @@ def serve(request_file: str, answer_file: str) -> None:
 
 
 def answer_early(answer: Any) -> NoReturn:
-    """Answer from any thread of a child, whatever its function still does, and end the process."""
+    """Answer from a daemon thread of a child, whatever its function still does, and end the process."""
     _write(answer)
-    sys.stdout.flush()
-    os._exit(0)
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(0)
 
 
 def _write(answer: Any) -> None:
     """Write the answer in one step: the parent must not read half of it, and only one thread may write it."""
     assert _answer_file is not None  # noqa: S101 - only a child answers
     _answering.acquire()
-    part = _answer_file.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(answer))
-    part.replace(_answer_file)
+    try:
+        part = _answer_file.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(answer))
+        part.replace(_answer_file)
+    except BaseException:
+        _answering.release()
+        raise
