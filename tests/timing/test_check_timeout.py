@@ -9,7 +9,7 @@ from tests.cli.test_check import check, needs_gil
 
 
 @needs_gil
-@pytest.mark.parametrize(("code", "seconds"), [("time.sleep(0.2)", 2.0), ("hold(1_100_000)", 2.7)])
+@pytest.mark.parametrize(("code", "seconds"), [("time.sleep(0.2)", 1.2), ("hold(1_100_000)", 2.7)])
 def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(code: str, seconds: float) -> None:
     setup = "import time, ctypes; hold = ctypes.PyDLL(None).usleep"
     limits = ("--time", str(seconds), "--timeout", str(seconds + 0.1))

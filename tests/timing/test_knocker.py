@@ -45,7 +45,7 @@ def held_share(before: KnockTally, after: KnockTally) -> float:
     return (waited + (elapsed - waited) * (after.held - before.held) / max(1, knocks)) / elapsed
 
 
-@pytest.mark.parametrize("lasts", [0.05, 0.2])
+@pytest.mark.parametrize("lasts", [0.05, 0.15])
 def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: float) -> None:
     ratios = []
     for _ in range(HOLDS):

@@ -112,7 +112,7 @@ def test_many_python_threads_take_turns(run: Run) -> None:
 
 
 def test_a_full_collection(run: Run) -> None:
-    cyclic: list[Any] = [[] for _ in range(2_000_000)]
+    cyclic: list[Any] = [[] for _ in range(1_000_000)]
     for item in cyclic:
         item.append(item)
 
