@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from gilscope.checks.calls import Calls
 from gilscope.checks.knocks import SampledTime
 
 if TYPE_CHECKING:
@@ -42,3 +43,12 @@ def test_a_knock_that_found_the_gil_free_while_the_thread_was_queued_says_nothin
     assert read_one(state="runnable", ran_before=0.0).weight == 0
     assert read_one(state="runnable", ran_before=0.001).weight == 1  # the knocker itself has just preempted it
     assert read_one(state="blocked").weight == 1
+
+
+def test_a_knock_asked_for_before_the_first_call_counts_as_that_call_s() -> None:
+    knock: Knock = FakeKnock(start=0.9, wait=1.2, held=True, ran=1.1)  # type: ignore[assignment]
+    calls = Calls(lambda: None, ended=(1, 2.0), began=1.0)
+    so_far = calls.so_far(2.1, [knock])
+    assert so_far.delays_known
+    assert so_far.computed == pytest.approx(1.1)
+    assert len(so_far.sampled_by([knock]).waits) == 1

@@ -11,7 +11,7 @@ from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from gilscope._core import monotonic, run_queue_delay
-from gilscope.checks.knocks import SampledTime
+from gilscope.checks.knocks import SampledTime, knocks_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +94,7 @@ class Calls:
             latest = max(began, end)
             if now - latest > ENDLESS_AFTER_TIMES * sum(until - begin for begin, until in spans):
                 made, spans = 0, [(latest, now)]
-        met = [knock for knock in knocks if any(begin <= knock.start <= until for begin, until in spans)]
+        met = [knock for begin, until in spans for knock in knocks_in(knocks, begin=begin, end=until)]
         return Calls(
             self.call,
             ended=(made, end),

@@ -48,7 +48,7 @@ class SampledTime:
 
     def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
         """Add the span from ``begin`` to ``end``, and those of ``knocks`` that fall into it."""
-        inside = [knock for knock in knocks if knock.start + knock.wait > begin and knock.start < end]
+        inside = knocks_in(knocks, begin=begin, end=end)
         delay = _longest_delay(inside)
         gaps = ran = queued = 0.0
         last = begin
@@ -62,6 +62,11 @@ class SampledTime:
             last = min(knock.start + knock.wait, end)
         if gaps > 0:  # the time after the last knock is taken to be like the time before it
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
+
+
+def knocks_in(knocks: Sequence[Knock], *, begin: float, end: float) -> list[Knock]:
+    """Return those of ``knocks`` that lie in the span at least in part: one asked for before it may have waited into it."""
+    return [knock for knock in knocks if knock.start + knock.wait > begin and knock.start < end]
 
 
 def _longest_delay(knocks: Sequence[Knock]) -> float:
