@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from gilscope.checks.calls import Calls
-from gilscope.checks.knocks import SampledTime
+from gilscope.checks.knocks import SampledTime, knocks_in
 
 if TYPE_CHECKING:
     from gilscope._core import Knock
@@ -45,10 +45,16 @@ def test_a_knock_that_found_the_gil_free_while_the_thread_was_queued_says_nothin
     assert read_one(state="blocked").weight == 1
 
 
-def test_a_knock_asked_for_before_the_first_call_counts_as_that_call_s() -> None:
+def test_a_knock_asked_for_before_the_first_call_counts_for_that_call() -> None:
     knock: Knock = FakeKnock(start=0.9, wait=1.2, held=True, ran=1.1)  # type: ignore[assignment]
     calls = Calls(lambda: None, ended=(1, 2.0), began=1.0)
     so_far = calls.so_far(2.1, [knock])
     assert so_far.delays_known
     assert so_far.computed == pytest.approx(1.1)
     assert len(so_far.sampled_by([knock]).waits) == 1
+
+
+def test_a_knock_that_waits_from_one_span_into_the_next_counts_once() -> None:
+    knock: Knock = FakeKnock(start=0.9, wait=1.2, held=True, ran=1.1)  # type: ignore[assignment]
+    assert knocks_in([knock], [(0.0, 1.0), (1.0, 2.0), (3.0, 4.0)]) == [knock]
+    assert knocks_in([knock], [(3.0, 4.0)]) == []

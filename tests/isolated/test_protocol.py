@@ -61,9 +61,8 @@ def answers_twice(question: Question) -> Doubled:
 
 
 def answers_after_an_early_answer_that_failed(question: Question) -> Doubled:
-    early = threading.Thread(
-        target=answer_early, args=(threading.Lock(),), daemon=True
-    )  # no JSON can be made of a lock
+    no_json = threading.Lock()
+    early = threading.Thread(target=answer_early, args=(no_json,), daemon=True)
     early.start()
     early.join()
     return doubled(question)

@@ -94,7 +94,7 @@ class Calls:
             latest = max(began, end)
             if now - latest > ENDLESS_AFTER_TIMES * sum(until - begin for begin, until in spans):
                 made, spans = 0, [(latest, now)]
-        met = [knock for begin, until in spans for knock in knocks_in(knocks, begin=begin, end=until)]
+        met = knocks_in(knocks, spans)
         return Calls(
             self.call,
             ended=(made, end),

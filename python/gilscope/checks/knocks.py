@@ -48,7 +48,7 @@ class SampledTime:
 
     def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
         """Add the span from ``begin`` to ``end``, and those of ``knocks`` that fall into it."""
-        inside = knocks_in(knocks, begin=begin, end=end)
+        inside = knocks_in(knocks, [(begin, end)])
         delay = _longest_delay(inside)
         gaps = ran = queued = 0.0
         last = begin
@@ -64,9 +64,14 @@ class SampledTime:
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
 
 
-def knocks_in(knocks: Sequence[Knock], *, begin: float, end: float) -> list[Knock]:
-    """Return those of ``knocks`` that lie in the span at least in part: one asked for before it may have waited into it."""
-    return [knock for knock in knocks if knock.start + knock.wait > begin and knock.start < end]
+def knocks_in(knocks: Sequence[Knock], spans: Sequence[tuple[float, float]]) -> list[Knock]:
+    """Return those of ``knocks`` that lie at least in part in one of ``spans``, pairs of a beginning and an end.
+
+    A knock that was asked for before a span may have waited into it.
+    """
+    return [
+        knock for knock in knocks if any(knock.start + knock.wait > begin and knock.start < end for begin, end in spans)
+    ]
 
 
 def _longest_delay(knocks: Sequence[Knock]) -> float:
