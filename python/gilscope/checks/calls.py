@@ -36,6 +36,7 @@ class Calls:
     """When the calls in progress began."""
     computed: float = 0.0
     queued: float = 0.0
+    """Of ``elapsed``: the time in run queues."""
     delays_known: bool = False
     """Whether the system reports how long the thread waited in run queues."""
     copied: bool = False
@@ -65,6 +66,7 @@ class Calls:
     def make(self, seconds: float) -> None:
         """Make calls for ``seconds``, at least one."""
         thread = threading.get_native_id()
+        before = monotonic()
         queued, computed = run_queue_delay(thread), thread_time()
         _in_progress.append(self)
         try:
@@ -79,7 +81,9 @@ class Calls:
         self.computed += thread_time() - computed
         queued_now = run_queue_delay(thread)
         if queued is not None and queued_now is not None:
-            self.queued += queued_now - queued
+            # The thread may also have waited for a CPU between the calls and a reading.
+            outside = monotonic() - before - (self.ended[1] - began)
+            self.queued += max(0.0, queued_now - queued - outside)
             self.delays_known = True
 
     def so_far(self, now: float, knocks: Sequence[Knock]) -> Calls:
