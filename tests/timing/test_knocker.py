@@ -224,10 +224,10 @@ def test_a_thread_that_never_attaches_writes_how_long_a_wait_has_lasted(tmp_path
     file = os.open(tmp_path / "wait", os.O_RDWR | os.O_CREAT)
     with knocker() as running:
         running.write_wait(file, 0.005)
-        pread = ctypes.PyDLL(None).pread  # keeps the GIL: what it reads was written by a thread without the GIL
         text = ctypes.create_string_buffer(32)
-        HOLD(200_000)
-        pread(file, text, 32, ctypes.c_long(0))
+        read = ctypes.PyDLL(None).pread
+        # one call in C that keeps the GIL: what is read was written while the knock still waited
+        list(starmap(operator.call, [(HOLD, 200_000), (read, file, text, 32, ctypes.c_long(0))]))
     os.close(file)
     assert float(text.value) > 0.1
 
