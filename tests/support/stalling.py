@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -53,13 +54,22 @@ def in_coroutine(function: Callable[[], object]) -> Main:
 
 
 def in_pool(function: Callable[[], object]) -> Main:
+    pool = _started_pool()
+
     async def main() -> None:
-        with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
-            await asyncio.sleep(SHORT)
-            await asyncio.get_running_loop().run_in_executor(pool, function)
-            await asyncio.sleep(SHORT)
+        await asyncio.sleep(SHORT)
+        await asyncio.get_running_loop().run_in_executor(pool, function)
+        await asyncio.sleep(SHORT)
 
     return main
+
+
+@functools.cache
+def _started_pool() -> ThreadPoolExecutor:
+    """Start the pool's thread before a loop runs: on a busy machine a loop that starts a thread waits for it, and stalls."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="pool")
+    pool.submit(int).result()
+    return pool
 
 
 def stalls(run: Run, main: Main, **options: Any) -> list[Stall]:

@@ -17,6 +17,8 @@ import pytest
 from gilscope.watch.api import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilscope.records.stall import Cause
 
 from tests.support.stalling import (
@@ -148,14 +150,16 @@ def test_a_loop_that_stops_while_it_is_late_has_stalled(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("main", "cause"),
+    ("where", "function", "cause"),
     [
-        (in_pool(hold), "starved by a hog"),
-        (in_coroutine(nap), "blocked, waiting"),
+        (in_pool, hold, "starved by a hog"),
+        (in_coroutine, nap, "blocked, waiting"),
     ],
 )
-def test_without_reading_the_gil_the_prober_shows_the_cause_but_no_thread(main: Main, cause: Cause) -> None:
-    reported = stalls(run_asyncio, main, read_gil=False)
+def test_without_reading_the_gil_the_prober_shows_the_cause_but_no_thread(
+    where: Callable[[Callable[[], None]], Main], function: Callable[[], None], cause: Cause
+) -> None:
+    reported = stalls(run_asyncio, where(function), read_gil=False)
     assert {stall.cause for stall in reported} <= {cause, "no CPU", "unknown"}
     found = [stall for stall in reported if stall.cause == cause]
     assert found
