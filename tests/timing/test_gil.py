@@ -26,9 +26,8 @@ def test_the_same_c_function_holds_the_gil_or_does_not() -> None:
     def held_while(sleep: object) -> float:
         assert callable(sleep)
         with Watch() as watch:
-            while (
-                watch.snapshot().samples < 10
-            ):  # on a busy machine the first sample may be late, and counts for itself
+            # On a busy machine the first sample may be late, and what happened before it does not count.
+            while watch.snapshot().samples < 10:
                 time.sleep(0.001)
             sleep(0.3)
         held = watch.snapshot().held

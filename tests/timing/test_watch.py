@@ -20,7 +20,6 @@ from gilscope.watch.api import Watch
 if TYPE_CHECKING:
     from gilscope.records.stall import Cause, Stall
 
-
 from tests.support.stalling import LONG, hold, in_coroutine, in_pool, nap, run_asyncio
 
 
