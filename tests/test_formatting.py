@@ -1,5 +1,5 @@
 import pytest
-from gilscope.formatting import counted, duration, parse_duration, roughly, size
+from gilscope.formatting import counted, duration, roughly, size
 
 
 @pytest.mark.parametrize(
@@ -18,43 +18,6 @@ from gilscope.formatting import counted, duration, parse_duration, roughly, size
 )
 def test_a_duration_is_shown_in_the_unit_that_suits_it(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("50ms", 0.05),
-        ("0.05 s", 0.05),
-        (" 200us ", 0.0002),
-        ("1.5s", 1.5),
-        (".5s", 0.5),
-        ("0ms", 0.0),
-        ("2", 2.0),
-        (2, 2.0),
-        (0.05, 0.05),
-    ],
-)
-def test_a_duration_is_a_number_with_its_unit_or_in_seconds(text: object, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(None, True, "", "s", ".", "5 parsecs", "-5ms", "1.2.3s", "1e3s", "nan", "inf s", "\u0665ms", "9" * 400 + "s"),
-        *(-1, -0.5, float("nan"), float("inf"), b"50ms", ["50ms"]),
-    ],
-)
-def test_anything_else_is_not_a_duration(text: object) -> None:
-    with pytest.raises(ValueError, match="is not a duration: write a number with its unit, such as '50ms'"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize("number", ["5", 5, 0.05])
-def test_a_number_without_a_unit_is_refused_if_the_unit_is_required(number: object) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
-        parse_duration(number, unit_required=True)
-    assert parse_duration("5s", unit_required=True) == 5
 
 
 @pytest.mark.parametrize(

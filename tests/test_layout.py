@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "gilscope"
 LEVELS = [
-    {"_core", "countdown", "formatting", "naming"},
+    {"_core", "countdown", "durations", "formatting", "naming"},
     {"records"},
     {"isolated"},
     {"trial", "checks"},

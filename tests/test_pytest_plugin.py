@@ -136,10 +136,10 @@ def test_collecting():
 @pytest.mark.parametrize(
     ("limit", "complaint"),
     [
-        ('"5 parsecs"', "limit_gil_hold: '5 parsecs' is not a duration: write a number with its unit, such as '50ms'"),
-        ("5", "limit_gil_hold: 5 is not a duration: write a number with its unit"),
+        ('"5 parsecs"', "limit_gil_hold: '5 parsecs' is not a duration: write '50ms', '0.05 s' or '200us'"),
+        ("5", "limit_gil_hold: 5 is not a duration: write '50ms'"),
         ('""', "limit_gil_hold: '' is not a duration"),
-        ('"0.1ms"', "limit_gil_hold takes a duration of 1 ms or more, not '0.1ms'"),
+        ('"0.1ms"', "limit_gil_hold: '0.1ms' is too short: the shortest is 1ms"),
         ('"1ms", "2ms"', 'limit_gil_hold takes one duration, such as limit_gil_hold("50ms")'),
         ('limit="5ms", other=1', "limit_gil_hold takes one duration"),
     ],

@@ -1,35 +1,11 @@
-"""Durations, sizes and counts as text, and the one parser of durations such as "50ms"."""
+"""Durations, sizes and counts as text."""
 
 from __future__ import annotations
 
-import re
-from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SECONDS_OF_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-DURATION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(us|ms|s)?\s*", re.ASCII)
-
-
-def parse_duration(value: object, *, unit_required: bool = False) -> float:
-    """Return the seconds of ``"50ms"``, ``"0.05 s"`` or ``"200us"``; a number without a unit is in seconds.
-
-    Raises ``ValueError`` for anything else, and for a number without a unit if ``unit_required``.
-    """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds, unit = float(value), None
-    elif isinstance(value, str) and (match := DURATION.fullmatch(value)):
-        unit = match[2]
-        seconds = float(match[1]) * SECONDS_OF_UNIT[unit or "s"]
-    else:
-        seconds, unit = inf, None
-    if not isfinite(seconds) or seconds < 0 or (unit_required and unit is None):
-        raise ValueError(
-            f"{value!r} is not a duration: write a number with its unit, such as '50ms', '0.05 s' or '200us'"
-        )
-    return seconds
 
 
 def milliseconds(seconds: float) -> str:

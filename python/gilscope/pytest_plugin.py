@@ -133,18 +133,16 @@ def _fail_hold(longest: float, collecting: bool, limit: float) -> None:
 
 def _limit(marker: pytest.Mark, *, unit_required: bool = False) -> float:
     """Return the seconds that ``marker`` was given; fail the test if it was given anything else."""
-    from gilscope.formatting import parse_duration
+    from gilscope.durations import parse_threshold
 
     given = [*marker.args, *marker.kwargs.values()]
     if len(given) != 1 or set(marker.kwargs) - {"limit"}:
         pytest.fail(f'{marker.name} takes one duration, such as {marker.name}("50ms")', pytrace=False)
     wrong = ""
     try:
-        seconds = parse_duration(given[0], unit_required=unit_required)
-    except ValueError as error:
+        seconds = parse_threshold(given[0], least=MIN_LIMIT_SECONDS, unit_required=unit_required)
+    except (TypeError, ValueError) as error:
         wrong = str(error)
-    if wrong:  # out of the except clause: pytest would print the ValueError too
+    if wrong:  # out of the except clause: pytest would print the first error too
         pytest.fail(f"{marker.name}: {wrong}", pytrace=False)
-    if seconds < MIN_LIMIT_SECONDS:
-        pytest.fail(f"{marker.name} takes a duration of 1 ms or more, not {given[0]!r}", pytrace=False)
     return seconds

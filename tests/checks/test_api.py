@@ -47,14 +47,14 @@ def test_an_object_that_is_not_callable_is_refused() -> None:
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_an_invalid_time_is_refused_before_anything_is_called(seconds: float) -> None:
     called: list[int] = []
-    with pytest.raises(ValueError, match="time must be a finite number of seconds"):
+    with pytest.raises(ValueError, match=r"^time: .* is not a duration"):
         gilscope.check(called.append, 1, time=seconds)
     assert called == []
 
 
-@pytest.mark.parametrize("seconds", ["1", None])
-def test_a_time_that_is_not_a_number_is_named_in_the_error(seconds: object) -> None:
-    with pytest.raises(TypeError, match=f"^time must be a finite number of seconds, 0 or more, not {seconds!r}$"):
+@pytest.mark.parametrize("seconds", [b"1", None])
+def test_a_time_that_is_neither_a_number_nor_a_string_is_named_in_the_error(seconds: object) -> None:
+    with pytest.raises(TypeError, match=f"^time: {seconds!r} is not a duration"):
         gilscope.check(len, [], time=seconds)  # type: ignore[arg-type]
 
 

@@ -113,7 +113,7 @@ def test_a_module_in_the_working_directory_is_found_but_does_not_replace_the_sta
         ((b"-s", b'x = "\xff"', b"pass"), "not UTF-8 text"),
         ((b"--time", b"2", b"--timeout", b"1", b"pass"), "must be longer than --time"),
         ((b"--time", b"1", b"--timeout", b"1", b"pass"), "must be longer than --time"),
-        ((b"--time", b"5ms", b"pass"), "'5ms' is not a number of seconds"),
+        ((b"--time", b"5 days", b"pass"), "'5 days' is not a duration: write 0.05 (seconds), '50ms' or '2s'"),
         ((b"open('ran', 'w')", b"1 +"), '`1 +` cannot be run:\n  File "<statement>", line 1\n'),
     ],
 )

@@ -52,10 +52,10 @@ def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--case", "thread/gil"], "no case matches 'thread/gil'; the cases are: inline/python"),
         (["--case", "idle"], "idle is measured in every run; choose from the cases: inline/python, "),
-        (["--seconds", "nan"], "nan is not a finite number of seconds"),
+        (["--seconds", "nan"], "Invalid value for '--seconds': 'nan' is not a duration"),
         (["--seconds", "0"], "Invalid value for '--seconds'"),
         (["--seconds", "-1"], "Invalid value for '--seconds'"),
-        (["--tick", "inf"], "inf is not a finite number of seconds"),
+        (["--tick", "inf"], "Invalid value for '--tick': 'inf' is not a duration"),
         (["--concurrency", "0"], "Invalid value for '--concurrency'"),
         (["--count", "1e6"], "Invalid value for '--count'"),
         (["--seconds", "5", "--timeout", "5"], "--timeout (5 s) must be longer than --seconds (5 s)"),

@@ -143,7 +143,7 @@ class TestItsReport:
         assert "-> Await an asynchronous version" in said
 
     def test_it_says_that_nothing_stalled(self) -> None:
-        said = watch("--stall", "30", script(STALLING)).stderr
+        said = watch("--stall", "30s", script(STALLING)).stderr
         assert "no stall over 30.0 s" in said
 
     def test_live_prints_stalls_while_the_program_runs(self) -> None:
@@ -240,7 +240,8 @@ class TestItsReport:
             (["-o", "no/such/out.html", "program.py"], "cannot write no/such/out.html: No such file or directory"),
             (["-o", "folder.html", "program.py"], "cannot write folder.html: not a regular file"),
             (["--bogus", "program.py"], "No such option"),
-            (["--stall", "0", "program.py"], "Invalid value for '--stall'"),
+            (["--stall", "0", "program.py"], "Invalid value for '--stall': '0' is too short: the shortest is 1ms"),
+            (["--stall", "50", "program.py"], "'50' without a unit is 50 seconds: write '50ms', or '50s'"),
         ],
     )
     def test_bad_input_is_refused_before_anything_runs(self, arguments: list[str], complaint: str) -> None:

@@ -115,9 +115,9 @@ def test_the_unchanged_script_ticks_once_a_second() -> None:
         ("thread --kernel rust", "invalid choice: 'rust'"),
         ("threads", "invalid choice: 'threads'"),
         ("--kernel held", "--kernel needs a worker"),
-        ("thread --seconds 0", "--seconds must be a finite number of seconds, more than 0"),
-        ("thread --seconds nan", "--seconds must be a finite number of seconds, more than 0"),
-        ("thread --seconds soon", "invalid float value: 'soon'"),
+        ("thread --seconds 0", "argument --seconds: '0' is too short: the shortest is 1ms"),
+        ("thread --seconds nan", "argument --seconds: 'nan' is not a duration: write 0.05 (seconds), '50ms' or '2s'"),
+        ("thread --seconds soon", "argument --seconds: 'soon' is not a duration"),
     ],
 )
 def test_bad_arguments_are_a_clear_error(arguments: str, message: str) -> None:

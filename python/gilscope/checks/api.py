@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from gilscope.checks.run import Checking
+from gilscope.durations import parse_duration
 from gilscope.naming import name_of
 
 if TYPE_CHECKING:
@@ -22,29 +22,23 @@ if TYPE_CHECKING:
 DEFAULT_SECONDS = 0.5
 
 
-def check(fn: Callable[..., Any], /, *args: Any, time: float = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
+def check(fn: Callable[..., Any], /, *args: Any, time: float | str = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
     """Return what ``fn(*args, **kwargs)`` does to the GIL.
 
-    ``fn`` is called on this thread for ``time`` seconds (0.5 by default), at least once. If the samples are not conclusive
+    ``fn`` is called on this thread for ``time`` (0.5 seconds by default; ``2`` or ``"200ms"``), at least once. If the samples are not conclusive
     by then, as on an overloaded machine, the calls go on for up to eight times as long. Exceptions of ``fn`` propagate
     unchanged. The switch interval is lowered during the check and restored in any case. To pass ``fn`` an argument named
     ``time``, use ``functools.partial``.
 
     Raises ``TypeError`` for a callable that runs nothing when called (a coroutine function, a generator function), for an
-    object that is not callable, and for a ``time`` that is not a number. Raises ``ValueError`` for a ``time`` that is
-    negative or not finite. In these cases nothing has been called.
+    object that is not callable, and for a ``time`` that is neither a number nor a string. Raises ``ValueError`` for a ``time``
+    that is not a duration. In these cases nothing has been called.
     """
     _must_run_when_called(fn)
-    wrong = f"time must be a finite number of seconds, 0 or more, not {time!r}"
-    try:
-        finite = isfinite(time)
-    except TypeError:
-        raise TypeError(wrong) from None
-    if not finite or time < 0:
-        raise ValueError(wrong)
+    seconds = parse_duration(time, name="time")
     # partial is native: no Python code of ours runs between the calls.
     call = partial(fn, *args, **kwargs) if args or kwargs else fn
-    return Checking(call, name_of(fn)).run(time)
+    return Checking(call, name_of(fn)).run(seconds)
 
 
 def _must_run_when_called(fn: Any) -> None:

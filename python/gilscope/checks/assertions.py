@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from gilscope.records.verdict import Kind, Verdict
 
 
-def assert_releases(fn: Callable[..., Any], /, *args: Any, time: float = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
+def assert_releases(
+    fn: Callable[..., Any], /, *args: Any, time: float | str = DEFAULT_SECONDS, **kwargs: Any
+) -> Verdict:
     """Raise ``AssertionError`` unless ``fn(*args, **kwargs)`` releases the GIL. Arguments as in ``gilscope.check``."""
     __tracebackhide__ = True
     return _must_be("releases", check(fn, *args, time=time, **kwargs))
 
 
-def assert_yields(fn: Callable[..., Any], /, *args: Any, time: float = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
+def assert_yields(fn: Callable[..., Any], /, *args: Any, time: float | str = DEFAULT_SECONDS, **kwargs: Any) -> Verdict:
     """Raise ``AssertionError`` unless ``fn(*args, **kwargs)`` yields the GIL. Arguments as in ``gilscope.check``."""
     __tracebackhide__ = True
     return _must_be("yields", check(fn, *args, time=time, **kwargs))

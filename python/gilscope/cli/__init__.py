@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import signal
 import sys
+from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from gilscope.durations import parse_duration, parse_threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMANDS = ("demo", "check", "compare", "watch", "report")
 """Each is a module of this package that defines ``command``."""
@@ -19,29 +24,35 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C that shells use: 128 + SIGINT."""
 
 
+MIN_RUN_SECONDS = 0.001
+"""Nothing can be measured in less."""
+
+
 class BadInput(click.ClickException):
     """The request cannot be carried out, and nothing was started. Exit status 2."""
 
     exit_code = 2
 
 
-class Seconds(click.FloatRange):
-    """A finite number of seconds. The bounds alone would let ``nan`` pass: it is neither below nor above them."""
+class Duration(click.types.FloatParamType):
+    """A duration such as ``50ms``, ``2s`` or ``0.05``: see :mod:`gilscope.durations`."""
 
-    name = "seconds"
+    name = "duration"
+
+    def __init__(self, parse: Callable[..., float], *, least: float = MIN_RUN_SECONDS) -> None:
+        self._parse = partial(parse, least=least)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        seconds: float = super().convert(value, param, ctx)
-        if not math.isfinite(seconds):
-            self.fail(f"{value} is not a finite number of seconds.", param, ctx)
-        return seconds
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-POSITIVE_SECONDS = Seconds(min=0, min_open=True)
+RUN = Duration(parse_duration)
+"""How long something may take."""
+THRESHOLD = Duration(parse_threshold)
+"""A lag or a period."""
 
 
 class Source(click.types.StringParamType):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import POSITIVE_SECONDS, BadInput, Source, setup
+from gilscope.cli import RUN, BadInput, Source, setup
 
 if TYPE_CHECKING:
     from gilscope.records.verdict import Kind, Verdict
@@ -25,15 +25,13 @@ FOUND = {
 @click.command(short_help="Check whether a statement hogs, yields or releases the GIL.")
 @click.argument("statements", metavar="STATEMENT...", nargs=-1, required=True, type=Source())
 @setup
-@click.option(
-    "--time", type=POSITIVE_SECONDS, default=0.5, show_default=True, help="Run each statement for this many seconds."
-)
+@click.option("--time", type=RUN, default="0.5s", show_default=True, help="Run each statement for this long.")
 @click.option(
     "--timeout",
-    type=POSITIVE_SECONDS,
-    default=60.0,
+    type=RUN,
+    default="60s",
     show_default=True,
-    help="Stop a statement after this many seconds and judge what it did so far.",
+    help="Stop a statement after this long and judge what it did so far.",
 )
 @click.option(
     "--expect",

@@ -12,7 +12,7 @@ import click
 
 from gilscope.checks.api import DEFAULT_SECONDS as CHECK_SECONDS
 from gilscope.checks.statement import StatementError, check_statement
-from gilscope.cli import INTERRUPTED, POSITIVE_SECONDS, BadInput, Source, setup
+from gilscope.cli import INTERRUPTED, RUN, BadInput, Duration, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import say, show
@@ -25,6 +25,7 @@ from gilscope.comparison.api import (
     named_candidates,
 )
 from gilscope.comparison.run import ComparisonRun, Subject
+from gilscope.durations import parse_threshold, shown
 from gilscope.isolated.payload import Statement, search
 from gilscope.records.result import Plan
 from gilscope.trial.strategies import DEFAULT_STRATEGIES
@@ -53,24 +54,24 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--budget",
-    type=POSITIVE_SECONDS,
-    default=DEFAULT_BUDGET_SECONDS,
+    type=Duration(parse_threshold, least=0.0001),
+    default=shown(DEFAULT_BUDGET_SECONDS),
     show_default=True,
-    help="Recommend a strategy under which the event loop waits for at most this many seconds.",
+    help="Recommend a strategy under which the event loop waits for at most this long.",
 )
 @click.option(
     "--seconds",
-    type=POSITIVE_SECONDS,
-    default=DEFAULT_SECONDS,
+    type=RUN,
+    default=shown(DEFAULT_SECONDS),
     show_default=True,
-    help="Run each trial for this many seconds.",
+    help="Run each trial for this long.",
 )
 @click.option(
     "--timeout",
-    type=POSITIVE_SECONDS,
-    default=DEFAULT_TIMEOUT_SECONDS,
+    type=RUN,
+    default=shown(DEFAULT_TIMEOUT_SECONDS),
     show_default=True,
-    help="Stop a trial after this many seconds.",
+    help="Stop a trial after this long.",
 )
 @click.option(
     "--json", "file", metavar="FILE", help="Write the result to FILE as JSON; - prints it instead of the table."

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import INTERRUPTED, POSITIVE_SECONDS, BadInput, Seconds
+from gilscope.cli import INTERRUPTED, RUN, THRESHOLD, BadInput
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
 from gilscope.demo import cases, run
+from gilscope.durations import shown
 from gilscope.records.machine import machine
 from gilscope.records.result import Plan, Result
 from gilscope.trial.runner import idle
@@ -39,10 +40,10 @@ DEFAULT_SECONDS_BEYOND = 60.0
 @click.option("--list", "listing", is_flag=True, help="List the cases and exit.")
 @click.option(
     "--seconds",
-    type=POSITIVE_SECONDS,
-    default=DEFAULTS.seconds,
+    type=RUN,
+    default=shown(DEFAULTS.seconds),
     show_default=True,
-    help="Run each case for this many seconds.",
+    help="Run each case for this long.",
 )
 @click.option(
     "--concurrency",
@@ -53,10 +54,10 @@ DEFAULT_SECONDS_BEYOND = 60.0
 )
 @click.option(
     "--tick",
-    type=Seconds(min=0.001),
-    default=DEFAULTS.tick,
+    type=THRESHOLD,
+    default=shown(DEFAULTS.tick),
     show_default=True,
-    help="Schedule a tick once in this many seconds.",
+    help="Schedule a tick this often.",
 )
 @click.option(
     "--count",
@@ -64,9 +65,7 @@ DEFAULT_SECONDS_BEYOND = 60.0
     metavar="N",
     help="Count down from N in each task (the article: 50000000). By default one task alone takes 0.2 s.",
 )
-@click.option(
-    "--timeout", type=POSITIVE_SECONDS, help="Stop a case after this many seconds.  [default: --seconds plus 60]"
-)
+@click.option("--timeout", type=RUN, help="Stop a case after this long.  [default: --seconds plus 60s]")
 @click.option(
     "--json", "file", metavar="FILE", help="Write the result to FILE as JSON; - prints it instead of the table."
 )

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gilscope.cli import BadInput, Seconds
+from gilscope.cli import THRESHOLD, BadInput, Duration
 from gilscope.cli.output import checked
+from gilscope.durations import parse_threshold
 from gilscope.records.machine import machine
 from gilscope.records.watch_report import WatchReport
 from gilscope.reports.files import WATCH_FORMATS, Format, write
@@ -56,24 +57,24 @@ FLAGS = {"--live", "-h", "--help"}
 @click.option("-m", "module", metavar="MODULE", help="Run MODULE instead of SCRIPT, like python -m does.")
 @click.option(
     "--stall",
-    type=Seconds(min=0.001),
-    default=0.05,
+    type=THRESHOLD,
+    default="50ms",
     show_default=True,
-    help="Report a stall if an event loop is late by more than this many seconds.",
+    help="Report a stall if an event loop is late by more than this.",
 )
 @click.option(
     "--sample",
-    type=Seconds(min=0.0001),
-    default=0.001,
+    type=Duration(parse_threshold, least=0.0001),
+    default="1ms",
     show_default=True,
-    help="Sample the event loops and the holder of the GIL once in this many seconds.",
+    help="Sample the event loops and the holder of the GIL this often.",
 )
 @click.option(
     "--probe",
-    type=Seconds(min=0.001),
-    default=0.05,
+    type=THRESHOLD,
+    default="50ms",
     show_default=True,
-    help="Measure the wait for the GIL once in this many seconds.",
+    help="Measure the wait for the GIL this often.",
 )
 @click.option(
     "-o",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from gilscope.checks.api import check
 from gilscope.comparison.run import Candidate, ComparisonRun, NoProgress, Subject, candidate, concurrency
 from gilscope.comparison.travel import failed, pickling_failure
+from gilscope.durations import parse_duration, parse_threshold
 from gilscope.isolated import payload
 from gilscope.naming import name_of
 from gilscope.records.result import Plan
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_SECONDS = 1.0
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_BUDGET_SECONDS = 0.01
+MIN_SECONDS = 0.001
+MIN_BUDGET_SECONDS = 0.0001
 KNOWN_STRATEGIES = (*DEFAULT_STRATEGIES, "dask")
 
 
@@ -37,9 +38,9 @@ def compare(
     *args: Any,
     strategies: Iterable[str] | Mapping[str, Callable[[int], Executor]] = DEFAULT_STRATEGIES,
     dask: str = "",
-    budget: float = DEFAULT_BUDGET_SECONDS,
-    seconds: float = DEFAULT_SECONDS,
-    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    budget: float | str = DEFAULT_BUDGET_SECONDS,
+    seconds: float | str = DEFAULT_SECONDS,
+    timeout: float | str = DEFAULT_TIMEOUT_SECONDS,
 ) -> Result:
     """Run ``function(*args)`` under every strategy beside a ticking event loop, and recommend where it should run.
 
@@ -51,7 +52,8 @@ def compare(
     for a cluster of local processes.
 
     ``budget`` is the longest acceptable lag of the event loop (0.01 s by default). Each trial starts new calls for
-    ``seconds`` (1 by default), and is ended after ``timeout`` seconds (60 by default).
+    ``seconds`` (1 by default), and is ended after ``timeout`` seconds (60 by default). All three may be strings such as
+    ``"20ms"``.
 
     Blocks until all trials are done. Raises what ``function`` raises in its first call; ``TypeError`` and ``ValueError``
     for invalid arguments; ``RuntimeError`` in a worker that imports the script which called it.
@@ -63,22 +65,22 @@ def compare(
         raise TypeError(
             "compare takes a function that computes, not a coroutine function, which would run on the loop itself"
         )
-    for name, value in (("budget", budget), ("seconds", seconds), ("timeout", timeout)):
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite, positive number of seconds")
-    if timeout <= seconds:
-        raise ValueError(f"timeout ({timeout:g} s) must be longer than seconds ({seconds:g} s), which each trial takes")
+    longest_lag = parse_threshold(budget, name="budget", least=MIN_BUDGET_SECONDS)
+    plan = Plan(
+        seconds=parse_duration(seconds, name="seconds", least=MIN_SECONDS),
+        timeout=parse_duration(timeout, name="timeout", least=MIN_SECONDS),
+    )
+    if plan.timeout <= plan.seconds:
+        raise ValueError(
+            f"timeout ({plan.timeout:g} s) must be longer than seconds ({plan.seconds:g} s), which each trial takes"
+        )
     if isinstance(strategies, str) or not isinstance(strategies, Iterable):
         raise TypeError(
             "strategies must be a list of names, such as ['thread'], or a mapping of names to factories of executors, not "
             f"{strategies!r}"
         )
     with _candidates(strategies, dask) as candidates:
-        comparison = ComparisonRun(
-            subject(function, args), candidates, Plan(seconds=seconds, timeout=timeout), budget=budget
-        )
+        comparison = ComparisonRun(subject(function, args), candidates, plan, budget=longest_lag)
         comparison.run(NoProgress())
     return comparison.result()
 

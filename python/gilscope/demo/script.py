@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import signal
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from gilscope._core import countdown_released
 from gilscope.countdown import countdown_python
+from gilscope.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def main(workers: Mapping[str, Worker], run: Callable[[str, str, float], None]) 
     parser.add_argument("worker", nargs="?", choices=workers, help="default: thread, with each kernel in turn")
     parser.add_argument("--kernel", choices=workers["thread"][1], help="default: the worker's first kernel")
     parser.add_argument(
-        "--seconds", type=float, default=6.0, help="start no task after this long (default: %(default)s)"
+        "--seconds", type=_seconds, default=6.0, help="start no task after this long (default: %(default)s)"
     )
     asked = parser.parse_args()
     kernels = list(workers[asked.worker or "thread"][1])
@@ -47,8 +47,6 @@ def main(workers: Mapping[str, Worker], run: Callable[[str, str, float], None]) 
         parser.error("--kernel needs a worker")
     if asked.kernel and asked.kernel not in kernels:
         parser.error(f"the {asked.worker} worker can run {', '.join(kernels)}, not {asked.kernel}")
-    if not 0 < asked.seconds < math.inf:
-        parser.error("--seconds must be a finite number of seconds, more than 0")
     try:
         if asked.worker:
             run(asked.worker, asked.kernel or kernels[0], asked.seconds)
@@ -58,6 +56,13 @@ def main(workers: Mapping[str, Worker], run: Callable[[str, str, float], None]) 
                 run("thread", kernel, asked.seconds)
     except KeyboardInterrupt:
         raise SystemExit(EXIT_STATUS_AFTER_CTRL_C) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text, least=0.001)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def running_for(seconds: float) -> Callable[[], bool]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gilscope.durations import parse_threshold
 from gilscope.formatting import duration
 from gilscope.naming import place_of
-from gilscope.watch.api import Watch, must_be_seconds
+from gilscope.watch.api import Watch
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gilscope.records.watch_report import Snapshot
 
 MAX_SITES_IN_FAILURE = 5
+MIN_LAG_SECONDS = 0.001
 
 
 class UnresponsiveError(AssertionError):
@@ -24,17 +26,17 @@ class UnresponsiveError(AssertionError):
 
 
 @contextmanager
-def assert_loop_responsive(max_lag: float = 0.05) -> Iterator[Watch]:
-    """Fail if an event loop of this process is late by ``max_lag`` seconds or more while the context lasts.
+def assert_loop_responsive(max_lag: float | str = 0.05) -> Iterator[Watch]:
+    """Fail if an event loop of this process is late by ``max_lag`` (seconds, or a string such as ``"50ms"``) or more while the context lasts.
 
     At its end the context raises ``UnresponsiveError``, an ``AssertionError``, with causes, lines and remedies, the
     worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
-    must_be_seconds("max_lag", max_lag)
-    with Watch(stall=max_lag) as watch:
+    limit = parse_threshold(max_lag, name="max_lag", least=MIN_LAG_SECONDS)
+    with Watch(stall=limit) as watch:
         yield watch
     if (snapshot := watch.snapshot()).stalls:
-        raise UnresponsiveError(failure(snapshot, max_lag))
+        raise UnresponsiveError(failure(snapshot, limit))
 
 
 def failure(snapshot: Snapshot, max_lag: float) -> str:
