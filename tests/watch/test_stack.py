@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import json
 import selectors
 
+import pytest
 from gilscope.records.stall import Frame
 from gilscope.watch import loops
-from gilscope.watch.stack import HANDLES, callback, callback_frames, culprit
+from gilscope.watch.stack import ASYNCIO, HANDLE, LOOP, RUNNERS, callback, callback_frames, culprit
 
 USERS = Frame("app/server.py", 10, "handle")
+OUTER = Frame("app/server.py", 20, "main")
 LIBRARY = Frame(json.decoder.__file__, 353, "JSONDecoder.raw_decode")
 INSTALLED = Frame("/venv/lib/site-packages/orjson.py", 3, "loads")
-RUN = Frame(HANDLES, 80, "Handle._run")
-ONCE = Frame("asyncio/base_events.py", 1922, "BaseEventLoop._run_once")
+GENERATED = Frame("<string>", 2, "__create_fn__.<locals>.__init__")
+RUN = Frame(HANDLE, 80, "Handle._run")
+ONCE = Frame(LOOP, 1922, "BaseEventLoop._run_once")
+SELECT = Frame(selectors.__file__, 468, "EpollSelector.select")
 OURS = Frame(loops.__file__, 1, "_wrap.<locals>.run_forever")
+RUNNER = Frame(RUNNERS, 118, "Runner.run")
+SUBMIT = Frame(concurrent.futures.thread.__file__, 170, "ThreadPoolExecutor.submit")
 
 
-def test_the_culprit_is_the_innermost_line_outside_of_libraries() -> None:
-    assert culprit([LIBRARY, INSTALLED, USERS, Frame("app/main.py", 1, "main")]) == USERS
+@pytest.mark.parametrize(
+    "stack",
+    [
+        (LIBRARY, INSTALLED, USERS, Frame("app/main.py", 1, "main")),
+        (GENERATED, USERS),
+        (Frame("/usr/lib/python3/dist-packages/requests.py", 3, "get"), USERS),
+    ],
+)
+def test_the_culprit_is_the_innermost_line_outside_of_libraries(stack: tuple[Frame, ...]) -> None:
+    assert culprit(stack) == USERS
 
 
-def test_without_a_line_of_the_users_the_culprit_is_the_librarys() -> None:
-    assert culprit([LIBRARY, INSTALLED]) == LIBRARY
+def test_without_a_line_of_the_users_the_culprit_is_in_an_installed_package() -> None:
+    assert culprit([LIBRARY, INSTALLED]) == INSTALLED
+    assert culprit([LIBRARY, GENERATED]) == LIBRARY
 
 
 def test_gilscope_is_never_the_culprit() -> None:
@@ -30,17 +46,55 @@ def test_gilscope_is_never_the_culprit() -> None:
 
 
 def test_the_callback_is_what_handle_run_calls() -> None:
-    frames = [LIBRARY, USERS, RUN, ONCE, OURS]
-    assert callback_frames(frames) == (LIBRARY, USERS)
-    assert callback(frames) == USERS
+    frames = [LIBRARY, USERS, OUTER, RUN, ONCE, OURS]
+    assert callback_frames(frames) == (LIBRARY, USERS, OUTER)
+    assert callback(callback_frames(frames)) == OUTER
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [Frame(LOOP, 460, "BaseEventLoop.create_task")],  # an eager task
+        [SUBMIT, Frame(LOOP, 830, "BaseEventLoop.run_in_executor")],
+        [Frame(LOOP, 1700, "BaseEventLoop.subprocess_exec")],
+        [Frame(LOOP, 1800, "BaseEventLoop.call_exception_handler")],
+        [Frame(LOOP, 1800, "BaseEventLoop.call_exception_handler"), Frame(HANDLE, 90, "Handle._run")],
+    ],
+)
+def test_asyncios_own_frames_above_the_callback_do_not_cut_it_off(between: list[Frame]) -> None:
+    frames = [USERS, *between, RUN, ONCE, OURS]
+    assert culprit(callback_frames(frames)) == USERS
+
+
+@pytest.mark.parametrize(
+    "namesake",
+    [
+        Frame("app/jobs.py", 5, "Runner.run"),
+        Frame("app/jobs.py", 5, "Handle._run"),
+        Frame("app/jobs.py", 5, "BaseEventLoop._run_once"),
+        Frame("app/jobs.py", 5, "BaseEventLoop.run_forever"),
+        Frame("/venv/lib/site-packages/asyncio/runners.py", 5, "Runner.run"),
+    ],
+)
+def test_functions_of_the_users_with_asyncios_names_are_the_users(namesake: Frame) -> None:
+    assert callback_frames([LIBRARY, namesake, USERS, RUN, ONCE]) == (LIBRARY, namesake, USERS)
 
 
 def test_a_loop_that_polls_is_running_no_callback() -> None:
-    frames = [Frame(selectors.__file__, 468, "EpollSelector.select"), ONCE, OURS]
-    assert callback_frames(frames) == ()
-    assert callback(frames) is None
+    assert callback_frames([SELECT, ONCE, OURS]) == ()
+    assert callback_frames([ONCE, OURS]) == ()
+    assert callback_frames([Frame(f"{ASYNCIO}/selector_events.py", 740, "_process_events"), ONCE, OURS]) == ()
+    assert callback(()) is None
 
 
-def test_the_callback_of_a_native_loop_is_called_by_our_wrapper() -> None:
-    assert callback_frames([USERS, OURS, Frame("asyncio/runners.py", 118, "Runner.run")]) == (USERS,)
-    assert callback_frames([OURS, Frame("asyncio/runners.py", 118, "Runner.run")]) == ()
+def test_a_signal_handler_runs_on_top_of_the_selector() -> None:
+    assert callback_frames([LIBRARY, USERS, SELECT, ONCE, OURS]) == (LIBRARY, USERS)
+    assert callback_frames([USERS, ONCE, OURS]) == (USERS,)
+
+
+def test_the_callback_of_a_native_loop_is_called_by_what_runs_the_loop() -> None:
+    assert callback_frames([USERS, OURS, RUNNER]) == (USERS,)
+    assert callback_frames([USERS, RUNNER]) == (USERS,)
+    assert callback_frames([RUNNER]) == callback_frames([OURS, RUNNER]) == ()
+    assert callback_frames([USERS, OUTER], below=1) == (USERS,)
+    assert callback_frames([OUTER], below=0) == ()

@@ -73,7 +73,7 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
         culprit=frames.culprit(culprit_stack),
         culprit_thread=culprit_thread,
         stack=culprit_stack,
-        callback=frames.callback(own_stack),
+        callback=frames.callback(frames.callback_frames(own_stack)),
         task=report.task,
         coroutine=report.coroutine,
         loop_stack=own_stack,

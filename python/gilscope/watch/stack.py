@@ -1,51 +1,79 @@
-"""Finds in a stack the frame of the user's code, and the frames of the loop's callback."""
+"""Finds in a stack the frames of the loop's callback, and in them the frame whose code is to blame.
+
+A frame is recognised by its file and its function together: programs have classes named ``Runner`` and ``Handle`` as well.
+"""
 
 from __future__ import annotations
 
-import sysconfig
-from functools import lru_cache
+import asyncio
+import selectors
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gilscope.watch.origin import Origin, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilscope.records.stall import Frame
 
-OURS = str(Path(__file__).parents[1])
-LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {"<frozen "})
-HANDLES = str(Path(sysconfig.get_path("stdlib")) / "asyncio" / "events.py")
+HANDLE = asyncio.Handle._run.__code__.co_filename  # noqa: SLF001 - the file that stacks show for it
+LOOP = asyncio.BaseEventLoop.run_forever.__code__.co_filename
+RUNNERS = asyncio.Runner.run.__code__.co_filename
+ASYNCIO = str(Path(HANDLE).parent)
+SELECTORS = selectors.DefaultSelector.select.__code__.co_filename
 
-
-@lru_cache(4096)
-def is_users(file: str) -> bool:
-    """Whether ``file`` is outside of the standard library, of site-packages and of gilscope."""
-    return not file.startswith((*LIBRARIES, OURS)) and "site-packages" not in file
+BELOW_CALLBACKS = {
+    (RUNNERS, "Runner.run"),
+    (LOOP, "BaseEventLoop.run_forever"),
+    (LOOP, "BaseEventLoop.run_until_complete"),
+}
+"""Functions that run a loop. A native loop has no frame of its own: its callbacks stand directly above one of these."""
 
 
 def culprit(stack: Sequence[Frame]) -> Frame | None:
-    """Return the innermost frame of the user's code; if there is none, of a library; never one of gilscope's."""
-    for frame in stack:
-        if is_users(frame.file):
-            return frame
-    return next((frame for frame in stack if not frame.file.startswith(OURS)), None)
+    """Return the innermost frame of the code that is closest to the user's own; never one of gilscope's."""
+    return _closest(stack)
 
 
-def callback_frames(stack: Sequence[Frame]) -> tuple[Frame, ...]:
-    """Return the frames of the callback that the loop is running, innermost first; empty if it is running none."""
+def callback(frames: Sequence[Frame]) -> Frame | None:
+    """Return, of the frames of a callback, the outermost one of the code that is closest to the user's own."""
+    return _closest(frames[::-1])
+
+
+def callback_frames(stack: Sequence[Frame], below: int | None = None) -> tuple[Frame, ...]:
+    """Return the frames of the callback that the loop is running, innermost first; empty if it is running none.
+
+    ``below`` is the index of the frame that called a native loop, where it is known.
+    """
     for index, frame in enumerate(stack):
+        place = (frame.file, frame.function)
         # asyncio runs a callback in `Handle._run`. A task's step is native and has no frame.
-        if frame.function == "Handle._run" and frame.file == HANDLES:
+        if place == (HANDLE, "Handle._run"):
             return tuple(stack[:index])
-        if frame.function.startswith("BaseEventLoop."):
-            return ()  # in the loop's own code: it polls, mostly
-        # Native loops call their callbacks directly from the `run_forever` that gilscope has wrapped, or from `Runner.run`.
-        if frame.function == "Runner.run" or (frame.function.endswith(".run_forever") and frame.file.startswith(OURS)):
+        if place == (LOOP, "BaseEventLoop._run_once"):
+            return _on_top_of_the_loop(stack[:index])
+        if index == below or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
             return tuple(stack[:index])
+    # Code that switches stacks, such as greenlet, leaves no frame of the loop below its own.
     return ()
 
 
-def callback(stack: Sequence[Frame]) -> Frame | None:
-    """Return the outermost frame of the user's code in the loop's callback or coroutine; if there is none, of any code."""
-    frames = callback_frames(stack)
-    return next((frame for frame in reversed(frames) if is_users(frame.file)), frames[-1] if frames else None)
+def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+    """Return what runs on top of the loop's own code, such as a signal handler on top of the selector; mostly nothing."""
+    for index in range(len(frames), 0, -1):
+        file = frames[index - 1].file
+        if file != SELECTORS and Path(file).parent != Path(ASYNCIO):
+            return tuple(frames[:index])
+    return ()
+
+
+def _is_own_wrapper(frame: Frame) -> bool:
+    return frame.function.endswith(".run_forever") and origin_of(frame.file) is Origin.GILSCOPE
+
+
+def _closest(frames: Sequence[Frame]) -> Frame | None:
+    """Return the first frame of the lowest origin."""
+    origins = {frame: origin_of(frame.file, frame.function) for frame in frames}
+    candidates = [frame for frame in frames if origins[frame] is not Origin.GILSCOPE]
+    return min(candidates, key=origins.__getitem__, default=None)

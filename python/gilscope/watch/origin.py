@@ -1,0 +1,143 @@
+"""Says whose code a file is: the user's own, the program's package, another installed package, or the standard library."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+from contextlib import suppress
+from enum import IntEnum
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Origin(IntEnum):
+    """Whose code it is. The lower, the closer to the user: a culprit is looked for in this order."""
+
+    USER = 0
+    PROGRAM = 1
+    """The installed package that the program was started from, such as the one of its console script."""
+    INSTALLED = 2
+    STANDARD = 3
+    """The standard library, and code that was generated while the program ran."""
+    GILSCOPE = 4
+
+
+OURS = str(Path(__file__).parents[1])
+INSTALLED_FOLDERS = {"site-packages", "dist-packages"}
+ARCHIVES = (".pyz", ".zip", ".whl", ".egg", ".pex", ".par")
+STANDARD_ARCHIVE = re.compile(r"python\d+\.zip")
+TYPED_IN = re.compile(r"<(stdin|console|input|doctest .*|(i?python|ipykernel)-input-.*)>")
+"""What files are called whose code somebody has typed in."""
+GENERATED = "__create_fn__."
+"""What the functions that ``dataclasses`` generates have at the beginning of their qualified names."""
+CONSOLE_SCRIPT_IMPORT = re.compile(r"^\s*from ([\w.]+) import ", re.MULTILINE)
+MODULE = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+MAX_BYTES_OF_A_CONSOLE_SCRIPT = 4096
+
+
+def escaped(name: str) -> str:
+    """Return ``name`` as the native stacks have it: bytes that are not UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _folders(*names: str) -> tuple[PurePosixPath, ...]:
+    found = (sysconfig.get_path(name) for name in names)
+    return tuple({PurePosixPath(escaped(folder)) for folder in found if folder})
+
+
+INSTALLED = _folders("purelib", "platlib")
+STANDARD = (*_folders("stdlib", "platstdlib"), PurePosixPath(escaped(os.__file__)).parent)
+
+
+def origin_of(file: str, function: str = "") -> Origin:
+    """Return whose code ``file`` is; ``function`` distinguishes what has been generated from a program given as a string."""
+    if file == "<string>":
+        is_users = sys.argv[:1] == ["-c"] and not function.startswith(GENERATED)
+        return Origin.USER if is_users else Origin.STANDARD
+    origin, package = _place(file)
+    if origin is Origin.INSTALLED and package in program_packages():
+        return Origin.PROGRAM
+    return origin
+
+
+@lru_cache(4096)
+def _place(file: str) -> tuple[Origin, str]:
+    """Return whose code ``file`` is, and the name of its installed package: the archive's path for one in an archive."""
+    path = PurePosixPath(file)
+    if file.startswith("<"):
+        return (Origin.USER if TYPED_IN.fullmatch(file) else Origin.STANDARD), ""
+    if path.is_relative_to(escaped(OURS)):
+        return Origin.GILSCOPE, ""
+    if (package := _installed(path)) is not None:
+        return Origin.INSTALLED, package
+    if any(path.is_relative_to(folder) for folder in STANDARD) or any(map(STANDARD_ARCHIVE.fullmatch, path.parts)):
+        return Origin.STANDARD, ""
+    if getattr(sys, "frozen", False) and not path.is_absolute():  # in an executable file, only names are left
+        name = PurePosixPath(path.parts[0]).stem
+        return (Origin.STANDARD if name in sys.stdlib_module_names else Origin.INSTALLED), name
+    return Origin.USER, ""
+
+
+def _installed(path: PurePosixPath) -> str | None:
+    """Return the name of the installed package that ``path`` belongs to, if any. The standard library is in none."""
+    folders = path.parts[:-1]
+    for index in range(len(folders) - 1, -1, -1):
+        if folders[index] in INSTALLED_FOLDERS:
+            return PurePosixPath(path.parts[index + 1]).stem
+        if folders[index].endswith(ARCHIVES) and not STANDARD_ARCHIVE.fullmatch(folders[index]):
+            return str(PurePosixPath(*folders[: index + 1]))
+    folder = next(filter(path.is_relative_to, INSTALLED), None)
+    return None if folder is None else PurePosixPath(path.relative_to(folder).parts[0]).stem
+
+
+def program_packages() -> frozenset[str]:
+    """Return the installed packages, and archives, that are the program's own."""
+    main: Any = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    return _packages(getattr(main, "__file__", None), getattr(spec, "name", None), tuple(sys.argv[1:]))
+
+
+@lru_cache(8)
+def _packages(file: str | None, module: str | None, arguments: tuple[str, ...]) -> frozenset[str]:
+    # A server or a worker is told which application it shall run, and that is the program then: `uvicorn app:app`.
+    named = {top for argument in arguments for top in _tops(argument.partition(":")[0])}
+    return frozenset(named or {top for name in _entries(file, module) for top in _tops(name)} | set(_own(file)))
+
+
+def _entries(file: str | None, module: str | None) -> Iterator[str]:
+    """Yield the module that was run, or what a console script imports."""
+    if module:
+        yield module
+    elif file and not file.endswith((".py", *ARCHIVES)):
+        with suppress(OSError), open(file, "rb") as script:  # noqa: PTH123 - the name need not be UTF-8
+            text = script.read(MAX_BYTES_OF_A_CONSOLE_SCRIPT).decode(errors="replace")
+            if "sys.exit(" in text:
+                yield from CONSOLE_SCRIPT_IMPORT.findall(text)
+
+
+def _own(file: str | None) -> Iterator[str]:
+    """Yield the package or the archive of the script that was run, if it is in one."""
+    if file:
+        origin, package = _place(escaped(file))
+        if origin is Origin.INSTALLED:
+            yield package
+
+
+def _tops(module: str) -> Iterator[str]:
+    """Yield the top-level package of ``module``, if it is an installed one that has been imported."""
+    top = module.partition(".")[0]
+    if not MODULE.fullmatch(module) or top not in sys.modules:
+        # `python -m` calls the module that it runs `__main__`, and does not list it under its own name.
+        main = sys.modules.get("__main__")
+        if getattr(getattr(main, "__spec__", None), "name", None) == module:
+            yield top
+        return
+    file = getattr(sys.modules[top], "__file__", None) or next(iter(getattr(sys.modules[top], "__path__", ())), "")
+    if _place(escaped(f"{file}"))[0] is Origin.INSTALLED:
+        yield top

@@ -1,0 +1,144 @@
+"""Whose code a file is, by its path and by how the program was started."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING
+
+import gilscope
+import pytest
+from gilscope.watch.origin import Origin, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STANDARD = sysconfig.get_path("stdlib")
+
+
+@pytest.mark.parametrize(
+    ("file", "origin"),
+    [
+        ("/srv/server.py", Origin.USER),
+        ("server.py", Origin.USER),
+        (f"{STANDARD}-of-mine/server.py", Origin.USER),
+        ("/srv/site-packages-of-mine/server.py", Origin.USER),
+        ("/srv/dist-packages.py", Origin.USER),
+        ("<stdin>", Origin.USER),
+        ("<ipython-input-3-5b1d>", Origin.USER),
+        ("<python-input-0>", Origin.USER),
+        ("/var/ipykernel_7/123.py", Origin.USER),
+        ("caf\\udce9/server.py", Origin.USER),
+        ("/venv/lib/python3.13/site-packages/yaml/loader.py", Origin.INSTALLED),
+        (f"{STANDARD}/site-packages/yaml/loader.py", Origin.INSTALLED),
+        ("/usr/lib/python3/dist-packages/requests.py", Origin.INSTALLED),
+        ("/srv/libraries.zip/yaml/loader.py", Origin.INSTALLED),
+        ("/srv/service.pyz/service/main.py", Origin.INSTALLED),
+        (json.decoder.__file__, Origin.STANDARD),
+        ("/usr/lib/python313.zip/json/decoder.py", Origin.STANDARD),
+        ("<frozen importlib._bootstrap>", Origin.STANDARD),
+        ("<string>", Origin.STANDARD),
+        ("<attrs generated init app.Row>", Origin.STANDARD),
+        (str(Path(gilscope.__file__).parent / "watch" / "loops.py"), Origin.GILSCOPE),
+        (str(Path(gilscope.__file__).parent) + "-plugin/server.py", Origin.USER),
+    ],
+)
+def test_whose_code_a_file_is(file: str, origin: Origin, started: Callable[..., None]) -> None:
+    started()
+    assert origin_of(file) is origin
+
+
+def test_what_a_dataclass_has_generated_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass
+    class Row:
+        number: int
+
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    code = Row.__init__.__code__
+    assert origin_of(code.co_filename, code.co_qualname) is Origin.STANDARD
+
+
+def test_a_program_given_as_a_string_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    assert origin_of("<string>", "main") is Origin.USER
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Return a function that makes this process look like a program with three installed packages."""
+    folder = tmp_path / "site-packages"
+    for name in ("service", "server", "library"):
+        module = ModuleType(name)
+        module.__file__ = str(folder / name / "__init__.py")
+        monkeypatch.setitem(sys.modules, name, module)
+
+    def start(
+        *, file: str | None = None, text: str = "", module: str | None = None, argv: tuple[str, ...] = ()
+    ) -> None:
+        main = ModuleType("__main__")
+        if file:
+            path = tmp_path / file
+            path.write_text(text)
+            main.__file__ = str(path)
+        if module:
+            main.__spec__ = SimpleNamespace(name=module)  # type: ignore[assignment]
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        monkeypatch.setattr(sys, "argv", ["", *argv])
+
+    return start
+
+
+SCRIPT = "import re\nimport sys\nfrom service.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "own"),
+    [
+        ({"file": "service", "text": SCRIPT}, {"service"}),
+        ({"module": "service.__main__"}, {"service"}),
+        ({"module": "service.worker", "argv": ("--verbose", "3")}, {"service"}),
+        (
+            {"file": "server", "text": SCRIPT.replace("service.cli", "server"), "argv": ("service.app:make",)},
+            {"service"},
+        ),
+        ({"module": "server", "argv": ("-A", "service", "worker")}, {"service"}),
+        ({"module": "server", "argv": ("app:app",)}, {"server"}),
+        ({"file": "mine.py", "text": "import service, library\n"}, set()),
+        ({}, set()),
+    ],
+)
+def test_the_programs_own_package_is_the_one_that_was_started(
+    started: Callable[..., None], how: dict[str, object], own: set[str]
+) -> None:
+    started(**how)
+    origins = {name: origin_of(f"/venv/site-packages/{name}/views.py") for name in ("service", "server", "library")}
+    assert {name for name, origin in origins.items() if origin is Origin.PROGRAM} == own
+    assert Origin.USER not in origins.values()
+
+
+def test_all_of_the_archive_that_was_started_is_the_program(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[..., None]
+) -> None:
+    started()
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/srv/service.pyz/__main__.py", raising=False)
+    assert origin_of("/srv/service.pyz/service/views.py") is Origin.PROGRAM
+    assert origin_of("/srv/libraries.zip/yaml.py") is Origin.INSTALLED
+
+
+def test_a_script_in_a_folder_of_libraries_is_the_program(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[..., None]
+) -> None:
+    started()
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/srv/dist-packages/script.py", raising=False)
+    assert origin_of("/srv/dist-packages/script.py") is Origin.PROGRAM
+    assert origin_of("/srv/dist-packages/requests.py") is Origin.INSTALLED
+
+
+def test_in_an_executable_only_names_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert origin_of("a_frozen_server/views.py") is Origin.INSTALLED
+    assert origin_of("json/scanner.py") is Origin.STANDARD
