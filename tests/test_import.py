@@ -84,7 +84,17 @@ def test_a_public_name_is_listed_and_starred_before_anything_used_it() -> None:
 def test_type_checkers_see_each_public_name_where_it_is_loaded_from() -> None:
     branches = [node for node in ast.parse(inspect.getsource(gilscope)).body if isinstance(node, ast.If)]
     imports = [node for node in branches[0].body if isinstance(node, ast.ImportFrom)]
-    assert {alias.name: node.module for node in imports for alias in node.names} == gilscope._HOME
+    assert {alias.name: node.module for node in imports for alias in node.names} == {
+        **gilscope._HOME,
+        **dict.fromkeys(gilscope.SUBMODULES, "gilscope"),
+    }
+
+
+def test_the_documented_modules_are_reachable_after_importing_the_package() -> None:
+    loaded = loaded_after("import gilscope; gilscope.stalls.Stall")
+    assert loaded[:1] == ["gilscope"]
+    assert set(HEAVY) & set(loaded) == {"msgspec"}
+    assert child.output("import gilscope; print(gilscope.prometheus.WatchCollector.__name__)") == ["WatchCollector"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -17,7 +17,7 @@ LEVELS = [
     {"isolated"},
     {"trial", "checks"},
     {"demo", "comparison", "watch"},
-    {"reports", "prometheus"},
+    {"reports", "prometheus", "stalls"},
     {"cli", "pytest_plugin"},
     {"__main__"},
 ]

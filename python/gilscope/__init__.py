@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gilscope import prometheus as prometheus
+    from gilscope import stalls as stalls
     from gilscope._core import countdown_bridge as countdown_bridge
     from gilscope._core import countdown_held as countdown_held
     from gilscope._core import countdown_released as countdown_released
@@ -40,6 +42,9 @@ _HOME = {
     "countdown_tokio": "gilscope._core",
 }
 
+SUBMODULES = {"prometheus", "stalls"}
+"""Modules that ``import gilscope`` makes reachable. They are not in ``__all__``: one needs an extra."""
+
 RESULT_VIEWS = {
     "text": "gilscope.reports.terminal:text",
     "recommendation": "gilscope.comparison.recommendation:recommend",
@@ -50,6 +55,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 
 
 def __getattr__(name: str) -> object:
+    if name in SUBMODULES:
+        return import_module(f"gilscope.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'gilscope' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
