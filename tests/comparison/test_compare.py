@@ -19,6 +19,8 @@ from gilscope.records import codec, read
 from gilscope.records.result import Result
 from gilscope.records.verdict import sentences
 
+from tests.support.shadowing import shadow_the_standard_library
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -174,9 +176,10 @@ def test_the_command_sends_the_names_of_the_statement_and_puts_the_verdict_on_to
     assert shown.index(sentences(comparison.verdict)[0]) < shown.index("where ticks")
 
 
-def test_what_the_setup_defines_and_modules_in_the_working_directory_are_found_in_every_kind_of_worker(
+def test_modules_in_the_working_directory_are_found_in_every_kind_of_worker_and_shadow_none_of_what_it_needs(
     tmp_path: Path,
 ) -> None:
+    shadow_the_standard_library(tmp_path, but=("math",))
     (tmp_path / "mine.py").write_text("def f():\n    return 3\n")
     setup = "import math, mine\ndef root(n):\n    return math.sqrt(n)"
     command = [sys.executable, "-P", "-m", "gilscope", "compare", "-s", setup, "-s", "n = 4", "root(n) + mine.f()"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -19,6 +20,8 @@ from gilscope.comparison.run import ComparisonRun, NoProgress
 from gilscope.records.result import Plan, Trial
 from gilscope.trial import dask
 from gilscope.trial.cpu_time import descendants
+
+from tests.support.shadowing import file_of, shadow_the_standard_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +94,12 @@ def test_a_running_schedulers_workers_are_used(scheduler: tuple[str, Any], tmp_p
     assert trip.empty > 0
 
 
+async def found_by_a_worker(address: str, module: str) -> str:
+    """Return the path of the file that a worker imports as ``module``."""
+    async with dask.strategy_at(address)(file_of, 1) as run:
+        return str(await run(file_of, module))
+
+
 class KillsTheScheduler(NoProgress):
     """Progress that kills the scheduler as soon as a call of the first trial on it has run."""
 
@@ -121,10 +130,14 @@ def test_a_scheduler_that_goes_away_is_reported_and_the_rest_stands(
     assert (trials["thread x1"].status, trials["thread x2"].status) == ("finished", "finished")
 
 
-def test_without_an_address_a_local_cluster_runs_for_as_long_as_it_is_needed() -> None:
+def test_without_an_address_a_local_cluster_runs_for_as_long_as_it_is_needed_and_finds_the_users_modules(
+    tmp_path: Path,
+) -> None:
+    shadow_the_standard_library(tmp_path)
+    (tmp_path / "mine.py").touch()
     before = descendants(os.getpid())
-    with dask.local_cluster(2) as address:
-        assert dask.unreachable(address) == ""
+    with dask.local_cluster(2, [str(tmp_path), *sys.path]) as address:
+        assert asyncio.run(found_by_a_worker(address, "mine")) == str(tmp_path / "mine.py")
         pids = set(descendants(os.getpid())) - set(before)
         assert len(pids) >= 3  # the scheduler and its workers
     deadline = time.monotonic() + START_LIMIT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,8 @@ from gilscope.comparison.api import (
 )
 from gilscope.comparison.run import ComparisonRun, Subject
 from gilscope.durations import parse_threshold, shown
-from gilscope.isolated.payload import Statement, search
+from gilscope.isolated.payload import Statement
+from gilscope.isolated.search_path import users_first
 from gilscope.records.result import Plan
 from gilscope.trial.strategies import DEFAULT_STRATEGIES
 
@@ -110,9 +110,7 @@ def command(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gilscope-"))
         module = _module(Path(folder), setup, statement)
-        stack.callback(sys.path.__setitem__, slice(None), list(sys.path))
-        search(folder)  # the workers of a local cluster can import what this process can
-        chosen = _chosen(stack, names, address, str(Path(folder, f"{module}.py")))
+        chosen = _chosen(stack, names, address, Path(folder, f"{module}.py"))
         verdict = _verdict(statement, setup, timeout)
         if verdict.endless:
             say(f"{verdict}\nA statement that does not end cannot be compared.")
@@ -143,10 +141,11 @@ def _module(folder: Path, setup: str, statement: str) -> str:
     return statement_module.write(folder, setup, statement)
 
 
-def _chosen(stack: ExitStack, names: list[str], address: str, upload: str) -> list[Candidate]:
+def _chosen(stack: ExitStack, names: list[str], address: str, module: Path) -> list[Candidate]:
     """Return the candidates of these names. What they need is started, and ended with ``stack``."""
+    path = users_first(str(module.parent))
     try:
-        chosen = stack.enter_context(named_candidates(names, address, upload=upload))
+        chosen = stack.enter_context(named_candidates(names, address, upload=str(module), path=path))
     except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from None
     for candidate in chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from gilscope.trial.request import DaskStrategy, ExecutorStrategy
 from gilscope.trial.strategies import DEFAULT_STRATEGIES, from_executor, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from gilscope.records.result import Result
@@ -97,8 +98,12 @@ def subject(function: Callable[..., Any], args: tuple[Any, ...]) -> Subject:
 
 
 @contextmanager
-def named_candidates(names: Iterable[str], address: str = "", *, upload: str = "") -> Iterator[list[Candidate]]:
+def named_candidates(
+    names: Iterable[str], address: str = "", *, upload: str = "", path: Sequence[str] = ()
+) -> Iterator[list[Candidate]]:
     """Yield the strategies of those names. A local dask cluster, if one is needed, lasts as long as the context.
+
+    The workers of a local cluster search modules on ``path``, or on the path of this process.
 
     Raise ``ValueError`` for an unknown name, for an address without ``dask`` among the names, and for an address where no
     scheduler answers.
@@ -115,7 +120,11 @@ def named_candidates(names: Iterable[str], address: str = "", *, upload: str = "
     if address and not reasons["dask"] and (reason := dask_strategy.unreachable(address)):
         raise ValueError(reason)
     local = "dask" in names and not address and not reasons["dask"]
-    with dask_strategy.local_cluster(max(concurrency())) if local else nullcontext(address) as scheduler:
+    with (
+        dask_strategy.local_cluster(max(concurrency()), path or sys.path)
+        if local
+        else nullcontext(address) as scheduler
+    ):
         spec = DaskStrategy(scheduler, upload)
         yield [
             Candidate(name, spec.load(), spec, reasons[name]) if name == "dask" else candidate(name, reasons[name])

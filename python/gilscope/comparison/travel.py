@@ -50,11 +50,12 @@ class RoundTripRequest(msgspec.Struct, frozen=True, kw_only=True):
 async def run(request: RoundTripRequest) -> RoundTrip:
     """Make the round trip that ``request`` describes. A callable that this process cannot load is a failed round trip."""
     name = request.strategy.name
+    strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
     try:
         function, args = request.work.load()
     except Exception as error:  # noqa: BLE001 - importing runs anybody's code
         return failed(name, _loading_failure(error), f"a new process cannot load it: {_text(error)}")
-    return await round_trip(name, request.strategy.load(), function, args)
+    return await round_trip(name, strategy, function, args)
 
 
 async def round_trip(name: str, strategy: Strategy, function: Callable[..., Any], args: tuple[Any, ...]) -> RoundTrip:

@@ -7,7 +7,6 @@ import pickle
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -60,27 +59,14 @@ class Statement(msgspec.Struct, frozen=True, tag="statement"):
 
     def load(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the statement as a function, and its arguments. Raise whatever the setup raises."""
-        # Import now what the pools of this process import later: a file in the working directory must not replace it.
-        from concurrent.futures import process, thread  # noqa: F401
+        from gilscope.isolated.search_path import search, users_first
 
-        search(self.folder)
+        search(users_first(self.folder))
         namespace = vars(import_module(self.module))
         return namespace[self.function], tuple(namespace[name] for name in namespace[self.arguments])
 
 
 Work = Kernel | PickledCall | Statement
-
-
-def search(folder: str) -> None:
-    """Search modules in the working directory first, as ``python -m timeit`` does, and then in ``folder``.
-
-    Neither a child's ``python -P`` nor the script that pip installs has the working directory in its path. Pools of
-    processes and of interpreters inherit the path of the process that starts them.
-    """
-    wanted = [folder]
-    with suppress(FileNotFoundError):  # the working directory may have been removed
-        wanted.insert(0, str(Path.cwd()))
-    sys.path[:] = [*wanted, *(entry for entry in sys.path if entry not in wanted)]
 
 
 def pickled(function: Callable[..., Any], args: tuple[Any, ...]) -> PickledCall:
@@ -96,6 +82,8 @@ def pickled(function: Callable[..., Any], args: tuple[Any, ...]) -> PickledCall:
 def _unpickled(pickle_bytes: bytes, preparation_data: dict[str, Any]) -> Any:
     """Unpickle what another process pickled. Import its main script only if the pickle names something in it."""
     from multiprocessing import spawn
+
+    import gilscope.isolated.search_path  # noqa: F401 - before spawn.prepare sets the user's path
 
     main: dict[str, Any] = {
         key: preparation_data.pop(key)

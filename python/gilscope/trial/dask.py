@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gilscope.isolated import protocol, supervise
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from gilscope.trial.strategies import Run, Strategy
 
@@ -30,6 +32,12 @@ CONNECT_TIMEOUT_SECONDS = 15.0
 """The same for a trial, which connects while the machine is busy with trials, to a scheduler that has answered before."""
 IMPORT_TIMEOUT_SECONDS = 60.0
 """How long ``import distributed`` may take."""
+PRELOAD = """
+def dask_setup(worker):
+    from gilscope.isolated.search_path import search
+    search({path!r})
+"""
+"""What each worker of a local cluster runs once it has started: its own imports come before the user's folders."""
 
 
 def not_installed() -> str:
@@ -43,11 +51,10 @@ def strategy_at(address: str, *, upload: str = "") -> Strategy:
     ``upload`` is the path of a module that the workers need and cannot import. The strategy uses as few of the
     scheduler's workers as have the number of threads asked for, or all of them.
     """
+    from distributed import Client  # now, while the user's folders are not searched yet
 
     @asynccontextmanager
     async def dask(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
-        from distributed import Client
-
         loop = asyncio.get_running_loop()
         if _refuses(address):
             raise ConnectionError(f"the scheduler at {address} went away")
@@ -94,25 +101,25 @@ def connect(address: str) -> bool:
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[str]:
+def local_cluster(workers: int, path: Sequence[str]) -> Iterator[str]:
     """Start a cluster of ``workers`` local processes of one thread each, and yield its scheduler's address.
 
-    The workers can import what this process can. The cluster ends with the context, or with this process.
+    The workers search modules on ``path``, from the time on when dask has imported its own. The cluster ends with the
+    context, or with this process.
     """
-    path = os.pathsep.join(sys.path)
     child = subprocess.Popen(
-        [sys.executable, "-m", "gilscope.trial.dask", str(workers)],
+        [sys.executable, "-P", "-m", "gilscope.trial.dask", str(workers), json.dumps(list(path))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(_without_users_folders(path))},
         process_group=0,
     )
     assert child.stdout is not None  # noqa: S101
     try:
         address = child.stdout.readline().decode().strip()
         if not address:
-            raise RuntimeError("a local dask cluster did not start; `python -m gilscope.trial.dask 2` shows why")
+            raise RuntimeError("a local dask cluster did not start; `python -m gilscope.trial.dask 2 []` shows why")
         yield address
     finally:
         assert child.stdin is not None  # noqa: S101
@@ -123,6 +130,12 @@ def local_cluster(workers: int) -> Iterator[str]:
             os.killpg(child.pid, signal.SIGKILL)
         child.stdout.close()
         child.wait()
+
+
+def _without_users_folders(path: Sequence[str]) -> list[str]:
+    """Return ``path`` from the standard library on: a script's folder or the working directory stands before it."""
+    folder = sysconfig.get_path("stdlib")
+    return list(path[path.index(folder) :] if folder in path else path)
 
 
 def _refuses(address: str) -> bool:
@@ -166,17 +179,25 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _serve(workers: int) -> None:
+def _serve(workers: int, path: list[str]) -> None:
     """Run a cluster until stdin is closed; print its address as the first line on stdout."""
     from distributed import LocalCluster
 
+    from gilscope.isolated.search_path import search
+
     supervise.die_with_parent()
     with LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
-        n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        preload=[PRELOAD.format(path=path)],
     ) as cluster:
+        search(path)  # the scheduler, which runs in this process, unpickles functions too
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), json.loads(sys.argv[2]))

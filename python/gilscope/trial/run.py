@@ -29,11 +29,10 @@ async def run(request: TrialRequest) -> Measure:
     """Run the trial that ``request`` describes."""
     if request.strategy is None or request.work is None:
         return await idle(request.plan)
+    strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
     function, args = request.work.load()
     steps = request.work.count if isinstance(request.work, Kernel) else 1
-    return await trial(
-        request.strategy.load(), function, args, request.plan, steps=steps, yield_after_call=request.yield_after_call
-    )
+    return await trial(strategy, function, args, request.plan, steps=steps, yield_after_call=request.yield_after_call)
 
 
 async def idle(plan: Plan) -> Measure:

@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gilscope.isolated.search_path import search
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from concurrent.futures import Executor
@@ -82,13 +84,12 @@ async def thread(function: Callable[..., Any], workers: int) -> AsyncIterator[Ru
 @asynccontextmanager
 async def process(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """``loop.run_in_executor`` on a ``ProcessPoolExecutor`` of spawned processes."""
-    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     from gilscope.isolated.supervise import die_with_parent
+    from gilscope.trial.spawn import WorkerContext
 
-    spawn = multiprocessing.get_context("spawn")  # forking a process that has threads can deadlock
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=WorkerContext(), initializer=die_with_parent) as pool:
         yield await _warmed_up(pool, function, workers)
 
 
@@ -98,7 +99,7 @@ async def interpreter(function: Callable[..., Any], workers: int) -> AsyncIterat
     from concurrent import futures
 
     pool: Executor = futures.InterpreterPoolExecutor(  # type: ignore[attr-defined,unused-ignore]
-        workers, initializer=_set_path, initargs=tuple(sys.path)
+        workers, initializer=search, initargs=(list(sys.path),)
     )
     with pool:
         yield await _warmed_up(pool, function, workers)
@@ -181,11 +182,6 @@ async def _warmed_up(
             seen.update(started)
             newest = time.monotonic()
     return partial(loop.run_in_executor, pool)
-
-
-def _set_path(*path: str) -> None:
-    """Give this interpreter the module search path of its parent, which may have changed its own after it started."""
-    sys.path[:] = path
 
 
 def _warm_up(function: Callable[..., Any]) -> tuple[int, int]:
