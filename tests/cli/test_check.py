@@ -100,7 +100,7 @@ def test_a_module_in_the_working_directory_is_found_but_does_not_replace_the_sta
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this one is the user's')\n")
     done = check("-s", "import mymod", "mymod.sleep(0.01)", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    failed = check("-s", "import mymod", "mymod.nothing", cwd=tmp_path)
+    failed = check("-s", "import mymod", "mymod.nothing()", cwd=tmp_path)
     assert failed.stderr.splitlines()[-1] == "AttributeError: module 'mymod' has no attribute 'nothing'"
 
 

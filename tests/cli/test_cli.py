@@ -111,6 +111,24 @@ def test_without_a_terminal_each_case_is_a_line_on_stderr(of_two_cases: OfTwoCas
     assert [line.partition(":")[0] for line in demo.stderr.splitlines()] == ["idle", "inline/held", "thread/released"]
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("wach", "no such command: 'wach'. Did you mean gilscope watch?"),
+        ("reports", "no such command: 'reports'. Did you mean gilscope report?"),
+        ("Check", "no such command: 'Check'. Did you mean gilscope check?"),
+        ("x", "no such command: 'x'. The commands are demo, check, compare, watch and report."),
+        ("app.py", "'app.py' is not a command. To run and watch it, write gilscope watch app.py"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str], name: str, answer: str
+) -> None:
+    code, out, err = status(capsys, name)
+    assert (code, out) == (2, "")
+    assert answer in err
+
+
 def test_a_report_of_something_else_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = status(capsys, "report", str(tmp_path / "absent.json"))
     assert (code, out) == (2, "")

@@ -65,9 +65,10 @@ def report(*arguments: str, given: str = "") -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"", "is not a gilscope result, or was cut short"),
-        (b"not json", "is not a gilscope result, or was cut short"),
-        (b"\xff\xfe\x00", "is not a gilscope result, or was cut short"),
+        (b"", "is empty, or was cut short: give the JSON file that -o FILE.json or --json FILE"),
+        (b"not json", "is not JSON: give the JSON file"),
+        (b"\xff\xfe\x00", "is not JSON: give the JSON file"),
+        (b'{"traceEvents": []}', "is a trace, to be opened at ui.perfetto.dev: give the JSON file"),
         (b'{"a":' + b"[" * 200_000, "is not a gilscope result, or was cut short"),
         (b"[1, 2]", "is JSON, but not a gilscope result"),
         (b'{"tool": "pytest"}', "is JSON, but not a gilscope result"),
@@ -202,7 +203,7 @@ def test_a_watch_is_read_from_standard_input() -> None:
 def test_standard_input_without_a_result_is_refused() -> None:
     assert report("-")[::2] == (
         2,
-        "Error: standard input is not a gilscope result, or was cut short: Input data was truncated\n",
+        f"Error: standard input is empty, or was cut short: {reading.GIVE}\n",
     )
     assert report("-", "-")[::2] == (2, "Error: standard input holds only one result: give a file for the other\n")
     closed = subprocess.run(
@@ -218,6 +219,21 @@ def test_standard_input_without_a_result_is_refused() -> None:
 
 def test_a_verdict_is_named_as_such(tmp_path: Path) -> None:
     file = tmp_path / "verdict.json"
-    file.write_text(verdict("hogs", 0.02).to_json())
-    with pytest.raises(UnreadableError, match=r"verdict.json is a verdict of gilscope check; gilscope report reads"):
-        reading.read(file)
+    one = verdict("hogs", 0.02).to_json()
+    for text in (one, f"[{one}, {one}]"):
+        file.write_text(text)
+        with pytest.raises(
+            UnreadableError, match=r"verdict.json has verdicts of gilscope check, which prints them itself"
+        ):
+            reading.read(file)
+
+
+def test_other_files_are_named_with_what_to_do_with_them(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import asyncio\n")
+    (tmp_path / "page.html").write_text("<!doctype html><title>gilscope</title>")
+    for name, complaint in (
+        ("app.py", "app.py is a Python file: to run it, write gilscope watch .*app.py$"),
+        ("page.html", "page.html is a page, to be opened in a browser: give the JSON file"),
+    ):
+        with pytest.raises(UnreadableError, match=complaint):
+            reading.read(tmp_path / name)

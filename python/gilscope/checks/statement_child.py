@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gilscope.checks.run import Checking
+from gilscope.checks.statement_hints import what_to_define
 from gilscope.isolated.protocol import answer_early
 from gilscope.records.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
 
@@ -77,7 +78,7 @@ def run(request: StatementRequest) -> StatementAnswer:
             checking.knocker.stop()
     except BaseException as error:  # noqa: BLE001 - the user's code may raise SystemExit too
         _end_copy(started)
-        return StatementAnswer(traceback=_of_the_user(error))
+        return StatementAnswer(traceback=_of_the_user(error) + what_to_define(error, SETUP, STATEMENT))
 
 
 def _give_up(checking: Checking) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from gilscope.durations import parse_duration, parse_threshold
+from gilscope.formatting import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,25 @@ class Subcommands(click.Group):
             return None
         command: click.Command = import_module(f"gilscope.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(_no_command(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def _no_command(name: str) -> str:
+    """Say that there is no such command, and which one was probably meant."""
+    from difflib import get_close_matches
+
+    if name.endswith(".py"):
+        return f"{name!r} is not a command. To run and watch it, write gilscope watch {name}"
+    close = get_close_matches(name.lower(), COMMANDS, 1)
+    return f"no such command: {name!r}. " + (
+        f"Did you mean gilscope {close[0]}?" if close else f"The commands are {listed(COMMANDS)}."
+    )
 
 
 @click.command(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

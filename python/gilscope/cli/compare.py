@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gilscope.checks.api import DEFAULT_SECONDS as CHECK_SECONDS
-from gilscope.checks.statement import StatementError, check_statement
+from gilscope.checks.statement import StatementError, check_statement, must_be_python
 from gilscope.cli import INTERRUPTED, RUN, BadInput, Duration, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
@@ -135,7 +135,10 @@ def command(
 def _module(folder: Path, setup: str, statement: str) -> str:
     """Write the module that the workers import. Refuse a statement that cannot stand in a function."""
     try:
+        must_be_python(statement, setup=setup)
         statement_module.define({}, statement)
+    except StatementError as error:
+        raise BadInput(str(error)) from None
     except SyntaxError as error:
         raise BadInput(f"STATEMENT: {error}") from None
     return statement_module.write(folder, setup, statement)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+GIVE = "give the JSON file that -o FILE.json or --json FILE of gilscope demo, compare or watch has written"
+
+
 class Kind(msgspec.Struct):
-    """The fields that tell one kind of result from another. Other fields are ignored."""
+    """The field that tells one kind of result from another. Other fields are ignored."""
 
     kind: str = "demo"
-    record: str = ""
 
 
 def read(file: Path) -> Result | WatchReport:
@@ -32,12 +34,26 @@ def read(file: Path) -> Result | WatchReport:
 
 def result_of(data: bytes, name: str) -> Result | WatchReport:
     """Return the result in ``data``; ``name`` is what errors call it. Raises :class:`UnreadableError`."""
+    if complaint := _not_a_record(data, name):
+        raise UnreadableError(f"{name} {complaint}")
     kind = _kind(data)
-    if kind.record == "verdict":
-        raise UnreadableError(
-            f"{name} is a verdict of gilscope check; gilscope report reads the results of demo, compare and watch"
-        )
     return decode(WatchReport, data, name) if kind.kind == "watch" else decode(Result, data, name)
+
+
+def _not_a_record(data: bytes, name: str) -> str:
+    """Return what ``data`` is, and what to do with it or to give instead; empty if it may be a result."""
+    text = data.lstrip()
+    head = b"".join(text[:1000].split())
+    found = {
+        f"is empty, or was cut short: {GIVE}": not text,
+        f"is a Python file: to run it, write gilscope watch {name}": name.endswith((".py", ".pyc", ".pyz")),
+        f"is a page, to be opened in a browser: {GIVE}": head[:9].lower() == b"<!doctype"
+        or head[:5].lower() == b"<html",
+        f"is not JSON: {GIVE}": text[:1] not in (b"{", b"["),
+        f"has verdicts of gilscope check, which prints them itself: {GIVE}": b'"record":"verdict"' in head,
+        f"is a trace, to be opened at ui.perfetto.dev: {GIVE}": head.startswith(b'{"traceEvents"'),
+    }
+    return next((complaint for complaint, applies in found.items() if applies), "")
 
 
 def _kind(data: bytes) -> Kind:
