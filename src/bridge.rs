@@ -26,12 +26,13 @@ mod worker_pool;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
+use crate::locked::Locked;
 use crate::per_process::PerProcess;
 use completion_queue::{Completion, Outcome, PlainValue};
 use exit_gate::ExitGate;
@@ -113,7 +114,7 @@ struct Bridge {
     exit_gate: ExitGate,
     /// The pending futures of each event loop, by the loop's address. `PendingFutures` keeps its loop alive, so that no
     /// other loop gets the address while the entry is valid.
-    loops: Mutex<HashMap<usize, Weak<PendingFutures>>>,
+    loops: Locked<HashMap<usize, Weak<PendingFutures>>>,
 }
 
 static BRIDGE: PerProcess<Bridge> = PerProcess::new();
@@ -124,24 +125,21 @@ impl Bridge {
             Ok(Self {
                 workers: WorkerPool::new(),
                 exit_gate: ExitGate::default(),
-                loops: Mutex::default(),
+                loops: Locked::default(),
             })
         })
     }
 
     fn pending_futures(&self, loop_address: usize) -> Option<Arc<PendingFutures>> {
-        self.loops().get(&loop_address).and_then(Weak::upgrade)
+        self.loops
+            .with(|loops| loops.get(&loop_address).and_then(Weak::upgrade))
     }
 
     fn insert(&self, loop_address: usize, pending: &Arc<PendingFutures>) {
-        let mut loops = self.loops();
-        loops.retain(|_, pending| pending.strong_count() > 0);
-        loops.insert(loop_address, Arc::downgrade(pending));
-    }
-
-    fn loops(&self) -> MutexGuard<'_, HashMap<usize, Weak<PendingFutures>>> {
-        // No Python code runs under this lock, and nothing panics.
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loops.with(|loops| {
+            loops.retain(|_, pending| pending.strong_count() > 0);
+            loops.insert(loop_address, Arc::downgrade(pending));
+        });
     }
 }
 

@@ -3,12 +3,13 @@
 //! A callback written in Python would itself release the GIL, so native code that allocates would look as if it yielded. It
 //! would also be slow: the youngest generation is collected thousands of times a second.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
 use crate::histogram::{nanoseconds, seconds};
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
 
 /// The callback, as Python uses it. A clone is another handle on the same figures.
@@ -24,7 +25,7 @@ struct GcPauses {
     collected_ns: AtomicU64,
     /// Pauses at least this long are kept.
     keep_from_ns: Option<u64>,
-    kept: Mutex<Vec<(f64, f64)>>,
+    kept: Locked<Vec<(f64, f64)>>,
 }
 
 impl GcListener {
@@ -66,16 +67,15 @@ impl GcListener {
             let pause_ns = now_ns.saturating_sub(began_ns);
             pauses.collected_ns.fetch_add(pause_ns, Ordering::Relaxed);
             if pauses.keep_from_ns.is_some_and(|least| pause_ns >= least) {
-                let mut kept = pauses.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.push((seconds(began_ns), seconds(now_ns)));
+                let pause = (seconds(began_ns), seconds(now_ns));
+                pauses.kept.with(|kept| kept.push(pause));
             }
         }
     }
 
     /// The kept pauses, as (begin, end).
     fn pauses(&self) -> Vec<(f64, f64)> {
-        let kept = self.0.kept.lock();
-        kept.unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.kept.with(|kept| kept.clone())
     }
 }
 

@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::knock::switch_interval;
+
 /// Offsets in `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`); the condition variables and their mutexes,
 /// of glibc, follow.
 mod field {
@@ -148,22 +150,14 @@ impl Gil {
 
     /// Whether the word that should be the switch interval equals it, and changes with it.
     fn interval_follows(self, py: Python<'_>) -> PyResult<bool> {
-        let sys = py.import("sys")?;
-        let interval = || sys.call_method0("getswitchinterval")?.extract::<f64>();
-        let agrees = || -> PyResult<bool> {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            // microseconds, positive, small
-            let expected = (interval()? * 1e6).round() as u64;
-            Ok(self.read_safely(field::INTERVAL) == Some(expected))
-        };
-        let before = interval()?;
-        if !agrees()? {
+        let agrees = |us: u32| self.read_safely(field::INTERVAL) == Some(u64::from(us));
+        let before_us = switch_interval::get_us(py)?;
+        if !agrees(before_us) {
             return Ok(false);
         }
-        sys.call_method1("setswitchinterval", (before + 0.004_321,))?;
-        let followed = agrees();
-        sys.call_method1("setswitchinterval", (before,))?;
-        Ok(followed? && agrees()?)
+        let other_us = before_us.saturating_add(4321);
+        switch_interval::while_set_to(py, other_us, || agrees(other_us))
+            .map(|followed| followed && agrees(before_us))
     }
 
     /// Which thread holds the GIL now.

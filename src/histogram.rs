@@ -1,10 +1,12 @@
 //! Counts durations in constant memory, in a high dynamic range histogram.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::locked::Locked;
 
 /// One day. A longer duration counts as one day.
 const MAX_DURATION_NS: u64 = 86_400_000_000_000;
@@ -43,30 +45,26 @@ pub fn quantile(durations: &Hdr<u64>, q: f64) -> Option<f64> {
 /// A clone shares the counts: one thread can record while Python reads.
 #[pyclass(frozen, module = "gilscope._core")]
 #[derive(Clone)]
-pub struct Histogram(Arc<Mutex<Hdr<u64>>>);
+pub struct Histogram(Arc<Locked<Hdr<u64>>>);
 
 impl Histogram {
-    fn lock(&self) -> MutexGuard<'_, Hdr<u64>> {
-        // After a panic under the lock the histogram may lack one value, but is still valid.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn record_ns(&self, duration_ns: u64) {
-        self.lock().saturating_record(duration_ns);
+        self.0.with(|it| it.saturating_record(duration_ns));
     }
 
     /// Counts `longest_ns`, `longest_ns - step_ns` and so on while the value is at least 0; returns how many were counted.
     pub fn record_schedule_ns(&self, longest_ns: u64, step_ns: u64) -> u64 {
-        let mut histogram = self.lock();
-        let mut value = longest_ns;
-        let mut recorded = 1;
-        histogram.saturating_record(value);
-        while value >= step_ns {
-            value -= step_ns;
+        self.0.with(|histogram| {
+            let mut value = longest_ns;
+            let mut recorded = 1;
             histogram.saturating_record(value);
-            recorded += 1;
-        }
-        recorded
+            while value >= step_ns {
+                value -= step_ns;
+                histogram.saturating_record(value);
+                recorded += 1;
+            }
+            recorded
+        })
     }
 }
 
@@ -74,7 +72,7 @@ impl Histogram {
 impl Histogram {
     #[new]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(empty())))
+        Self(Arc::new(Locked::new(empty())))
     }
 
     /// Count one duration.
@@ -99,32 +97,30 @@ impl Histogram {
         if !(0.0..=1.0).contains(&q) {
             return Err(PyValueError::new_err("q must be from 0 to 1"));
         }
-        Ok(quantile(&self.lock(), q))
+        Ok(self.0.with(|it| quantile(it, q)))
     }
 
     /// Return, for each of `bounds`, how many counted durations are not longer.
     fn counts_up_to(&self, bounds: Vec<f64>) -> PyResult<Vec<u64>> {
-        let histogram = self.lock();
-        bounds
-            .into_iter()
-            .map(|bound| Ok(histogram.count_between(0, nanoseconds(bound)?)))
-            .collect()
+        let bounds: PyResult<Vec<u64>> = bounds.into_iter().map(nanoseconds).collect();
+        let bounds = bounds?.into_iter();
+        let counts = |it: &mut Hdr<u64>| bounds.map(|bound| it.count_between(0, bound)).collect();
+        Ok(self.0.with(counts))
     }
 
     /// Return the sum of all counted durations, to within 0.1 %.
     #[allow(clippy::cast_precision_loss)] // exact up to 2^53 durations
     fn total(&self) -> f64 {
-        let histogram = self.lock();
-        histogram.mean() * histogram.len() as f64 / 1e9
+        self.0.with(|it| it.mean() * it.len() as f64 / 1e9)
     }
 
     /// Return an independent histogram with the same counts.
     pub fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.lock().clone())))
+        Self(Arc::new(Locked::new(self.0.with(|it| it.clone()))))
     }
 
     /// Return how many durations were counted.
     fn __len__(&self) -> usize {
-        usize::try_from(self.lock().len()).unwrap_or(usize::MAX)
+        usize::try_from(self.0.with(|it| it.len())).unwrap_or(usize::MAX)
     }
 }

@@ -14,6 +14,7 @@ mod gc_pauses;
 mod gil;
 mod histogram;
 mod knock;
+mod locked;
 mod main_interpreter;
 mod per_process;
 mod system;

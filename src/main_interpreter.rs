@@ -1,10 +1,10 @@
 //! Refuses to load in a subinterpreter, and finds the main thread, the only one that handles Python signals.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
+
+use crate::locked::Locked;
 
 /// Raises `ImportError` in a subinterpreter.
 ///
@@ -23,7 +23,7 @@ pub fn required(_py: Python<'_>) -> PyResult<()> {
 }
 
 /// The process id, and the id of its main thread according to `threading`.
-static MAIN_THREAD: Mutex<Option<(u32, u64)>> = Mutex::new(None);
+static MAIN_THREAD: Locked<Option<(u32, u64)>> = Locked::new(None);
 
 /// Whether this is the main thread, which alone runs Python's signal handlers: in others `check_signals` does nothing.
 ///
@@ -36,7 +36,7 @@ pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
         .call_method0(intern!(py, "get_ident"))?
         .extract()?;
     let pid = std::process::id();
-    let known = main_thread().filter(|(known_pid, _)| *known_pid == pid);
+    let known = MAIN_THREAD.with(|known| known.filter(|(known_pid, _)| *known_pid == pid));
     if let Some((_, main)) = known {
         return Ok(this == main);
     }
@@ -45,10 +45,6 @@ pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
         .call_method0(intern!(py, "main_thread"))?
         .getattr(intern!(py, "ident"))?
         .extract()?;
-    *main_thread() = Some((pid, main));
+    MAIN_THREAD.with(|known| *known = Some((pid, main)));
     Ok(this == main)
-}
-
-fn main_thread() -> MutexGuard<'static, Option<(u32, u64)>> {
-    MAIN_THREAD.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::bridge;
+use crate::countdown::count_down_until;
 
 #[pyclass(frozen, name = "_Testing", module = "gilscope._core")]
 pub struct Testing;
@@ -21,6 +22,18 @@ impl Testing {
     fn add_chain(py: Python<'_>, n: &Bound<'_, PyAny>) -> PyResult<u64> {
         let n = arguments::count(n)?;
         Ok(py.detach(|| chain_of_additions(n)))
+    }
+
+    /// Count `n` down to 0 with the GIL held, `pieces` times; release the GIL between two of them for as long as it takes to
+    /// acquire it again.
+    #[staticmethod]
+    fn hold_in_pieces(py: Python<'_>, n: u64, pieces: u32) -> u64 {
+        (0..pieces)
+            .map(|_| {
+                py.detach(|| ());
+                count_down_until(n, || false)
+            })
+            .sum()
     }
 }
 

@@ -14,7 +14,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -23,6 +23,7 @@ use pyo3_async_runtimes::{TaskLocals, generic};
 
 use crate::arguments;
 use crate::countdown::{count_down_until, is_set};
+use crate::locked::Locked;
 use crate::main_interpreter;
 use crate::per_process::PerProcess;
 
@@ -107,7 +108,7 @@ impl LoopHandle {
 struct TokioRuntime {
     runtime: tokio::runtime::Runtime,
     closing: AtomicBool,
-    deliveries_in_progress: Mutex<usize>,
+    deliveries_in_progress: Locked<usize>,
     delivered: Condvar,
 }
 
@@ -122,33 +123,22 @@ impl TokioRuntime {
             Ok(Self {
                 runtime,
                 closing: AtomicBool::new(false),
-                deliveries_in_progress: Mutex::new(0),
+                deliveries_in_progress: Locked::new(0),
                 delivered: Condvar::new(),
             })
         })
     }
 
     fn begin_delivery(&'static self) -> Delivery {
-        *self
-            .deliveries_in_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += 1;
+        self.deliveries_in_progress.with(|count| *count += 1);
         Delivery(self)
     }
 
     /// Stops all work, waits for the deliveries in progress, and starts no more.
     fn close(&self) {
         self.closing.store(true, Ordering::Relaxed); // the mutex below orders it before every later `begin_delivery`
-        let mut in_progress = self
-            .deliveries_in_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while *in_progress > 0 {
-            in_progress = self
-                .delivered
-                .wait(in_progress)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        self.deliveries_in_progress
+            .wait_while(&self.delivered, |count| *count > 0);
     }
 }
 
@@ -157,11 +147,7 @@ struct Delivery(&'static TokioRuntime);
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        *self
-            .0
-            .deliveries_in_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.deliveries_in_progress.with(|count| *count -= 1);
         self.0.delivered.notify_all();
     }
 }

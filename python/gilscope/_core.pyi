@@ -151,10 +151,11 @@ class Knocker:
     nothing and every other method raises ``RuntimeError``. The methods keep the GIL unless they say otherwise.
     """
 
-    def __new__(cls, *, mean_gap: float, watched: int | None, keep: int) -> Knocker:
+    def __new__(cls, *, mean_gap: float, watched: int | None, keep: int, ordinary: bool = False) -> Knocker:
         """Make a knocker that knocks every ``mean_gap`` seconds on average and keeps the first ``keep`` knocks.
 
         ``watched`` is the native id of a thread of this process, whose CPU time and run-queue delay are read at each knock.
+        The thread asks the system to be run first, unless ``ordinary``: then it waits as a thread of the program does.
         ``ValueError`` if ``mean_gap`` is under a microsecond.
         """
 
@@ -287,10 +288,13 @@ class LoweredSwitchInterval:
     """A context in which Python's switch interval is at most ``interval`` seconds. It always restores the interval.
 
     Entering and leaving are one step each, so no exception of a signal handler can come in between. If several contexts
-    overlap, in any threads, the last one that is left restores the interval. The GIL is kept.
+    overlap, in any threads, the lowest ``interval`` counts, and the last one that is left restores what there was before
+    the first, to the microsecond. The GIL is released only while another thread enters or leaves.
     """
 
-    def __new__(cls, *, interval: float) -> LoweredSwitchInterval: ...
+    def __new__(cls, *, interval: float) -> LoweredSwitchInterval:
+        """Raise ``ValueError`` under a microsecond and over an hour."""
+
     def __enter__(self) -> float:
         """Lower the switch interval; return what it was before the first context lowered it."""
 
@@ -636,4 +640,11 @@ class _Testing:
 
         One addition takes one clock cycle, so this measures the clock's rate. Nothing interrupts it, not even Ctrl-C:
         4 * 10**9 take about a second.
+        """
+
+    @staticmethod
+    def hold_in_pieces(n: int, pieces: int) -> int:
+        """Count ``n`` down to 0 with the GIL held, ``pieces`` times; return the number of decrements.
+
+        Between two pieces the GIL is released for as long as it takes to acquire it again.
         """

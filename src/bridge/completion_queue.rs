@@ -5,11 +5,11 @@
 //! notifies the loop again, so none is lost.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
+use crate::locked::Locked;
 use crate::system::event_fd::EventFd;
 
 /// A result that becomes a Python object on the loop's thread. It must not hold a Python reference itself.
@@ -39,27 +39,24 @@ pub struct Completion {
 }
 
 pub struct CompletionQueue {
-    completions: Mutex<VecDeque<Completion>>,
+    completions: Locked<VecDeque<Completion>>,
     wakeup: EventFd,
 }
 
 impl CompletionQueue {
     pub fn new(wakeup: EventFd) -> Self {
         Self {
-            completions: Mutex::default(),
+            completions: Locked::default(),
             wakeup,
         }
     }
 
     /// Called by workers. Returns whether earlier completions were still in the queue.
     pub fn push(&self, completion: Completion) -> bool {
-        let mut completions = self
-            .completions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let was_empty = completions.is_empty();
-        completions.push_back(completion);
-        drop(completions);
+        let was_empty = self.completions.with(|completions| {
+            completions.push_back(completion);
+            completions.len() == 1
+        });
         if was_empty {
             self.wakeup.notify();
         }
@@ -69,11 +66,8 @@ impl CompletionQueue {
     /// Called by the loop. Moves all completions to the end of `taken`.
     pub fn drain_into(&self, taken: &mut VecDeque<Completion>) {
         self.wakeup.clear();
-        let mut completions = self
-            .completions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        taken.append(&mut completions);
+        self.completions
+            .with(|completions| taken.append(completions));
     }
 
     /// Makes the loop call its reader again in its next turn.

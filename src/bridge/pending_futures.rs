@@ -7,8 +7,8 @@
 //! keeps nothing else alive.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
@@ -19,6 +19,7 @@ use slab::Slab;
 
 use super::completion_queue::{Completion, CompletionQueue, Outcome};
 use super::{BRIDGE, Bridge};
+use crate::locked::Locked;
 use crate::system::event_fd::EventFd;
 
 /// How long one turn of the loop may settle futures. Each settled future causes about as much work again in the next turn:
@@ -32,9 +33,9 @@ pub struct PendingFutures {
     create_future: Py<PyAny>,
     completions: Arc<CompletionQueue>,
     /// By token.
-    pending: Mutex<Slab<Pending>>,
+    pending: Locked<Slab<Pending>>,
     /// Completions that were taken from the queue and are not settled yet.
-    taken: Mutex<VecDeque<Completion>>,
+    taken: Locked<VecDeque<Completion>>,
 }
 
 struct Pending {
@@ -49,11 +50,6 @@ pub struct Registered<'py> {
     pub token: usize,
     pub cancelled: Arc<AtomicBool>,
     pub completions: Arc<CompletionQueue>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No Python code runs under a lock of this module, and nothing panics.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PendingFutures {
@@ -82,8 +78,8 @@ impl PendingFutures {
             event_loop: event_loop.clone().unbind(),
             create_future: event_loop.getattr("create_future")?.unbind(),
             completions: Arc::new(CompletionQueue::new(wakeup)),
-            pending: Mutex::default(),
-            taken: Mutex::default(),
+            pending: Locked::default(),
+            taken: Locked::default(),
         });
         let reader = Bound::new(py, BridgeReader(Arc::clone(&pending)))?;
         let callback = reader.getattr("settle_completed")?;
@@ -105,10 +101,11 @@ impl PendingFutures {
         let cancelled = Arc::<AtomicBool>::default();
         let cancel = Bound::new(py, Cancel(Arc::clone(&cancelled)))?;
         future.call_method1(intern!(py, "add_done_callback"), (&cancel,))?;
-        let token = lock(&self.pending).insert(Pending {
+        let new = Pending {
             future: future.clone().unbind(),
             cancel: cancel.unbind(),
-        });
+        };
+        let token = self.pending.with(|pending| pending.insert(new));
         let completions = Arc::clone(&self.completions);
         Ok(Registered {
             future,
@@ -120,7 +117,7 @@ impl PendingFutures {
 
     /// Removes a pending future whose work was not submitted.
     pub fn deregister(&self, token: usize) {
-        let pending = lock(&self.pending).try_remove(token);
+        let pending = self.pending.with(|pending| pending.try_remove(token));
         drop(pending); // runs Python code, so not under the lock
     }
 
@@ -130,17 +127,18 @@ impl PendingFutures {
             return Ok(()); // a forked child that ends its parent's loop: the eventfd is still the parent's
         }
         let _entered = BRIDGE.get().map(|bridge| bridge.exit_gate.enter(py));
-        self.completions.drain_into(&mut lock(&self.taken));
+        let completions = &self.completions;
+        self.taken.with(|taken| completions.drain_into(taken));
         let start = Instant::now();
         for number in 1.. {
-            let Some(completion) = lock(&self.taken).pop_front() else {
+            let Some(completion) = self.taken.with(VecDeque::pop_front) else {
                 break;
             };
             let settled = self.settle(py, completion);
             let is_time_up = number % FUTURES_BETWEEN_CLOCK_READS == 0
                 && start.elapsed() >= MAX_SETTLING_PER_TURN;
             if settled.is_err() || is_time_up {
-                if !lock(&self.taken).is_empty() {
+                if !self.taken.with(|taken| taken.is_empty()) {
                     self.completions.wake_loop();
                 }
                 return settled;
@@ -150,7 +148,8 @@ impl PendingFutures {
     }
 
     fn settle(&self, py: Python<'_>, completion: Completion) -> PyResult<()> {
-        let Pending { future, cancel } = lock(&self.pending).remove(completion.token);
+        let settled = self.pending.with(|all| all.remove(completion.token));
+        let Pending { future, cancel } = settled;
         let future = future.bind(py);
         if future.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(()); // cancelled before its result arrived
@@ -182,9 +181,11 @@ fn needs_add_reader(event_loop: &Bound<'_, PyAny>) -> PyErr {
 impl Drop for PendingFutures {
     /// The loop is closed or collected: stops the work that is still running for it.
     fn drop(&mut self) {
-        for (_, pending) in lock(&self.pending).iter() {
-            pending.cancel.get().set();
-        }
+        self.pending.with(|all| {
+            for (_, pending) in all.iter() {
+                pending.cancel.get().set();
+            }
+        });
     }
 }
 
@@ -203,13 +204,15 @@ impl BridgeReader {
         visit.call(&self.0.event_loop)?;
         visit.call(&self.0.create_future)?;
         // If the lock is taken, another thread is using the futures. Objects that are not visited are not collected.
-        if let Ok(pending) = self.0.pending.try_lock() {
-            for (_, Pending { future, cancel }) in pending.iter() {
-                visit.call(future)?;
-                visit.call(cancel)?;
-            }
-        }
-        Ok(())
+        let visited = self.0.pending.visit(|pending| {
+            pending
+                .iter()
+                .try_for_each(|(_, Pending { future, cancel })| {
+                    visit.call(future)?;
+                    visit.call(cancel)
+                })
+        });
+        visited.unwrap_or(Ok(()))
     }
 }
 

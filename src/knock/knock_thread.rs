@@ -5,7 +5,7 @@
 //! kept on request. Of the interpreter only the public C API is used.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::histogram::seconds;
 use crate::knock::reading::Reading;
 use crate::knock::tally::{Knock, Tally};
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::system::other_threads::OtherThreads;
 use crate::system::pace::Pace;
@@ -26,24 +27,26 @@ pub struct KnockThread {
     pid: u32,
     mean_gap_ns: u64,
     watched: Option<i32>,
-    pub tally: Mutex<Tally>,
-    stopping: Mutex<bool>,
+    priority: Priority,
+    pub tally: Locked<Tally>,
+    stopping: Locked<bool>,
     stop: Condvar,
     started: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Locked<Vec<JoinHandle<()>>>,
 }
 
 impl KnockThread {
-    pub fn new(mean_gap_ns: u64, watched: Option<i32>, keep: usize) -> Self {
+    pub fn new(mean_gap_ns: u64, watched: Option<i32>, priority: Priority, keep: usize) -> Self {
         Self {
             pid: std::process::id(),
             mean_gap_ns,
             watched,
-            tally: Mutex::new(Tally::new(keep)),
-            stopping: Mutex::new(false),
+            priority,
+            tally: Locked::new(Tally::new(keep)),
+            stopping: Locked::new(false),
             stop: Condvar::new(),
             started: AtomicBool::new(false),
-            threads: Mutex::default(),
+            threads: Locked::default(),
         }
     }
 
@@ -60,10 +63,10 @@ impl KnockThread {
     /// Returns true at the first call, unless the thread has been stopped before it.
     pub fn claim_start(&self) -> bool {
         // Relaxed: the flag is used by itself.
-        !self.started.swap(true, Ordering::Relaxed) && !*lock(&self.stopping)
+        !self.started.swap(true, Ordering::Relaxed) && !self.stopping.with(|it| *it)
     }
 
-    /// Starts a thread, which [`Self::end`] will wait for.
+    /// Starts a thread, which [`Self::end`] will wait for. The caller must be detached, as for `end`.
     pub fn spawn(
         self: &Arc<Self>,
         name: &str,
@@ -73,7 +76,7 @@ impl KnockThread {
         let spawned = std::thread::Builder::new()
             .name(name.into())
             .spawn(move || run(&knock_thread))?;
-        lock(&self.threads).push(spawned);
+        self.threads.with(|threads| threads.push(spawned));
         Ok(())
     }
 
@@ -81,40 +84,38 @@ impl KnockThread {
         if self.pid != std::process::id() {
             return;
         }
-        *lock(&self.stopping) = true;
+        self.stopping.with(|it| *it = true);
         self.stop.notify_all();
     }
 
-    /// Stops the threads, and waits until they have ended.
+    /// Stops the threads, and waits until they have ended. The caller must be detached: they may need the GIL to end.
     pub fn end(&self) {
         if self.pid != std::process::id() {
             return;
         }
         self.ask_to_stop();
         // The lock is held meanwhile, so that of two concurrent callers neither returns before the threads have ended.
-        for thread in lock(&self.threads).drain(..) {
-            let _ = thread.join(); // if it panicked, the panic has been printed
-        }
+        self.threads.with(|threads| {
+            for thread in threads.drain(..) {
+                let _ = thread.join(); // if it panicked, the panic has been printed
+            }
+        });
     }
 
     /// Sleeps; returns whether to continue.
     fn sleep(&self, gap_ns: u64) -> bool {
-        let stopping = lock(&self.stopping);
         let gap = Duration::from_nanos(gap_ns);
-        let waited = self
-            .stop
-            .wait_timeout_while(stopping, gap, |stopping| !*stopping)
-            .unwrap_or_else(PoisonError::into_inner);
-        waited.1.timed_out()
+        self.stopping
+            .wait_timeout_while(&self.stop, gap, |stopping| !*stopping)
     }
 
     /// Runs the thread; sends to `attached` after the first attach.
     pub fn run(&self, attached: &mpsc::Sender<()>) {
-        scheduling::prepare_sampling_thread(Priority::RealTime);
+        scheduling::prepare_sampling_thread(self.priority);
         // The thread attaches once, and detaches inside: so it keeps its thread state, and a knock takes 50 ns instead of
         // 300.
         Python::try_attach(|py| {
-            lock(&self.tally).begin(now_ns());
+            self.tally.with(|tally| tally.begin(now_ns()));
             let _ = attached.send(());
             py.detach(|| self.knock_until_stopped());
         });
@@ -134,7 +135,8 @@ impl KnockThread {
             let active = (state == Some(ThreadState::Blocked)).then(|| others.at_start());
             let sleeps = own_voluntary_switches();
             let start_ns = now_ns();
-            lock(&self.tally).waiting_since_ns = Some(start_ns);
+            self.tally
+                .with(|tally| tally.waiting_since_ns = Some(start_ns));
             let Some(end_ns) = Python::try_attach(|_| now_ns()) else {
                 // The interpreter is finalizing. Returning would attach again: so the thread sleeps until the process ends.
                 loop {
@@ -171,7 +173,8 @@ impl KnockThread {
                 }
                 None => others.skip_sample(),
             }
-            lock(&self.tally).count(start_ns, end_ns, knock);
+            self.tally
+                .with(|tally| tally.count(start_ns, end_ns, knock));
             last = after;
         }
     }
@@ -180,15 +183,10 @@ impl KnockThread {
     pub fn write_wait_until_stopped(&self, fd: i32, period_ns: u64) {
         scheduling::prepare_sampling_thread(Priority::RealTime);
         while self.sleep(period_ns) {
-            let waiting_since_ns = lock(&self.tally).waiting_since_ns;
+            let waiting_since_ns = self.tally.with(|tally| tally.waiting_since_ns);
             let waited_ns =
                 waiting_since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns));
             scheduling::overwrite(fd, &format!("{:020.9}\n", seconds(waited_ns)));
         }
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // After a panic under one of the locks, at most one knock is missing in the tally.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

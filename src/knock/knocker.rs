@@ -4,36 +4,44 @@
 //! exit, `atexit` stops the knockers that are left. For one that is started even later, by another `atexit` function,
 //! `try_attach` fails, or `PyO3` parks the thread where `CPython` would end it.
 
-use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::histogram::nanoseconds;
-use crate::knock::knock_thread::{KnockThread, lock};
+use crate::knock::knock_thread::KnockThread;
 use crate::knock::tally::{Knock, KnockTally};
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::system::scheduling::Priority;
 
 /// A thread that asks for the GIL at random moments.
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Knocker(Arc<KnockThread>);
 
 /// The knockers that may be running, for `atexit`.
-static STARTED: Mutex<Vec<Weak<KnockThread>>> = Mutex::new(Vec::new());
+static STARTED: Locked<Vec<Weak<KnockThread>>> = Locked::new(Vec::new());
 
 #[pymethods]
 impl Knocker {
     #[new]
-    #[pyo3(signature = (*, mean_gap, watched, keep))]
-    fn new(mean_gap: f64, watched: Option<i32>, keep: usize) -> PyResult<Self> {
+    #[pyo3(signature = (*, mean_gap, watched, keep, ordinary=false))]
+    fn new(mean_gap: f64, watched: Option<i32>, keep: usize, ordinary: bool) -> PyResult<Self> {
         let mean_gap_ns = nanoseconds(mean_gap)?;
         if mean_gap_ns < 1000 {
             return Err(PyValueError::new_err(
                 "mean_gap must be at least a microsecond",
             ));
         }
-        Ok(Self(Arc::new(KnockThread::new(mean_gap_ns, watched, keep))))
+        let priority = if ordinary {
+            Priority::Ordinary
+        } else {
+            Priority::RealTime
+        };
+        let thread = KnockThread::new(mean_gap_ns, watched, priority, keep);
+        Ok(Self(Arc::new(thread)))
     }
 
     /// Start the thread; return after its first attach.
@@ -44,8 +52,10 @@ impl Knocker {
             if !knock_thread.claim_start() {
                 return Err("a knocker starts only once");
             }
-            lock(&STARTED).retain(|other| other.strong_count() > 0);
-            lock(&STARTED).push(Arc::downgrade(knock_thread));
+            STARTED.with(|started| {
+                started.retain(|other| other.strong_count() > 0);
+                started.push(Arc::downgrade(knock_thread));
+            });
             let (attached, first_attach) = mpsc::channel();
             let started = knock_thread.spawn("gilscope-knock", move |it| it.run(&attached));
             started.map_err(|_| "the system cannot start another thread")?;
@@ -74,12 +84,11 @@ impl Knocker {
     }
 
     /// Start a thread that never attaches, and writes to `fd` how long the current wait has lasted.
-    fn write_wait(&self, fd: i32, period: f64) -> PyResult<()> {
+    fn write_wait(&self, py: Python<'_>, fd: i32, period: f64) -> PyResult<()> {
         self.0.must_belong_to_this_process()?;
         let period_ns = nanoseconds(period)?;
-        self.0.spawn("gilscope-wait", move |it| {
-            it.write_wait_until_stopped(fd, period_ns);
-        })?;
+        let write = move |it: &KnockThread| it.write_wait_until_stopped(fd, period_ns);
+        py.detach(|| self.0.spawn("gilscope-wait", write))?;
         Ok(())
     }
 
@@ -89,7 +98,7 @@ impl Knocker {
     /// that waits for the caller is counted as waiting.
     fn tally(&self) -> PyResult<KnockTally> {
         self.0.must_belong_to_this_process()?;
-        Ok(lock(&self.0.tally).read(now_ns()))
+        Ok(self.0.tally.with(|tally| tally.read(now_ns())))
     }
 
     /// The wait that a share `q` of the knocks did not exceed.
@@ -98,13 +107,13 @@ impl Knocker {
             return Err(PyValueError::new_err("q must be from 0 to 1"));
         }
         self.0.must_belong_to_this_process()?;
-        Ok(lock(&self.0.tally).wait_quantile(q))
+        Ok(self.0.tally.with(|tally| tally.wait_quantile(q)))
     }
 
     /// The knocks that were kept, in order.
     fn knocks(&self) -> PyResult<Vec<Knock>> {
         self.0.must_belong_to_this_process()?;
-        Ok(lock(&self.0.tally).kept.clone())
+        Ok(self.0.tally.with(|tally| tally.kept.clone()))
     }
 }
 
@@ -127,9 +136,7 @@ pub fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
 fn stop_all(py: Python<'_>) {
     py.detach(|| {
         // In a forked child the lock may stay locked for ever: then there is nothing to stop.
-        let started = STARTED
-            .try_lock()
-            .map(|mut list| std::mem::take(&mut *list));
+        let started = STARTED.visit(Vec::clone);
         for knock_thread in started.unwrap_or_default() {
             if let Some(knock_thread) = knock_thread.upgrade() {
                 knock_thread.end();

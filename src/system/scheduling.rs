@@ -7,6 +7,8 @@ use crate::system::clock::read_clock_ns;
 pub enum Priority {
     /// Before all ordinary threads, if the process may ask for that. For a measurement of seconds, where each delay counts.
     RealTime,
+    /// As a thread of the program, with no request: for a measurement of what such a thread waits for.
+    Ordinary,
     /// Soon after the wakeup, on any idle core. For a watch that lasts as long as a service. A real-time thread stays on its
     /// core, and preempts the program's thread there even if another core is idle.
     Prompt,
@@ -15,6 +17,9 @@ pub enum Priority {
 /// Prepares the calling thread for sampling.
 pub fn prepare_sampling_thread(priority: Priority) {
     block_signals();
+    if priority == Priority::Ordinary {
+        return;
+    }
     reduce_timer_slack();
     request(priority);
 }

@@ -182,7 +182,9 @@ impl WatchState {
     }
 }
 
-/// Takes a lock. Code under one panics only if memory runs out, and then the state is still consistent.
+/// Takes a lock. Code under one panics only if memory runs out, and then the state is still consistent. Code under one calls
+/// no Python, see `locked.rs`.
+#[allow(clippy::disallowed_methods)]
 pub fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
