@@ -218,7 +218,7 @@ class TestItsReport:
                 ["out.json", "-o", "out.perfetto.json"],
                 "write the trace while the program runs, with gilscope watch -o out.perfetto.json",
             ),
-            (["out.json", "out.json"], "out.json is the report of a watch, which cannot be compared: give it alone"),
+            (["out.json", "out.json", "-o", "out.html"], "-o writes one result: leave out OTHER"),
         ],
     )
     def test_an_impossible_report_of_a_watch_is_refused(self, arguments: list[str], complaint: str) -> None:

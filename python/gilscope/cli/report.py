@@ -10,7 +10,7 @@ import click
 
 from gilscope.cli import BadInput
 from gilscope.cli.output import checked, output, save
-from gilscope.cli.show import compare, put, show
+from gilscope.cli.show import compare, compare_watches, put, show
 from gilscope.records import read as reading
 from gilscope.records.codec import UnreadableError
 from gilscope.records.result import Result
@@ -31,7 +31,7 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
     """Print the result in FILE, a JSON file of demo, compare or watch; - reads standard input.
 
     With OTHER, a run of the same cases after a change, print what differs in each case, and whether the difference is
-    larger than the spread within each run.
+    larger than the spread within each run. Of two watches, print which sites of stalls are gone, new, better or worse.
     """
     if other is not None and outputs:
         raise BadInput("-o writes one result: leave out OTHER")
@@ -39,7 +39,7 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
         raise BadInput("standard input holds only one result: give a file for the other")
     result = _read(file)
     if other is not None:
-        compare(_of_cases(file, result), _of_cases(other, _read(other)))
+        _compare(file, result, other, _read(other))
     elif isinstance(result, Result):
         show(result)
         save(result, outputs)
@@ -60,10 +60,16 @@ def _name(file: Path) -> str:
     return "standard input" if file == STDIN else str(file)
 
 
-def _of_cases(file: Path, result: Result | WatchReport) -> Result:
-    if not isinstance(result, Result):
-        raise BadInput(f"{_name(file)} is the report of a watch, which cannot be compared: give it alone")
-    return result
+def _compare(file: Path, before: Result | WatchReport, other: Path, after: Result | WatchReport) -> None:
+    if isinstance(before, Result) and isinstance(after, Result):
+        compare(before, after)
+    elif isinstance(before, Result) or isinstance(after, Result):
+        watch, run = (other, file) if isinstance(before, Result) else (file, other)
+        raise BadInput(
+            f"{_name(watch)} is the report of a watch and {_name(run)} is not: give two watches, or two runs of demo or compare"
+        )
+    else:
+        compare_watches(before, after)
 
 
 def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gilscope.records.result import Result
+    from gilscope.records.watch_report import WatchReport
 
 
 def show(result: Result, file: str | None = None) -> None:
@@ -31,6 +32,13 @@ def compare(before: Result, after: Result) -> None:
     from gilscope.reports.difference import Difference
 
     put(Difference(before, after))
+
+
+def compare_watches(before: WatchReport, after: WatchReport) -> None:
+    """Print what differs between two watches."""
+    from gilscope.reports.watch_difference import WatchDifference
+
+    put(WatchDifference(before, after))
 
 
 def say(sentences: str) -> None:
