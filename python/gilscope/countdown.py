@@ -53,3 +53,12 @@ def _count(n: SupportsIndex) -> int:
     if not 0 <= count <= LARGEST_COUNT:
         raise ValueError("n must be from 0 to 2**64-1")
     return count
+
+
+CALLS_BEFORE_SPECIALIZING = 8
+"""CPython 3.11 specializes a function in its eighth call, because a ``while`` loop does not count (``_PyCode_Warmup``)."""
+
+for _ in range(
+    CALLS_BEFORE_SPECIALIZING
+):  # the first tasks of each worker would otherwise run at two thirds of the speed
+    countdown_python(1)

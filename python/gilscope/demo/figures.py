@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilscope.demo.work import work, work_without_baseline
+
 if TYPE_CHECKING:
+    from gilscope.demo.work import Work
     from gilscope.records.result import Measure, Result
 
 
@@ -20,14 +23,22 @@ class DemoFigures:
         trials = (self.result.idle, *self.result.trials)
         return next((trial.measure for trial in trials if trial.case == case), None)
 
-    def work(self, case: str) -> float | None:
-        """Return the work done a second, relative to one task of the same kernel alone in an idle process."""
-        measure, kernel = self.measure(case), case.rpartition("/")[2]
-        if measure is None or kernel not in self.result.alone:
+    def work(self, case: str) -> Work | None:
+        """Return the work done a second, relative to one task of the same kernel alone."""
+        trial = next((trial for trial in self.result.trials if trial.case == case), None)
+        if trial is None or trial.measure is None:
             return None
-        return measure.rate / self.result.alone[kernel]
+        if (figure := work(trial)) is not None:
+            return figure
+        alone = self.result.alone.get(case.rpartition("/")[2])
+        return None if alone is None else work_without_baseline(trial.measure, alone)
+
+    def sure_work(self, case: str) -> float | None:
+        """Return the work of ``case``, or ``None`` if it cannot be relied on."""
+        figure = self.work(case)
+        return None if figure is None or figure.doubt else figure.value
 
     def cores(self, case: str) -> float | None:
-        """Return how many cores the case kept busy."""
+        """Return how many cores the case kept busy, on average."""
         measure = self.measure(case)
         return None if measure is None or measure.cpu is None else measure.cpu / measure.elapsed

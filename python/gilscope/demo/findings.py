@@ -65,8 +65,8 @@ def releasing_does_not_help_inline(run: DemoFigures) -> Finding | None:
 
 def one_gil_does_the_work_of_one(run: DemoFigures) -> Finding | None:
     tasks = run.result.plan.concurrency
-    released = run.work("thread/released")
-    alike = {case: work for case in ("thread/python", "thread/held") if (work := run.work(case)) is not None}
+    released = run.sure_work("thread/released")
+    alike = {case: work for case in ("thread/python", "thread/held") if (work := run.sure_work(case)) is not None}
     if tasks < 2 or not alike or released is None or max(alike.values()) > 1.25 or released < 1.5:
         return None
     return Finding(
@@ -105,7 +105,7 @@ def a_process_pool_costs_its_start(run: DemoFigures) -> Finding | None:
 
 def cooperating_costs_speed(run: DemoFigures) -> Finding | None:
     cooperative, inline = run.measure("cooperative/python"), run.measure("inline/python")
-    work = run.work("cooperative/python")
+    work = run.sure_work("cooperative/python")
     if not cooperative or not inline or work is None or work > 0.9 or not _much_later(inline.lag, cooperative.lag):
         return None
     return Finding(

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from gilscope.demo.cases import KERNELS
 from gilscope.isolated.payload import Kernel
 from gilscope.isolated.protocol import ask
+from gilscope.records.cores import cores
+from gilscope.records.machine import has_gil
 from gilscope.records.result import Plan, Trial
+from gilscope.trial.baseline import BaselineTask
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     Waiting = Callable[[float], None]
 
 CALIBRATION_TIMEOUT_SECONDS = 60.0
+BASELINE_SLICE_SECONDS = 0.005
+"""Measure one task alone for so long, on each core, whenever the trial is stopped."""
+PATIENCE_SECONDS = 2.5
+GOOD_SLICES = 6
+"""Slices of a trial in which it has its cores, before it may end early."""
 
 
 def calibrate(waiting: Waiting | None = None) -> dict[str, float]:
@@ -44,9 +52,36 @@ def run(case: Case, plan: Plan, alone: dict[str, float], waiting: Waiting | None
     if case.unavailable:
         return Trial(case=case.name, count=count, status="unavailable", reason=case.unavailable)
     request = TrialRequest(
-        plan=plan, strategy=NamedStrategy(case.strategy), work=Kernel(f"gilscope:{case.function}", count)
+        plan=plan,
+        strategy=NamedStrategy(case.strategy),
+        work=Kernel(f"gilscope:{case.function}", count),
+        baseline=baseline(case, plan, alone),
     )
     return supervised(case.name, request, waiting)
+
+
+def baseline(case: Case, plan: Plan, alone: dict[str, float]) -> BaselineTask:
+    """Return the task that is measured alone within the trial of ``case``."""
+    return BaselineTask(
+        function=f"gilscope:{KERNELS[case.kernel]}",
+        count=max(1, int(alone[case.kernel] * BASELINE_SLICE_SECONDS)),
+        cores=wanted_cores(case, plan),
+        patience=patience(case, plan),
+        good_slices=GOOD_SLICES,
+    )
+
+
+def patience(case: Case, plan: Plan) -> float:
+    """Return how many seconds longer ``case`` may run if other programs use the cores: a finding needs the threads' work."""
+    return min(PATIENCE_SECONDS, plan.seconds, (plan.timeout - plan.seconds) / 2) if case.strategy == "thread" else 0.0
+
+
+def wanted_cores(case: Case, plan: Plan) -> float:
+    """Return how many cores the tasks of ``case`` can keep busy: one if they need one GIL, or run on the loop."""
+    one = case.strategy in ("inline", "cooperative") or (
+        case.strategy == "thread" and case.kernel != "released" and has_gil()
+    )
+    return 1.0 if one else min(float(plan.concurrency), cores())
 
 
 def steps(case: Case, plan: Plan, alone: dict[str, float]) -> int:

@@ -24,15 +24,19 @@ class Machine(Record, frozen=True, kw_only=True):
 
 def machine() -> Machine:
     """Describe this Python and this machine."""
-    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     return Machine(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
-        gil=has_gil,
+        gil=has_gil(),
         system=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         cores=cores(),
     )
+
+
+def has_gil() -> bool:
+    """Whether this Python has a GIL and it is on."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _processor() -> str:

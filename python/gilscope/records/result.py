@@ -92,8 +92,29 @@ class Lane(Record, frozen=True, kw_only=True):
         must_be_as_long(begin=self.begin, end=self.end, tasks=self.tasks, busy=self.busy)
 
 
+class Baseline(Record, frozen=True, kw_only=True):
+    """One task alone, measured while the trial was stopped: before it, after it, and about ten times a second within it.
+
+    Slice ``i`` is the trial between two pauses.
+    """
+
+    cores: Positive
+    """How many cores the trial keeps busy if no other program uses them."""
+    elapsed: list[Amount]
+    """The length of each slice."""
+    cpu: list[Amount]
+    """The CPU time that the trial used in each slice."""
+    rate: list[Positive]
+    """Steps of one task alone in a second of CPU time, on the cores that the trial used: before and after each slice."""
+    change: list[float]
+    """The relative change of that rate from the beginning to the end of each slice; 0 if the trial changed its core."""
+
+    def __post_init__(self) -> None:
+        must_be_as_long(elapsed=self.elapsed, cpu=self.cpu, rate=self.rate, change=self.change)
+
+
 class Measure(Record, frozen=True, kw_only=True):
-    """What one trial measured."""
+    """What one trial measured. The time for which it was stopped to measure its baseline does not count."""
 
     start_up: Amount
     """How long the workers took to start and warm up, before the clock started."""
@@ -116,6 +137,8 @@ class Measure(Record, frozen=True, kw_only=True):
     """The share of the cores' time that other programs used in ``elapsed``; ``None`` if it could not be read."""
     idle_share: float | None = None
     """The share of the cores' time that stayed idle."""
+    baseline_slices: Baseline | None = None
+    """What ``rate`` is compared with; ``None`` if it was not measured within the trial."""
 
 
 class Trial(Record, frozen=True, kw_only=True):

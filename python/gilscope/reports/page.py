@@ -11,7 +11,7 @@ from gilscope.demo.findings import findings, warnings
 from gilscope.reports import chart, comparison
 from gilscope.reports.shell import about, filled, prose, row, shell, small, table
 from gilscope.reports.style import LATE_COLOUR, TICK_COLOUR
-from gilscope.reports.table import COLUMNS, LEGEND, cells, starts
+from gilscope.reports.table import COLUMNS, LEGEND, cells, doubts, starts
 from gilscope.reports.terminal import title
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gilscope.records.result import Result, Trial
 
-UNITS = ("", "came/due", "ms", "ms", "ms", "of one task alone", "kept busy")
+UNITS = ("", "came/due", "ms", "ms", "ms", "of one task alone", "", "kept busy")
 COMPARISON_UNITS = ("", "came/due", "ms", "ms", "ms", "of all workers", "p50", "kept busy")
 """What stands under the head of each column."""
 
@@ -87,7 +87,7 @@ def _advice(run: ComparisonFigures) -> str:
 
 
 def _findings(result: Result) -> str:
-    said = "".join(f"<p class='warning'>{prose(line)}</p>" for line in warnings(result))
+    said = "".join(f"<p class='warning'>{prose(line)}</p>" for line in (*warnings(result), *doubts(result)))
     shown = [
         f"<li><b>{prose(one.claim)}</b> {prose(one.evidence)} <div class='remedy'>{prose(one.remedy)}</div></li>"
         for one in (findings(result) if result.comparison is None else recommend(result).findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -11,21 +12,23 @@ from rich.text import Text
 
 from gilscope.demo.figures import DemoFigures
 from gilscope.demo.findings import findings, warnings
-from gilscope.formatting import milliseconds
+from gilscope.formatting import listed, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from gilscope.demo.work import Work
     from gilscope.records.finding import Finding
     from gilscope.records.result import Bins, Result, Trial
 
-COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "cores")
+COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "+-", "cores")
 MAX_STRIP_COLUMNS = 60
 LEGEND = (
     "idle: the loop alone. ticks: came/due. lag: how late a tick was, in ms; a missed tick counts with the lateness it had when the loop ran "
-    "again. work: done per second, relative to one task alone. cores: kept busy. "
+    "again. work: done per second, relative to one task alone at that time (+- half the distance of its quartiles; ? unreliable). "
+    "cores: kept busy meanwhile. "
     "in time: | every tick came, : at least half, . fewer, blank: none."
 )
 
@@ -36,7 +39,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield Text(where(result), style="dim")
     yield ""
     yield _table(result, width)
-    yield from (Text(line, style="yellow") for line in (*missing(result), *warnings(result)))
+    yield from (Text(line, style="yellow") for line in (*missing(result), *warnings(result), *doubts(result)))
     yield Text(LEGEND, style="dim")
     if started := starts(result):
         yield Text(started, style="dim")
@@ -86,18 +89,25 @@ def _table(result: Result, width: int) -> Table:
 def cells(result: Result, trial: Trial) -> tuple[str, ...]:
     """Return the row of one of ``result``'s trials: a cell for each of :data:`COLUMNS`."""
     if trial.measure is None:
-        return (trial.case, trial.status, *[""] * 5)
+        return (trial.case, trial.status, *[""] * (len(COLUMNS) - 2))
     lag = trial.measure.lag
     lags = ("-" if value is None else milliseconds(value) for value in (lag.p50, lag.p99, lag.max))
     figures = DemoFigures(result)
-    work, cores = figures.work(trial.case), figures.cores(trial.case)
+    work = figures.work(trial.case)
+    cores = figures.cores(trial.case) if work is None or math.isinf(work.cores) else work.cores
     return (
         trial.case,
         f"{lag.came}/{lag.due}",
         *lags,
-        "" if work is None else f"{work:.2f}",
+        *(("", "") if work is None else _work(work)),
         "" if cores is None else f"{cores:.2f}",
     )
+
+
+def _work(work: Work) -> tuple[str, str]:
+    """Return the work, marked if it is doubtful, and half the distance of its quartiles, if it has any."""
+    spread = (work.high - work.low) / 2
+    return f"{'?' if work.doubt else ''}{work.value:.2f}", f"{spread:.2f}" if spread else ""
 
 
 def strip(bins: Bins, columns: int) -> str:
@@ -122,6 +132,19 @@ def missing(result: Result) -> Iterator[str]:
             yield f"{trial.case} {trial.status}: {trial.reason}"
     if result.interrupted:
         yield "Interrupted: the remaining cases did not run."
+
+
+def doubts(result: Result) -> Iterator[str]:
+    """Yield a line for each reason why the work of some cases cannot be relied on."""
+    figures = DemoFigures(result)
+    cases: dict[str, list[str]] = {}
+    for trial in result.trials:
+        work = figures.work(trial.case)
+        if work is not None and work.doubt:
+            cases.setdefault(work.doubt, []).append(trial.case)
+    yield from (
+        f"? Do not rely on the work of {listed(names)}: {doubt}. No finding does." for doubt, names in cases.items()
+    )
 
 
 def starts(result: Result) -> str:

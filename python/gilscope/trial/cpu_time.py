@@ -25,16 +25,16 @@ class CpuTime:
 
 
 class ProcessTree:
-    """The current process and the descendants that it has when this object is made."""
+    """The current process and the descendants that it has when this object is made, but for the process ``besides``."""
 
-    def __init__(self) -> None:
-        self._pids = [os.getpid(), *descendants(os.getpid())]
+    def __init__(self, besides: int | None = None) -> None:
+        self.pids = [pid for pid in (os.getpid(), *descendants(os.getpid())) if pid != besides]
 
     def cpu_time(self) -> CpuTime:
         """Return the CPU time and the run-queue delay of all these processes; ``None`` if one of them has ended."""
         try:
-            used = sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in self._pids)
-            return CpuTime(used, sum(map(_queued, self._pids)))
+            used = sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in self.pids)
+            return CpuTime(used, sum(map(_queued, self.pids)))
         except OSError:
             return CpuTime(None, None)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from gilscope.isolated.payload import PickledCall, Work  # noqa: TC001 - msgspec reads the annotations
 from gilscope.records.result import Plan  # noqa: TC001 - msgspec reads the annotations
+from gilscope.trial.baseline import BaselineTask  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from gilscope.trial.strategies import Strategy
@@ -63,3 +64,5 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
     work: Work | None = None
     yield_after_call: bool = False
     """Whether the loop gets a turn after every call."""
+    baseline: BaselineTask | None = None
+    """Whose baseline is measured within the trial."""

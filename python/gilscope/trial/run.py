@@ -12,6 +12,8 @@ from gilscope._core import Histogram
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Bins, Lag, Measure, Times
 from gilscope.trial import machine_load
+from gilscope.trial.baseline import baseline_process
+from gilscope.trial.clock import TrialClock
 from gilscope.trial.cpu_time import ProcessTree
 from gilscope.trial.spans import Lanes, Stamp, Stamped
 from gilscope.trial.strategies import STAMPED_STRATEGIES, interpreter
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope.records.result import Plan
+    from gilscope.trial.baseline import BaselineProcess
     from gilscope.trial.request import TrialRequest
     from gilscope.trial.strategies import Run, Strategy
 
@@ -32,7 +35,16 @@ async def run(request: TrialRequest) -> Measure:
     strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
     function, args = request.work.load()
     steps = request.work.count if isinstance(request.work, Kernel) else 1
-    return await trial(strategy, function, args, request.plan, steps=steps, yield_after_call=request.yield_after_call)
+    with baseline_process(request.baseline) as baseline:
+        return await trial(
+            strategy,
+            function,
+            args,
+            request.plan,
+            steps=steps,
+            yield_after_call=request.yield_after_call,
+            baseline=baseline,
+        )
 
 
 async def idle(plan: Plan) -> Measure:
@@ -48,6 +60,7 @@ async def trial(
     *,
     steps: int = 1,
     yield_after_call: bool = False,
+    baseline: BaselineProcess | None = None,
 ) -> Measure:
     """Call ``function(*args)`` over and over for ``plan.seconds``, ``plan.concurrency`` calls at once, beside a ticker.
 
@@ -67,7 +80,7 @@ async def trial(
             call = await stack.enter_async_context(strategy(work, plan.concurrency))
         start_up = time.perf_counter() - began
         calls = _TimedCalls(call, work, args, yield_after_call=yield_after_call)
-        return await _beside_a_ticker(plan, calls, start_up=start_up, steps=steps)
+        return await _beside_a_ticker(plan, calls, start_up=start_up, steps=steps, baseline=baseline)
 
 
 class _TimedCalls:
@@ -81,37 +94,59 @@ class _TimedCalls:
         self._yield_after_call = yield_after_call
         self.times = Histogram()
 
-    async def until(self, deadline: float, lanes: Lanes, slot: int) -> tuple[int, float]:
-        """Make one call after another until ``deadline``; return how many, and when after the start the last one ended.
+    async def until(
+        self, over: Callable[[float], bool], clock: TrialClock, lanes: Lanes, slot: int
+    ) -> tuple[int, float]:
+        """Make one call after another until ``over(now)``; return how many, and when after the start the last one ended.
 
-        A call that still runs at the deadline is finished and counted in full.
+        A call that runs at that time is finished and counted in full.
         """
         calls = 0
-        while (asked := time.perf_counter()) < deadline:
+        while not over(asked := clock.now()):
             done = await self._run(*self._call)
-            answered = time.perf_counter()
+            answered = clock.now()
             calls += 1
             self.times.record(answered - asked)
-            lanes.add(done if isinstance(done, Stamp) else Stamp(done, asked, answered, os.getpid(), None), slot)
+            if isinstance(done, Stamp):
+                stamp = done._replace(begin=clock.at(done.begin), end=clock.at(done.end))
+            else:
+                stamp = Stamp(done, asked, answered, os.getpid(), None)
+            lanes.add(stamp, slot)
             if self._yield_after_call:
                 await asyncio.sleep(0)
-        return calls, time.perf_counter() - lanes.began
+        return calls, clock.now() - lanes.began
 
 
-async def _beside_a_ticker(plan: Plan, calls: _TimedCalls | None, *, start_up: float, steps: int = 1) -> Measure:
-    processes = ProcessTree()
-    ticker = Ticker(plan.tick)
+async def _beside_a_ticker(
+    plan: Plan,
+    calls: _TimedCalls | None,
+    *,
+    start_up: float,
+    steps: int = 1,
+    baseline: BaselineProcess | None = None,
+) -> Measure:
+    processes = ProcessTree(besides=None if baseline is None else baseline.pid)
+    clock = TrialClock() if baseline is None else baseline.clock
+    if baseline is not None:
+        baseline.begin(processes.pids)
+    ticker = Ticker(plan.tick, clock=clock.now)
     ticker.start()
-    began, cpu_before, load_before = time.perf_counter(), processes.cpu_time(), machine_load.now()
+    began, cpu_before, load_before = clock.now(), processes.cpu_time(), machine_load.now()
     lanes, end = Lanes(began), began + plan.seconds
+
+    def over(now: float) -> bool:
+        return now >= end and (baseline is None or not baseline.wants_more(now - end))
+
     done: list[tuple[int, float]] = []
     if calls is None:
         await asyncio.sleep(plan.seconds)
     else:
-        done = await asyncio.gather(*(calls.until(end, lanes, slot) for slot in range(plan.concurrency)))
-    elapsed, spent = time.perf_counter() - began, processes.cpu_time() - cpu_before
-    others_share, idle_share = machine_load.shares(load_before, machine_load.now(), spent.used)
+        done = await asyncio.gather(*(calls.until(over, clock, lanes, slot) for slot in range(plan.concurrency)))
+    elapsed, spent = clock.now() - began, processes.cpu_time() - cpu_before
+    load_after = machine_load.now()
     await ticker.stop()
+    measured = None if baseline is None else baseline.end()
+    others_share, idle_share = machine_load.shares(load_before, load_after, spent.used)
     return Measure(
         start_up=start_up,
         elapsed=elapsed,
@@ -125,6 +160,7 @@ async def _beside_a_ticker(plan: Plan, calls: _TimedCalls | None, *, start_up: f
         lanes=lanes.record(),
         others_share=others_share,
         idle_share=idle_share,
+        baseline_slices=measured,
     )
 
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gilscope.countdown import CALLS_BEFORE_SPECIALIZING
 from gilscope.isolated.search_path import search
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ async def inline(function: Callable[..., Any], workers: int) -> AsyncIterator[Ru
 @asynccontextmanager
 async def awaited(function: Callable[..., Any], workers: int) -> AsyncIterator[Run]:
     """Await what the function returns: a coroutine, or a future that another thread completes."""
-    await asyncio.gather(*(function(1) for _ in range(workers)))
+    for _ in range(CALLS_BEFORE_SPECIALIZING):
+        await asyncio.gather(*(function(1) for _ in range(workers)))
 
     def run(function: Callable[..., Any], /, *args: Any) -> Any:
         return function(*args)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 MAX_BINS = 2000
+EARLY_SECONDS = 0.002
+"""A timer that fires earlier than this was set by another clock: the selector rounds its waits to milliseconds."""
 
 
 @dataclass
@@ -97,7 +99,11 @@ class Ticker:
     async def _run(self) -> None:
         while self._next <= self._end:
             await self._sleep(max(0.0, self._next - self._clock()))
-            self._serve(self._clock())
+            now = self._clock()
+            while self._next - now > EARLY_SECONDS:  # the clock stood still, and the loop's own clock did not
+                await self._sleep(self._next - now)
+                now = self._clock()
+            self._serve(now)
 
     def _serve(self, now: float) -> None:
         """Count the tick that runs now, and the ticks that were due meanwhile and were missed."""

@@ -1,0 +1,94 @@
+"""The work of a trial, relative to one task alone on the same cores at the same time, and whether it can be relied on.
+
+``work`` is efficiency times cores. The efficiency compares a CPU second of the trial with a CPU second of one task alone,
+measured on the same cores before and after each slice of the trial: so neither a changing clock rate nor the programs on
+other cores count. The cores are those that the trial kept busy in its good slices, in which other programs left it the
+cores that it wanted.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilscope.trial.baseline import GOOD_SHARE
+
+if TYPE_CHECKING:
+    from gilscope.records.result import Baseline, Measure, Trial
+
+MAX_WORK_OF_A_CORE = 1.1
+"""More work than this for each busy core is impossible: the baseline must be wrong."""
+MAX_BASELINE_ERROR = 0.15
+"""The largest acceptable error of the baseline: two standard errors, from how it moved within the slices."""
+MIN_GOOD_SLICES = 5
+"""Half a second of a trial."""
+MIN_SHARE_OF_MEAN_SLICE = 0.25
+"""Shorter slices do not count: the last slice of a trial can be of any length."""
+
+
+class Work(NamedTuple):
+    """A trial's work a second, its quartiles over the slices, and the cores that were busy meanwhile."""
+
+    value: float
+    low: float
+    high: float
+    cores: float
+    doubt: str = ""
+    """Why the figure cannot be relied on, or empty."""
+
+
+def work(trial: Trial) -> Work | None:
+    """Return the work of a trial, or ``None`` if it has no baseline."""
+    measure = trial.measure
+    if measure is None or measure.baseline_slices is None or not sum(measure.baseline_slices.cpu):
+        return None
+    baseline = measure.baseline_slices
+    expected = sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True))
+    efficiency = measure.tasks * trial.count / expected
+    every = _cores(baseline)
+    good = [cores for cores in every if cores >= GOOD_SHARE * baseline.cores]
+    enough = len(good) >= MIN_GOOD_SLICES
+    low, cores, high = _quartiles(good if enough else every)
+    error = _error(baseline, expected)
+    figure = Work(efficiency * cores, efficiency * low * (1 - error), efficiency * high * (1 + error), cores)
+    return figure._replace(doubt=_doubt(figure, error, len(good)))
+
+
+def work_without_baseline(measure: Measure, alone: float) -> Work:
+    """Return the work of a trial relative to ``alone``, the rate of one task that was measured at another time."""
+    cores = math.inf if measure.cpu is None else measure.cpu / measure.elapsed
+    value = measure.rate / alone
+    return Work(value, value, value, cores, _impossible(value, cores))
+
+
+def _cores(baseline: Baseline) -> list[float]:
+    """Return the busy cores in each slice that is not too short."""
+    shortest = MIN_SHARE_OF_MEAN_SLICE * statistics.mean(baseline.elapsed)
+    slices = zip(baseline.cpu, baseline.elapsed, strict=True)
+    return [cpu / elapsed for cpu, elapsed in slices if elapsed > shortest]
+
+
+def _error(baseline: Baseline, expected: float) -> float:
+    """Return the relative standard error of the baseline: within a slice, it may have moved at any moment."""
+    slices = zip(baseline.cpu, baseline.rate, baseline.change, strict=True)
+    return math.sqrt(sum((cpu * rate * change / 2) ** 2 for cpu, rate, change in slices)) / expected
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, median, high = statistics.quantiles(values, method="inclusive") if len(values) > 1 else values * 3
+    return low, median, high
+
+
+def _doubt(work: Work, error: float, good: int) -> str:
+    if good < MIN_GOOD_SLICES:
+        return "other programs used the cores nearly all the time"
+    if 2 * error > MAX_BASELINE_ERROR:
+        return f"the machine's speed changed too often: the baseline is uncertain by more than {MAX_BASELINE_ERROR:.0%}"
+    return _impossible(work.value, work.cores)
+
+
+def _impossible(value: float, cores: float) -> str:
+    if value <= cores * MAX_WORK_OF_A_CORE:
+        return ""
+    return "more than the busy cores can do: the machine's speed changed after the baseline was measured"

@@ -1,0 +1,162 @@
+"""The process that measures the baseline of a trial: ``python -P -m gilscope.trial.baseline_process FD TASK``.
+
+It prints a line when it is ready. The first line that it reads has the ids of the trial's processes; it answers when it has
+measured the first slice. The second line ends the trial; the answer is a :class:`gilscope.records.result.Baseline`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gilscope.isolated.supervise import die_with_parent
+from gilscope.records.result import Baseline
+from gilscope.trial.baseline import GOOD_SHARE, BaselineTask
+from gilscope.trial.clock import MAX_PAUSES, Pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MEAN_SLICE_SECONDS = 0.1
+"""How long the trial runs between two pauses, on average. Random, so that it does not fall into step with the trial."""
+MAX_CORES = 4
+"""Measure the baseline on at most this many cores in one pause: those that the trial used most."""
+MIN_SHARE_OF_A_CORE = 0.1
+"""Ignore a thread that used less of a slice than this share."""
+
+
+class Trial:
+    """The processes of a trial, and on which cores they used how much CPU time since the last look."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self._used: dict[tuple[int, str], int] = {}
+        self.by_core()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the processes for as long as the context lasts."""
+        try:
+            self._send(signal.SIGSTOP)
+            yield
+        finally:
+            self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def by_core(self) -> dict[int, float]:
+        """Return the CPU seconds that the threads used since the last call, by the core that each ran on last."""
+        cores: dict[int, float] = {}
+        for pid in self._pids:
+            for thread in Path(f"/proc/{pid}/task").glob("*"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+                    used = int((thread / "schedstat").read_text().split()[0])
+                    # The 39th field of proc_pid_stat(5); the second, a name in parentheses, may contain spaces.
+                    core = int((thread / "stat").read_text().rpartition(")")[2].split()[36])
+                    new = used - self._used.get((pid, thread.name), 0)
+                    self._used[pid, thread.name] = used
+                    cores[core] = cores.get(core, 0.0) + new / 1e9
+        return cores
+
+
+@dataclass
+class Measuring:
+    """The slices of a trial, as far as it has run."""
+
+    task: BaselineTask
+    trial: Trial
+    pauses: Pauses
+    kernel: Callable[[int], int]
+    elapsed: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+    change: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._cores = os.sched_getaffinity(0)
+        self._rates = self._measure(sorted(self._cores)[:MAX_CORES])
+        self._resumed = time.perf_counter()
+
+    def pause(self) -> None:
+        """End a slice of the trial: stop the trial, measure one task alone on the cores that it used, and let it go on."""
+        began = time.perf_counter()
+        with self.trial.stopped():
+            elapsed, by_core = began - self._resumed, self.trial.by_core()
+            cpu = sum(by_core.values())
+            self._add(
+                elapsed, cpu, {core: used for core, used in by_core.items() if used > elapsed * MIN_SHARE_OF_A_CORE}
+            )
+            if cpu >= GOOD_SHARE * self.task.cores * elapsed:
+                self.pauses.good_slices += 1
+            self._resumed = time.perf_counter()
+            self.pauses.add(began, self._resumed)
+
+    def _add(self, elapsed: float, cpu: float, by_core: dict[int, float]) -> None:
+        if not by_core:  # the trial waited, or other programs had the cores
+            by_core = dict.fromkeys(self._rates, 1.0)
+        busiest = sorted(by_core, key=lambda core: by_core[core])[-MAX_CORES:]
+        before, after = self._rates, self._measure(busiest)
+        whole = sum(by_core[core] for core in after)
+        self.elapsed.append(elapsed)
+        self.cpu.append(cpu)
+        self.rate.append(sum(by_core[core] * (before.get(core, now) + now) / 2 for core, now in after.items()) / whole)
+        # By how much the speed rose or fell within the slice, of a core whose speed is known at both of its ends.
+        known = [core for core in after if core in before]
+        moved = sum(by_core[core] * (after[core] / before[core] - 1) for core in known)
+        self.change.append(moved / sum(by_core[core] for core in known) if known else 0.0)
+        self._rates = after
+
+    def _measure(self, cores: list[int]) -> dict[int, float]:
+        """Return the steps of one task alone in a second of CPU time, by core."""
+        rates = {}
+        for core in cores:
+            with contextlib.suppress(OSError):  # the core has been taken from this process: let it run anywhere
+                os.sched_setaffinity(0, [core])
+            self.kernel(self.task.count // 10 + 1)  # fills the caches
+            began = time.thread_time()
+            self.kernel(self.task.count)
+            rates[core] = self.task.count / (time.thread_time() - began)
+        os.sched_setaffinity(0, self._cores)
+        return rates
+
+    def record(self) -> Baseline:
+        """Return what was measured."""
+        return Baseline(cores=self.task.cores, elapsed=self.elapsed, cpu=self.cpu, rate=self.rate, change=self.change)
+
+
+def main(fd: str, argument: str) -> None:
+    """Measure the baseline of one trial; see the module's docstring."""
+    die_with_parent()
+    task = msgspec.json.decode(argument, type=BaselineTask)
+    kernel, pauses = resolve_name(task.function), Pauses(int(fd))
+    kernel(task.count)
+    print("ready", flush=True)
+    trial = Trial([int(pid) for pid in sys.stdin.readline().split()])
+    measuring = Measuring(task, trial, pauses, kernel)
+    print("measured", flush=True)
+    while len(pauses) < MAX_PAUSES - 1:
+        wait = random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS
+        if select.select([sys.stdin], [], [], wait)[0]:
+            break
+        measuring.pause()
+    sys.stdin.readline()
+    measuring.pause()
+    print(msgspec.json.encode(measuring.record()).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

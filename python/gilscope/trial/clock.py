@@ -1,0 +1,90 @@
+"""The clock of a trial, which stands still while the trial is stopped so that its baseline can be measured.
+
+One process stops the trial's processes, and writes when it did so into memory that it shares with the trial. It writes
+while the trial is stopped, so the trial never sees half of an entry.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from bisect import bisect_right
+
+MAX_PAUSES = 5000
+_COUNT, _GOOD, _FIRST = 0, 1, 2
+"""Where the shared array of floats has the number of pauses, the number of good slices, and the first pause."""
+_BYTES = 8 * (_FIRST + 2 * MAX_PAUSES)
+
+
+class Pauses:
+    """When a trial was stopped, by ``perf_counter``, in memory that two processes share: the file ``fd``."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, _BYTES)
+        self._array = memoryview(self._map).cast("d")
+
+    @staticmethod
+    def file() -> int:
+        """Return the descriptor of a new file for the pauses of one trial."""
+        fd = os.memfd_create("gilscope-pauses")
+        os.truncate(fd, _BYTES)
+        return fd
+
+    def close(self) -> None:
+        self._array.release()
+        self._map.close()
+
+    def __len__(self) -> int:
+        return int(self._array[_COUNT])
+
+    def __getitem__(self, number: int) -> tuple[float, float]:
+        place = _FIRST + 2 * number
+        return self._array[place], self._array[place + 1]
+
+    def add(self, begin: float, end: float) -> None:
+        """Add a pause. The trial's processes must be stopped, and :data:`MAX_PAUSES` not be reached."""
+        place = _FIRST + 2 * len(self)
+        self._array[place], self._array[place + 1] = begin, end
+        self._array[_COUNT] += 1
+
+    @property
+    def good_slices(self) -> int:
+        """How many slices between two pauses had the cores that the trial wanted."""
+        return int(self._array[_GOOD])
+
+    @good_slices.setter
+    def good_slices(self, number: int) -> None:
+        self._array[_GOOD] = number
+
+
+class TrialClock:
+    """Seconds by ``perf_counter``, less those for which the trial was stopped."""
+
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses
+        self._ends: list[float] = []
+        self._begins: list[float] = []
+        self._passed: list[float] = [0.0]
+        """The seconds of all pauses before the pause of that number."""
+
+    def now(self) -> float:
+        """Return the time now."""
+        return self.at(time.perf_counter())
+
+    def at(self, moment: float) -> float:
+        """Return what this clock showed at a ``moment`` by ``perf_counter``. A moment within a pause is its begin."""
+        self._learn()
+        before = bisect_right(self._begins, moment)
+        if before and moment < self._ends[before - 1]:
+            return self._begins[before - 1] - self._passed[before - 1]
+        return moment - self._passed[before]
+
+    def _learn(self) -> None:
+        """Read the pauses since the last call."""
+        for number in range(len(self._ends), 0 if self._pauses is None else len(self._pauses)):
+            assert self._pauses is not None  # noqa: S101
+            begin, end = self._pauses[number]
+            self._begins.append(begin)
+            self._ends.append(end)
+            self._passed.append(self._passed[-1] + end - begin)

@@ -1,0 +1,109 @@
+"""The work of a trial: what it did in a CPU second, times the cores that it kept busy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from gilscope.demo.findings import findings
+from gilscope.demo.work import Work, work, work_without_baseline
+from gilscope.records.result import Baseline, Measure, Result, Trial
+
+Run = Callable[..., Result]
+Finished = Callable[..., Trial]
+Sliced = Callable[..., Trial]
+SLICE = 0.1
+
+
+@pytest.fixture
+def sliced(finished: Finished) -> Sliced:
+    """Return a function that makes a trial from the busy cores and the baseline's rate in each slice."""
+
+    def make(
+        case: str,
+        cores: list[float],
+        rates: list[float],
+        *,
+        wanted: float,
+        efficiency: float = 1.0,
+        changes: float = 0.0,
+    ) -> Trial:
+        cpu = [busy * SLICE for busy in cores]
+        steps = efficiency * sum(used * rate for used, rate in zip(cpu, rates, strict=True))
+        baseline = Baseline(
+            cores=wanted, elapsed=[SLICE] * len(cores), cpu=cpu, rate=rates, change=[changes] * len(cores)
+        )
+        trial = finished(case)
+        assert trial.measure is not None
+        measure = msgspec.structs.replace(trial.measure, tasks=1000, baseline_slices=baseline)
+        return msgspec.structs.replace(trial, count=round(steps / 1000), measure=measure)
+
+    return make
+
+
+def of(trial: Trial) -> Work:
+    figure = work(trial)
+    assert figure is not None
+    return figure
+
+
+def test_a_machine_that_halves_its_speed_within_the_trial_changes_nothing(sliced: Sliced) -> None:
+    steady = of(sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0))
+    halved = of(sliced("thread/held", [1.0] * 20, [2e9] * 10 + [1e9] * 10, wanted=1.0))
+    assert steady.value == halved.value == pytest.approx(1.0)
+    assert steady.doubt == halved.doubt == ""
+
+
+def test_slices_in_which_other_programs_had_the_cores_do_not_count(sliced: Sliced) -> None:
+    figure = of(sliced("thread/released", [1.0] * 13 + [1.98] * 7, [2e9] * 20, wanted=2.0))
+    assert (figure.value, figure.cores) == pytest.approx((1.98, 1.98))
+    assert figure.doubt == ""
+
+
+def test_a_trial_without_enough_good_slices_is_doubtful_and_shows_what_it_did(sliced: Sliced) -> None:
+    figure = of(sliced("thread/released", [1.0] * 16 + [1.98] * 4, [2e9] * 20, wanted=2.0))
+    assert (figure.value, figure.cores) == pytest.approx((1.0, 1.0))
+    assert figure.doubt == "other programs used the cores nearly all the time"
+
+
+def test_tasks_that_cost_more_than_the_baseline_do_less_work(sliced: Sliced) -> None:
+    figure = of(sliced("cooperative/python", [1.0] * 20, [2e7] * 20, wanted=1.0, efficiency=0.6))
+    assert (figure.value, figure.cores) == pytest.approx((0.6, 1.0))
+    assert figure.doubt == ""
+
+
+def test_the_spread_is_that_of_the_slices_and_of_the_baseline(sliced: Sliced) -> None:
+    uneven = of(sliced("thread/released", [1.8, 1.9, 2.0] * 6, [2e9] * 18, wanted=2.0))
+    assert (uneven.low, uneven.value, uneven.high) == pytest.approx((1.8, 1.9, 2.0), abs=0.05)
+    moving = of(sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0, changes=0.4))
+    assert (moving.low, moving.high) == pytest.approx((1 - 0.2 / 20**0.5, 1 + 0.2 / 20**0.5))
+    assert moving.doubt == ""
+
+
+def test_a_baseline_that_moved_within_most_slices_is_too_uncertain(sliced: Sliced) -> None:
+    figure = of(sliced("thread/held", [1.0] * 5, [2e9] * 5, wanted=1.0, changes=0.5))
+    assert figure.doubt == "the machine's speed changed too often: the baseline is uncertain by more than 15%"
+
+
+def test_more_work_than_the_busy_cores_can_do_is_doubtful(sliced: Sliced, finished: Finished) -> None:
+    figure = of(sliced("inline/held", [1.0] * 20, [2e9] * 20, wanted=1.0, efficiency=1.66))
+    assert figure.doubt.startswith("more than the busy cores can do")
+    measure = finished("process/python", work=3.14, cpu=2 * 1.98).measure
+    assert isinstance(measure, Measure)
+    assert work_without_baseline(measure, 1000.0).doubt == figure.doubt
+
+
+def test_a_trial_without_a_baseline_of_its_own_is_compared_with_the_runs(finished: Finished) -> None:
+    assert work(finished("thread/held")) is None
+    measure = finished("thread/held", work=0.9, cpu=2.0).measure
+    assert isinstance(measure, Measure)
+    assert work_without_baseline(measure, 1000.0) == Work(0.9, 0.9, 0.9, 1.0)
+
+
+def test_no_finding_rests_on_doubtful_work(run_of: Run, sliced: Sliced) -> None:
+    held = sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0)
+    for free, expected in (([1.98] * 20, True), ([1.98] * 4 + [1.75] * 16, False)):
+        released = sliced("thread/released", free, [2e9] * 20, wanted=2.0)
+        claims = [finding.claim for finding in findings(run_of(held, released, cores=2.0))]
+        assert ("2 tasks that need the GIL do the work of one." in claims) is expected

@@ -1,0 +1,76 @@
+"""One task alone, measured while the trial is stopped."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from gilscope.isolated.payload import Kernel
+from gilscope.records.result import Measure, Plan
+from gilscope.trial.baseline import BaselineTask, baseline_process
+from gilscope.trial.request import NamedStrategy, TrialRequest
+from gilscope.trial.runner import supervised
+
+if TYPE_CHECKING:
+    from gilscope.trial.baseline import BaselineProcess
+
+COUNTDOWN = "gilscope:countdown_released"
+STEPS = 20_000_000
+"""A task of about 10 ms."""
+
+
+def measured(task: BaselineTask, *, strategy: str = "thread", seconds: float = 0.4) -> Measure:
+    request = TrialRequest(
+        plan=Plan(seconds=seconds), strategy=NamedStrategy(strategy), work=Kernel(COUNTDOWN, STEPS), baseline=task
+    )
+    trial = supervised("released", request)
+    assert trial.measure is not None, trial.reason
+    return trial.measure
+
+
+@pytest.mark.parametrize("strategy", ["thread", "process"])
+def test_a_cpu_second_of_a_trial_does_the_steps_of_a_cpu_second_of_one_task_alone(strategy: str) -> None:
+    measure = measured(BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=2.0), strategy=strategy)
+    baseline = measure.baseline_slices
+    assert baseline is not None
+    assert len(baseline.elapsed) >= 3
+    assert sum(baseline.elapsed) == pytest.approx(measure.elapsed, rel=0.1)
+    alone = sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True))
+    # A tenth for the loop, the workers' start of a task, and a machine whose speed moves; the kernels are 70-fold apart.
+    assert measure.tasks * STEPS == pytest.approx(alone, rel=0.4)
+
+
+def test_the_time_for_which_a_trial_is_stopped_is_neither_lag_nor_work() -> None:
+    """The trial is stopped for about 80 ms at a time, eight times as long as its ticks are apart."""
+    long = BaselineTask(function=COUNTDOWN, count=8 * STEPS, cores=2.0)
+    measure = measured(long, seconds=0.2)
+    assert measure.lag.p50 is not None
+    assert measure.lag.p50 < 0.05
+    assert measure.lag.due <= measure.elapsed / 0.01 + 1
+    assert all(end <= measure.elapsed + 0.001 for lane in measure.lanes for end in lane.end)
+
+
+def test_a_trial_that_lacks_good_slices_runs_longer_and_no_longer_than_its_patience() -> None:
+    hopeless = BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=1000.0, patience=0.4, good_slices=1)
+    assert measured(hopeless, seconds=0.2).elapsed >= 0.6
+    enough = BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=0.001, patience=60.0, good_slices=1)
+    assert measured(enough, seconds=0.2).elapsed < 30
+
+
+def test_a_baseline_that_cannot_be_measured_is_missing_and_the_trial_runs() -> None:
+    measure = measured(BaselineTask(function="gilscope:no_such_kernel", count=1, cores=1.0), seconds=0.1)
+    assert measure.baseline_slices is None
+    assert measure.tasks > 0
+
+
+def test_the_process_that_measures_ends_with_the_context() -> None:
+    def pid(process: BaselineProcess | None) -> int:
+        assert process is not None
+        return process.pid
+
+    with baseline_process(BaselineTask(function=COUNTDOWN, count=STEPS, cores=1.0)) as process:
+        started = pid(process)
+        os.kill(started, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started, 0)

@@ -1,0 +1,55 @@
+"""The clock of a trial stands still while the trial is stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from gilscope.trial.clock import Pauses, TrialClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pauses() -> Iterator[Pauses]:
+    fd = Pauses.file()
+    shared = Pauses(fd)
+    os.close(fd)
+    yield shared
+    shared.close()
+
+
+def test_without_a_pause_it_is_the_systems_clock(pauses: Pauses) -> None:
+    for clock in (TrialClock(), TrialClock(pauses)):
+        before = time.perf_counter()
+        assert before <= clock.now() <= time.perf_counter()
+        assert clock.at(5.0) == 5.0
+
+
+def test_pauses_do_not_count_and_a_moment_within_one_is_its_begin(pauses: Pauses) -> None:
+    clock = TrialClock(pauses)
+    pauses.add(10.0, 13.0)
+    pauses.add(20.0, 21.0)
+    moments = [9.0, 10.0, 12.0, 13.0, 19.0, 20.5, 21.0, 30.0]
+    assert [clock.at(moment) for moment in moments] == [9.0, 10.0, 10.0, 10.0, 16.0, 17.0, 17.0, 26.0]
+
+
+def test_a_moment_before_a_pause_stays_where_it_was_when_the_pause_is_known(pauses: Pauses) -> None:
+    clock = TrialClock(pauses)
+    assert clock.at(11.0) == 11.0
+    pauses.add(12.0, 15.0)
+    assert [clock.at(11.0), clock.at(15.5)] == [11.0, 12.5]
+
+
+def test_two_processes_share_the_pauses_of_one_file(pauses: Pauses) -> None:
+    fd = Pauses.file()
+    here, there = Pauses(fd), Pauses(fd)
+    os.close(fd)
+    there.add(1.0, 2.0)
+    there.good_slices = 3
+    assert (len(here), here[0], here.good_slices, len(pauses)) == (1, (1.0, 2.0), 3, 0)
+    here.close()
+    there.close()
