@@ -59,6 +59,8 @@ mod _core {
         Beat, ContenderReport, EvidenceReport, GilHold, StallReport, ThreadInfo, WatchTotals,
     };
     #[pymodule_export]
+    use crate::watch::running_loop::{RunForever, SetRunningLoop};
+    #[pymodule_export]
     use crate::watch::watcher::Watcher;
 
     #[pymodule_export]

@@ -11,3 +11,4 @@ pub mod other_threads;
 pub mod pace;
 pub mod run_queue;
 pub mod scheduling;
+pub mod signals;

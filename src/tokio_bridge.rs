@@ -26,6 +26,7 @@ use crate::countdown::{count_down_until, is_set};
 use crate::locked::Locked;
 use crate::main_interpreter;
 use crate::per_process::PerProcess;
+use crate::system::signals;
 
 /// Count `n` down to 0 on tokio; await the returned future for the number of decrements.
 #[pyfunction]
@@ -117,9 +118,12 @@ static TOKIO: PerProcess<TokioRuntime> = PerProcess::new();
 impl TokioRuntime {
     fn of_this_process() -> PyResult<&'static Self> {
         TOKIO.get_or_try_init(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .thread_name("gilscope-tokio")
-                .build()?;
+            // Its threads start all further ones.
+            let runtime = signals::blocked(|| {
+                tokio::runtime::Builder::new_multi_thread()
+                    .thread_name("gilscope-tokio")
+                    .build()
+            })?;
             Ok(Self {
                 runtime,
                 closing: AtomicBool::new(false),

@@ -14,6 +14,7 @@ pub mod heartbeat;
 pub mod late_period;
 pub mod prober;
 pub mod reports;
+pub mod running_loop;
 pub mod sampler;
 pub mod stack_requests;
 pub mod stacks;

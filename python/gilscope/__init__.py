@@ -48,8 +48,9 @@ SUBMODULES = {"prometheus", "stalls"}
 RESULT_VIEWS = {
     "text": "gilscope.reports.terminal:text",
     "recommendation": "gilscope.comparison.recommendation:recommend",
+    "watch": "gilscope.reports.terminal:watch_text",
 }
-"""What computes ``str(result)`` and ``result.recommendation``: the records look here, because they must not import it."""
+"""What computes ``str(result)``, ``result.recommendation`` and ``str(watch)``: they look here, and must not import it."""
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 

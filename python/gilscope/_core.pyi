@@ -27,6 +27,8 @@ __all__ = [
     "KnockTally",
     "Knocker",
     "LoweredSwitchInterval",
+    "RunForever",
+    "SetRunningLoop",
     "StallReport",
     "ThreadInfo",
     "WatchTotals",
@@ -370,6 +372,9 @@ class Watcher:
     def remove_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Stop watching a loop. A stall of it that has not been reported yet still will be."""
 
+    def start_reporter(self, report: Callable[[Watcher], object]) -> None:
+        """Call ``report`` with this watcher in a new thread of Python that blocks all signals."""
+
     def next_stall(self) -> StallReport | None:
         """Wait, with the GIL released, for the next stall that is over; ``None`` once the watch is closed and all are taken."""
 
@@ -389,6 +394,46 @@ class Watcher:
         """End the threads and wait for them, with the GIL released: some milliseconds."""
 
 @final
+class SetRunningLoop:
+    """Stands in for ``asyncio.events._set_running_loop``: native, so that it has no frame.
+
+    It calls ``set``, and then ``end`` with the loop that ran before in this thread, and ``begin`` with the one that runs now,
+    unless they are the same. Exceptions that these two raise are not passed on, except for those that are not an
+    ``Exception``, which come from a signal handler.
+    """
+
+    def __new__(
+        cls,
+        *,
+        set: Callable[[AbstractEventLoop | None], object],  # noqa: A002 - only a keyword
+        get: Callable[[], AbstractEventLoop | None],
+        begin: Callable[[AbstractEventLoop], object],
+        end: Callable[[AbstractEventLoop], object],
+    ) -> SetRunningLoop: ...
+    @property
+    def original(self) -> Callable[[AbstractEventLoop | None], object]:
+        """The function ``set``."""
+
+    def __call__(self, event_loop: AbstractEventLoop | None, /) -> None: ...
+
+@final
+class RunForever:
+    """Stands in for the ``run_forever`` of a native class of event loops, and has no frame either.
+
+    It calls ``begin`` with the loop, then ``run_forever``, then ``end``.
+    """
+
+    def __new__(
+        cls,
+        run_forever: Callable[..., object],
+        *,
+        begin: Callable[[AbstractEventLoop], object],
+        end: Callable[[AbstractEventLoop], object],
+    ) -> RunForever: ...
+    def __get__(self, event_loop: AbstractEventLoop | None, class_: object = None, /) -> object: ...
+    def __call__(self, event_loop: AbstractEventLoop, /, *args: object, **kwargs: object) -> object: ...
+
+@final
 class Heartbeat:
     """One loop's heartbeat. All methods but ``stop`` must be called in the loop's thread; they keep the GIL."""
 
@@ -398,8 +443,18 @@ class Heartbeat:
         ``None`` if the process may not open another file.
         """
 
-    def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int) -> None:
-        """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids."""
+    @property
+    def has_beaten(self) -> bool:
+        """Whether a beat has ever come."""
+
+    def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int, proven: bool) -> None:
+        """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids.
+
+        If the loop is not ``proven`` to run callbacks that are due, no lag is counted before the first beat.
+        """
+
+    def part_from_parent(self) -> None:
+        """In a forked child: put a timer that never expires in the place of the one that the child shares with its parent."""
 
     def beat(self) -> None:
         """Count the expected beat as come now, and expect the next one in ``heartbeat`` seconds."""

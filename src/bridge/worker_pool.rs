@@ -16,6 +16,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::system::signals;
+
 /// A job must not panic. It returns whether more jobs are likely to be submitted within microseconds.
 pub type Job = Box<dyn FnOnce() -> bool + Send>;
 
@@ -103,7 +105,8 @@ impl WorkerPool {
             }
             NextWorker::Start => {
                 let builder = thread::Builder::new().name(WORKER_NAME.into());
-                builder.spawn(|| self.run()).map(drop).inspect_err(|_| {
+                let started = signals::blocked(|| builder.spawn(|| self.run()));
+                started.map(drop).inspect_err(|_| {
                     let mut state = self.lock();
                     state.workers -= 1;
                     state.searching = false;

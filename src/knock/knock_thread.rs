@@ -21,6 +21,7 @@ use crate::system::other_threads::OtherThreads;
 use crate::system::pace::Pace;
 use crate::system::run_queue::{ThreadState, ThreadStats, own_tid, own_voluntary_switches};
 use crate::system::scheduling::{self, Priority};
+use crate::system::signals;
 
 /// What the thread and those who read its figures share.
 pub struct KnockThread {
@@ -73,9 +74,8 @@ impl KnockThread {
         run: impl FnOnce(&Self) + Send + 'static,
     ) -> std::io::Result<()> {
         let knock_thread = Arc::clone(self);
-        let spawned = std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || run(&knock_thread))?;
+        let builder = std::thread::Builder::new().name(name.into());
+        let spawned = signals::blocked(|| builder.spawn(move || run(&knock_thread)))?;
         self.threads.with(|threads| threads.push(spawned));
         Ok(())
     }

@@ -16,7 +16,6 @@ pub enum Priority {
 
 /// Prepares the calling thread for sampling.
 pub fn prepare_sampling_thread(priority: Priority) {
-    block_signals();
     if priority == Priority::Ordinary {
         return;
     }
@@ -35,16 +34,6 @@ pub fn overwrite(fd: i32, text: &str) {
     // is gone, so its reader is too.
     unsafe {
         libc::pwrite(fd, text.as_ptr().cast(), text.len(), 0);
-    }
-}
-
-/// Leaves all signals to Python's threads: a signal must interrupt the system calls of the main thread.
-fn block_signals() {
-    // SAFETY: both calls fill or read a local set, and change the mask of the calling thread only.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
     }
 }
 

@@ -1,7 +1,7 @@
 //! One loop's heartbeat: when the next beat is due, when it came, and how late.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
@@ -109,6 +109,9 @@ pub struct Heartbeat {
     pub state: Arc<HeartbeatState>,
     watch: Arc<WatchState>,
     timer: Option<Timer>,
+    /// When the first beat is due, while it is unknown whether this loop runs our callbacks at all; 0 once it has.
+    unproven_due_ns: AtomicU64,
+    has_beaten: AtomicBool,
 }
 
 impl Heartbeat {
@@ -128,6 +131,8 @@ impl Heartbeat {
             state,
             watch,
             timer: Timer::new(),
+            unproven_due_ns: AtomicU64::new(0),
+            has_beaten: AtomicBool::new(false),
         }
     }
 
@@ -142,6 +147,10 @@ impl Heartbeat {
     /// 0: no more.
     fn expect(&self, due_ns: u64) {
         self.state.expect(due_ns);
+        self.set_timer(due_ns);
+    }
+
+    fn set_timer(&self, due_ns: u64) {
         if let Some(timer) = &self.timer {
             timer.set(due_ns);
         }
@@ -155,22 +164,47 @@ impl Heartbeat {
         self.timer.as_ref().map(Timer::fileno)
     }
 
+    /// Whether a beat has ever come.
+    #[getter]
+    fn has_beaten(&self) -> bool {
+        self.has_beaten.load(Ordering::Relaxed) // written with the GIL held
+    }
+
     /// The loop begins to run in this thread: expect the first beat.
-    #[pyo3(signature = (*, event_loop, ident, native_id))]
-    fn start(&self, event_loop: Py<PyAny>, ident: u64, native_id: u64) {
+    #[pyo3(signature = (*, event_loop, ident, native_id, proven))]
+    fn start(&self, event_loop: Py<PyAny>, ident: u64, native_id: u64, proven: bool) {
         let state = &self.state;
         state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
         state.native.store(native_id, Ordering::Relaxed);
         let earlier = guard(&state.event_loop).replace(event_loop);
         drop(earlier); // not under the lock: it may run any code
-        self.expect(now_ns() + state.settings.heartbeat_ns);
+        let due_ns = now_ns() + state.settings.heartbeat_ns;
+        if proven {
+            self.expect(due_ns);
+        } else {
+            self.unproven_due_ns.store(due_ns, Ordering::Relaxed); // written and read with the GIL held
+            self.set_timer(due_ns);
+        }
     }
 
     /// A beat: count its lag, and expect the next one.
     fn beat(&self, py: Python<'_>) {
         let now_ns = now_ns();
+        // Relaxed: with the GIL held, both.
+        self.has_beaten.store(true, Ordering::Relaxed);
+        let first_due_ns = self.unproven_due_ns.swap(0, Ordering::Relaxed);
+        if first_due_ns != 0 {
+            self.state.expect(first_due_ns);
+        }
         self.record_beat(py, now_ns);
         self.expect(now_ns + self.state.settings.heartbeat_ns);
+    }
+
+    /// In a forked child: leave the parent's timer alone from now on.
+    fn part_from_parent(&self) {
+        if let Some(timer) = &self.timer {
+            timer.part_from_parent();
+        }
     }
 
     /// The loop stops, or its watch ends: count the expected beat as come now.

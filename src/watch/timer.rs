@@ -21,6 +21,17 @@ impl Timer {
         (number >= 0).then(|| Self(unsafe { OwnedFd::from_raw_fd(number) }))
     }
 
+    /// In a forked child: puts a timer that never expires in the place of the parent's, which the child shares until then.
+    ///
+    /// The loop that the child has inherited goes on watching a file of this number, and nothing in the parent's epoll, which
+    /// the child shares as well, is changed. Once the parent has ended, the last reference to its timer is gone.
+    pub fn part_from_parent(&self) {
+        if let Some(own) = Self::new() {
+            // SAFETY: both descriptors are open, and ours; the second keeps its number.
+            unsafe { libc::dup3(own.fileno(), self.fileno(), libc::O_CLOEXEC) };
+        }
+    }
+
     pub fn fileno(&self) -> i32 {
         self.0.as_raw_fd()
     }

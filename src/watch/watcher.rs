@@ -11,6 +11,7 @@ use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
 use crate::system::clock::now_ns;
+use crate::system::signals;
 use crate::watch::gil_usage::Hold;
 use crate::watch::heartbeat::Heartbeat;
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
@@ -110,6 +111,13 @@ impl Watcher {
         self.must_own_threads()?;
         self.state.remove_heartbeat(&heartbeat.state);
         Ok(())
+    }
+
+    /// Start the thread of Python that calls `report` with this watcher.
+    fn start_reporter(slf: &Bound<'_, Self>, report: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().must_own_threads()?;
+        let start = slf.py().import("_thread")?.getattr("start_new_thread")?;
+        signals::blocked(|| start.call1((report, (slf,)))).map(drop)
     }
 
     /// Wait, detached, for the next stall that is over; `None` once the watch is closed and there are no more.
@@ -221,8 +229,8 @@ impl Watcher {
     }
 
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> PyResult<()> {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
-        match thread {
+        let builder = std::thread::Builder::new().name(name.into());
+        match signals::blocked(|| builder.spawn(run)) {
             Ok(thread) => {
                 guard(&self.threads).push(thread);
                 Ok(())

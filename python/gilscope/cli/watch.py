@@ -102,7 +102,13 @@ def command(
     """
     run = _chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
-    watch = Watch(stall=stall, sample=sample, probe=probe, on_stall=_print_stall if live else None, trace=bool(outputs))
+    watch = Watch(
+        stall=f"{stall}s",
+        sample=f"{sample}s",
+        probe=f"{probe}s",
+        on_stall=_print_stall if live else None,
+        trace=bool(outputs),
+    )
     for output in outputs:
         checked(output, _formats(watch))
     # The program may change its working directory.
@@ -124,7 +130,7 @@ def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], outp
     summary = ExitSummary(watch, named, outputs)
     # Registered before any function of the program, so called after all of them, when its threads have been joined.
     atexit.register(summary.give)
-    watch.start()
+    watch.start_with_first_loop()
     try:
         run()
     except KeyboardInterrupt:

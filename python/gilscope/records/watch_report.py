@@ -27,6 +27,25 @@ UNREADABLE: dict[Unreadable, str] = {
 """Why the holder of the GIL cannot be read, by the native core's code of the reason."""
 
 
+WhyUnwatched = Literal["clock", "silent", "error", "library"]
+
+WHY_UNWATCHED: dict[WhyUnwatched, str] = {
+    "clock": "it has a clock of its own",
+    "silent": "it never ran the callbacks that measure its lag",
+    "error": "it refused the callbacks that measure its lag",
+    "library": "only asyncio's event loops, and loops that stand in for them, can be watched",
+}
+"""Why an event loop was not watched, by the code of the reason."""
+
+
+class UnwatchedLoop(Record, frozen=True):
+    """A class of event loop that has run and was not watched."""
+
+    name: str
+    """The class with its module, or what ran the loop: ``trio.run``."""
+    why: WhyUnwatched
+
+
 class Distribution(Record, frozen=True, kw_only=True):
     """Durations, counted."""
 
@@ -80,10 +99,16 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """Stalls that are counted in ``lags`` only, because there were too many to be reported in time."""
     children: Count
     """Child processes started. They are not watched."""
-    loops_with_own_clock: Count
-    """Loops that are not watched, because their clock is not the system's."""
     gil_unreadable: Unreadable | None
     """Why the holder of the GIL cannot be read. Causes are then decided from the waits, and a hog's thread is unknown."""
+    loop_runs: Count | None = None
+    """How often an event loop began to run, watched or not; ``None`` in a file of an older version."""
+    unwatched_loops: tuple[UnwatchedLoop, ...] = ()
+    """The event loops that ran and were not watched, each class once for each reason."""
+    before_loops: Amount = 0.0
+    """Seconds before the first event loop, in which nothing was watched. ``elapsed`` does not include them."""
+    loops_with_own_clock: Count = 0
+    """In files of older versions: loops that were not watched because their clock is not the system's."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):

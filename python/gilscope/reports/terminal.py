@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from gilscope.comparison.figures import ComparisonFigures
+from gilscope.records.machine import machine
 from gilscope.records.result import Result
+from gilscope.records.watch_report import WatchReport
 from gilscope.reports import comparison, table, watch
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
 
-    from gilscope.records.watch_report import WatchReport
+    from gilscope.watch.api import Watch
 
 
 class TerminalReport:
@@ -36,6 +40,19 @@ class TerminalReport:
 def title(result: Result) -> str:
     """Return what was run, in one line."""
     return table.title(result) if result.comparison is None else comparison.title(ComparisonFigures(result))
+
+
+def watch_text(watch: Watch) -> str:
+    """Return the report on this process up to now as plain text."""
+    report = WatchReport(
+        version=version("gilscope"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        command=("this process",),
+        stall=watch.stall,
+        snapshot=watch.snapshot(),
+    )
+    return text(report)
 
 
 def text(result: Result | WatchReport, width: int = 100) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gilscope.formatting import counted, duration
 from gilscope.naming import place_of
-from gilscope.records.watch_report import UNREADABLE
+from gilscope.records.watch_report import UNREADABLE, WHY_UNWATCHED
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_SITES = 10
 MAX_THREADS = 5
 MIN_HELD_SHARE_TO_SHOW = 0.005
+MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
 
 
 def parts(report: WatchReport) -> Iterator[RenderableType]:
@@ -36,13 +37,18 @@ def parts(report: WatchReport) -> Iterator[RenderableType]:
 
 
 def title(report: WatchReport) -> str:
-    return f"{report.snapshot.elapsed:.1f} s of {' '.join(report.command)}"
+    seen = report.snapshot
+    return f"{seen.before_loops + seen.elapsed:.1f} s of {' '.join(report.command)}"
 
 
 def lag(seen: Snapshot) -> str:
-    if not seen.lags.count:
-        return "loop lag: no event loop ran long enough to be measured"
-    return f"loop lag: {_quantiles(seen.lags)}"
+    if seen.lags.count:
+        return f"loop lag: {_quantiles(seen.lags)}"
+    if seen.loop_runs == 0 and not seen.unwatched_loops:
+        return "loop lag: no event loop ran"
+    if seen.unwatched_loops:
+        return "loop lag: not measured, because the event loop was not watched"
+    return "loop lag: no event loop ran long enough to be measured"
 
 
 def _quantiles(of: Distribution) -> str:
@@ -74,6 +80,10 @@ def unseen(seen: Snapshot) -> Iterator[str]:
     """Yield what the figures do not include."""
     if seen.children:
         yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
+    for unwatched in seen.unwatched_loops:
+        yield f"an event loop of {unwatched.name} ran, but was not watched: {WHY_UNWATCHED[unwatched.why]}"
+    if seen.elapsed and seen.before_loops >= MIN_SECONDS_BEFORE_LOOPS_TO_SHOW:
+        yield f"the first {duration(seen.before_loops)}, before an event loop ran, were not watched"
     if seen.loops_with_own_clock:
         have = (
             "has a clock of its own, and was"

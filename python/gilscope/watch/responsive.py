@@ -33,7 +33,7 @@ def assert_loop_responsive(max_lag: float | str = 0.05) -> Iterator[Watch]:
     worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
     limit = parse_threshold(max_lag, name="max_lag", least=MIN_LAG_SECONDS)
-    with Watch(stall=limit) as watch:
+    with Watch(stall=f"{limit}s") as watch:
         yield watch
     if (snapshot := watch.snapshot()).stalls:
         raise UnresponsiveError(failure(snapshot, limit))

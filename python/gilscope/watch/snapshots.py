@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gilscope.records.watch_report import BOUNDS, Distribution, Holder
+from gilscope._core import Histogram
+from gilscope.records.watch_report import BOUNDS, Distribution, Holder, Snapshot
 from gilscope.watch.bins import thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilscope._core import Histogram, ThreadInfo
+    from gilscope._core import ThreadInfo
 
 
 def distribution(histogram: Histogram) -> Distribution:
@@ -30,3 +31,28 @@ def holders(held_by: Iterable[tuple[ThreadInfo, float]]) -> tuple[Holder, ...]:
     """Return how long each thread held the GIL, the longest holder first."""
     named = (Holder(thread.native_id, thread_name(thread.native_id, thread.name), held) for thread, held in held_by)
     return tuple(sorted(named, key=lambda holder: -holder.held))
+
+
+def empty(**seen: Any) -> Snapshot:
+    """Return the snapshot of a watch whose native threads have not started, with the fields of ``seen``."""
+    nothing = distribution(Histogram())
+    fields: dict[str, Any] = {
+        "elapsed": 0.0,
+        "samples": 0,
+        "held": 0.0,
+        "held_by": (),
+        "waited": 0.0,
+        "waits": nothing,
+        "lags": nothing,
+        "stalled": {},
+        "stalls": {},
+        "sites": (),
+        "worst": (),
+        "collected": 0.0,
+        "cost": 0.0,
+        "lost": 0,
+        "children": 0,
+        "loop_runs": 0,
+        "gil_unreadable": None,
+    }
+    return Snapshot(**{**fields, **seen})

@@ -1,0 +1,118 @@
+"""Drives the heartbeat of one event loop.
+
+The loop watches a timer file like a socket. A loop that cannot watch files, or of a class that is not known, gets its beats
+from ``call_later``. No task is created.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gilscope._core import monotonic
+
+if TYPE_CHECKING:
+    from gilscope._core import Heartbeat
+
+MAX_SECONDS_TO_FIRST_BEAT = 0.5
+"""A loop of an unknown class that has run for longer than this and has given no beat never will."""
+METHODS_THAT_BEAT = ("run_forever", "_run_once", "_process_events", "_add_reader", "add_reader")
+"""A subclass of asyncio's loop that overrides none of these certainly calls a reader."""
+_beats: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+"""For each class of loop: whether it certainly runs a callback that is due."""
+
+
+class HeartbeatTimer:
+    """Makes one loop run a callback whenever its heartbeat is due."""
+
+    def __init__(self, heartbeat: Heartbeat, loop: asyncio.AbstractEventLoop, seconds_per_beat: float) -> None:
+        self.heartbeat = heartbeat
+        self.alive = True
+        self._loop = loop
+        self._seconds_per_beat = seconds_per_beat
+        self._context = contextvars.Context()  # not the user's variables
+        self._ident = threading.get_ident()
+        self._handle: asyncio.TimerHandle | None = None
+        self._file = heartbeat.fileno() if _watches_files(type(loop)) else None
+        self._began = 0.0
+        self._is_proven = _certainly_beats(type(loop))
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the loop has run for long, and never called the callback."""
+        if self.heartbeat.has_beaten or self._is_proven:
+            return False
+        return monotonic() - self._began > MAX_SECONDS_TO_FIRST_BEAT
+
+    def start(self) -> None:
+        self._began = monotonic()
+        self.heartbeat.start(
+            event_loop=self._loop,
+            ident=self._ident,
+            native_id=threading.get_native_id(),
+            proven=self._is_proven,
+        )
+        if self._file is not None:
+            try:
+                self._context.run(self._loop.add_reader, self._file, self._beat)
+            except NotImplementedError:  # a loop that cannot watch files
+                self._file = None
+        self._schedule()
+
+    def stop(self) -> None:
+        self.alive = False
+        if self.heartbeat.has_beaten:
+            _beats[type(self._loop)] = True
+        self.heartbeat.stop()
+        # Only the loop's own thread may change the loop.
+        if self._ident == threading.get_ident():
+            self._remove()
+        elif not self._loop.is_closed():
+            with suppress(RuntimeError):  # closed meanwhile
+                self._loop.call_soon_threadsafe(self._remove, context=self._context)
+
+    def part_from_parent(self) -> None:
+        """End in a forked child, which shares the loop's selector and the timer with its parent: change neither."""
+        self.alive = False
+        self.heartbeat.part_from_parent()
+
+    def _beat(self) -> None:
+        if self.alive:
+            self.heartbeat.beat()
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._file is None:
+            self._handle = self._loop.call_later(self._seconds_per_beat, self._beat, context=self._context)
+
+    def _remove(self) -> None:
+        if self._handle:
+            self._handle.cancel()
+        if self._file is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._file)
+            self._file = None
+
+
+def _certainly_beats(kind: type[asyncio.AbstractEventLoop]) -> bool:
+    if (known := _beats.get(kind)) is not None:
+        return known
+    usual = asyncio.SelectorEventLoop
+    as_usual = issubclass(kind, usual) and all(
+        getattr(kind, name) is getattr(usual, name) for name in METHODS_THAT_BEAT
+    )
+    _beats[kind] = as_usual or _is_uvloops(kind)
+    return _beats[kind]
+
+
+def _watches_files(kind: type[asyncio.AbstractEventLoop]) -> bool:
+    return _is_uvloops(kind) or issubclass(kind, asyncio.SelectorEventLoop)
+
+
+def _is_uvloops(kind: type[asyncio.AbstractEventLoop]) -> bool:
+    uvloop = sys.modules.get("uvloop")
+    return uvloop is not None and issubclass(kind, getattr(uvloop, "Loop", ()))

@@ -1,0 +1,194 @@
+"""One run of a watch, from its start to its stop: the native threads, the hooks, and what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from gilscope._core import GcListener, Watcher, monotonic
+from gilscope.records.watch_report import Snapshot, Unreadable
+from gilscope.watch.bins import Hold, LoopLag
+from gilscope.watch.cause import judge
+from gilscope.watch.child_count import Children
+from gilscope.watch.loops import WatchedLoops
+from gilscope.watch.sites import Sites
+from gilscope.watch.snapshots import distribution, empty, holders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilscope.records.stall import Stall
+
+log = logging.getLogger("gilscope")
+
+BEATS_PER_STALL = 5
+"""A stall as long as the threshold lasts for this many beats: its length is known to within one."""
+MIN_SECONDS_PER_BEAT = 0.001
+MAX_SECONDS_PER_BEAT = 0.01
+MAX_SECONDS_FOR_ON_STALL_AT_STOP = 1.0
+"""``stop`` waits this long for the ``on_stall`` callbacks that are left."""
+
+
+class Settings(NamedTuple):
+    """The arguments of a watch; durations in seconds."""
+
+    stall: float
+    sample: float
+    probe: float
+    on_stall: Callable[[Stall], object] | None
+    trace: bool
+    read_gil: bool
+
+
+class Session:
+    """What one run of a watch has started, and has to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
+        self._sites = Sites()
+        self._children = Children()
+        self._loops = WatchedLoops(self.watcher, heartbeat=self._heartbeat)
+        self._armed = monotonic()
+        self._starting = threading.RLock()
+        self._watcher: Watcher | None = None
+        self._gc_listener: GcListener | None = None
+        self._reported_all = threading.Event()
+        self._reporter: int | None = None
+        self._last: Snapshot | None = None
+
+    @property
+    def began(self) -> float:
+        """When the native threads started; before that, when the session did."""
+        return self._watcher.began if self._watcher else self._armed
+
+    def arm(self) -> None:
+        """Start the native threads as soon as an event loop runs. Until then, no thread is started."""
+        self._children.start()
+        self._loops.start()
+
+    def watcher(self) -> Watcher:
+        """Return the native half, which starts at the first call."""
+        with self._starting:
+            if self._watcher is None:
+                self._watcher = self._start_watcher()
+        return self._watcher
+
+    def stop(self) -> None:
+        """Stop everything. ``snapshot`` returns what was seen."""
+        self._loops.stop()
+        self._children.stop()
+        self._stop_listening_to_gc()
+        if self._watcher is not None:
+            self._watcher.close()
+            if self._reporter != threading.get_ident():
+                self._reported_all.wait(MAX_SECONDS_FOR_ON_STALL_AT_STOP)
+        self._last = self._take()
+
+    def abandon(self) -> None:
+        """End in a forked child, where the native threads do not exist."""
+        self._loops.abandon()
+        self._children.stop()
+        self._stop_listening_to_gc()
+
+    def snapshot(self) -> Snapshot:
+        """Return what was seen so far; after ``stop``, what had been seen by then."""
+        return self._last or self._take()
+
+    def holds(self) -> list[Hold]:
+        """Return the latest holds of the GIL, if the watch traces."""
+        holds = self._watcher.holds() if self._watcher else ()
+        return [
+            Hold(hold.thread.native_id, hold.thread.name, hold.start - self.began, hold.end - self.began)
+            for hold in holds
+        ]
+
+    def lags(self) -> list[LoopLag]:
+        """Return the latest heartbeats, if the watch traces."""
+        beats = self._watcher.beats() if self._watcher else ()
+        return [LoopLag(beat.at - self.began, beat.lag) for beat in beats]
+
+    def _start_watcher(self) -> Watcher:
+        settings = self._settings
+        watcher = Watcher(
+            stall=settings.stall,
+            heartbeat=self._heartbeat,
+            sample=settings.sample,
+            probe=settings.probe,
+            trace=settings.trace,
+            read_gil=settings.read_gil,
+            current_task=_current_task(),
+        )
+        self._gc_listener = watcher.gc_listener
+        gc.callbacks.append(self._gc_listener)
+        watcher.start_reporter(self._report_stalls)
+        return watcher
+
+    def _stop_listening_to_gc(self) -> None:
+        if self._gc_listener in gc.callbacks:  # the program may have cleared them
+            gc.callbacks.remove(self._gc_listener)
+
+    def _take(self) -> Snapshot:
+        watcher = self._watcher
+        others: dict[str, Any] = {
+            "children": self._children.count,
+            "loop_runs": self._loops.runs,
+            "unwatched_loops": self._loops.unwatched(),
+            "before_loops": (watcher.began if watcher else monotonic()) - self._armed,
+        }
+        if watcher is None:
+            return empty(**others)
+        totals = watcher.totals()
+        unreadable = cast("Unreadable | None", watcher.gil_unreadable)
+        waits = distribution(totals.waits)
+        return Snapshot(
+            elapsed=totals.elapsed,
+            samples=totals.samples,
+            held=totals.held if unreadable is None else None,
+            held_by=holders(totals.held_by),
+            waited=waits.total,
+            waits=waits,
+            lags=distribution(totals.lags),
+            stalled=self._sites.stalled(),
+            stalls=self._sites.stalls(),
+            sites=self._sites.ranked(),
+            worst=self._sites.worst(),
+            collected=totals.collected,
+            cost=totals.cost,
+            lost=totals.lost,
+            gil_unreadable=unreadable,
+            **others,
+        )
+
+    def _report_stalls(self, watcher: Watcher) -> None:
+        """Make a record of each stall and pass it on, until the watch is closed. Runs in a thread of its own."""
+        self._reporter = threading.get_ident()
+        reads_gil = watcher.gil_unreadable is None
+        try:
+            while (report := watcher.next_stall()) is not None:
+                stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
+                self._sites.add(stall)
+                self._pass_on(stall)
+        except Exception:
+            log.exception("gilscope cannot report stalls any more")
+        finally:
+            self._reported_all.set()
+
+    def _pass_on(self, stall: Stall) -> None:
+        if self._settings.on_stall is None:
+            return
+        try:
+            self._settings.on_stall(stall)
+        except Exception:
+            log.exception("on_stall failed for %s at %s", stall.cause, stall.culprit)
+
+
+def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:
+    """Return a function that returns a loop's current task and runs no Python code: native, or the method of a dict."""
+    if sys.version_info >= (3, 12):
+        return asyncio.current_task
+    return asyncio.tasks._current_tasks.get  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 - no native function yet
