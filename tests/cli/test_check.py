@@ -34,6 +34,10 @@ def check(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
     )
 
 
+def verdicts(done: subprocess.CompletedProcess[str]) -> list[Verdict]:
+    return [Verdict.from_json(json.dumps(one)) for one in json.loads(done.stdout)]
+
+
 @needs_gil
 def test_the_verdict_is_printed_in_sentences_with_exit_status_0() -> None:
     done = check(*HOLD)
@@ -42,9 +46,33 @@ def test_the_verdict_is_printed_in_sentences_with_exit_status_0() -> None:
 
 
 @needs_gil
-def test_json_is_a_verdict() -> None:
-    done = check("--json", *SLEEP)
-    assert Verdict.from_json(done.stdout).kind == "releases"
+def test_json_is_a_list_of_verdicts_for_one_statement_too() -> None:
+    (verdict,) = verdicts(check("--json", *SLEEP))
+    assert verdict.kind == "releases"
+
+
+@needs_gil
+def test_a_statement_that_raises_among_several_costs_only_its_own_row() -> None:
+    several = ("--time", "0.1", "-s", "import time", "time.sleep(0.01)", "1/0", "time.slep(0.01)")
+    done = check(*several, "--expect", "releases")
+    assert done.returncode == 2
+    rows = [line.split()[:2] for line in done.stdout.splitlines()[1:4]]
+    assert rows == [["time.sleep(0.01)", "releases"], ["1/0", "failed"], ["time.slep(0.01)", "failed"]]
+    assert "`1/0`: failed: ZeroDivisionError: division by zero\n" in done.stdout
+    assert done.stderr.count("Traceback") == 2
+    listed = json.loads(check(*several, "--json").stdout)
+    assert [one["record"] for one in listed] == ["verdict", "failed check", "failed check"]
+    assert [one.get("failure") for one in listed] == [None, "raised", "raised"]
+    assert listed[1]["reason"] == "ZeroDivisionError: division by zero"
+
+
+@needs_gil
+def test_a_verdict_may_be_one_of_several_expected() -> None:
+    assert check("--expect", "yields,undecided", "pass").returncode == 0
+    other = check("--expect", "yields, undecided", *SLEEP)
+    assert other.returncode == 1
+    assert other.stderr == "expected that `time.sleep(0.01)` yields or is undecided, but it releases\n"
+    assert "'relases' is not one of releases, yields, hogs, undecided" in check("--expect", "relases", "1").stderr
 
 
 @needs_gil
@@ -145,7 +173,7 @@ def test_the_copies_that_a_statement_forks_do_not_go_on_with_the_check(
     done = check("--json", "--time", "0.2", "-s", setup, *code, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     counts = Counter((tmp_path / "noted").read_text().split())
-    calls = json.loads(done.stdout)["calls"]
+    calls = verdicts(done)[0].calls
     (_, of_the_first), *copies = counts.most_common()
     assert of_the_first == calls + (where == "setup")
     assert copies
@@ -201,7 +229,7 @@ def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[st
     began = time.monotonic()
     done = check("--time", "0.5", "--timeout", "2.5", "--json", *arguments)
     assert time.monotonic() - began < 60
-    verdict = Verdict.from_json(done.stdout)
+    (verdict,) = verdicts(done)
     assert (done.returncode, verdict.kind, verdict.endless) == (0, kind, True)
     if kind == "hogs":
         assert verdict.longest_hold is not None

@@ -237,16 +237,31 @@ def test_a_statement_that_fails_in_its_first_call_shows_the_users_traceback_alon
 def test_a_statement_whose_setup_works_only_once_is_judged_and_has_no_trial(tmp_path: Path) -> None:
     setup = f"import os; os.mkdir({str(tmp_path / 'once')!r})"
     done = cli("compare", "--strategy", "inline", "-s", setup, "sum(range(10**6))", "--seconds", "0.2")
-    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)  # no trial has succeeded
     assert "inline left out: a new process cannot load it: FileExistsError: " in done.stdout
     assert "in the caller's process" not in done.stdout
 
 
-def test_a_statement_that_never_ends_is_judged_and_not_compared() -> None:
-    ran = cli("compare", "-s", "import gilscope", "gilscope.countdown_held(2**63)", "--timeout", "3")
+def test_a_statement_that_never_ends_is_judged_and_not_compared(tmp_path: Path) -> None:
+    endless = ("compare", "-s", "import gilscope", "gilscope.countdown_held(2**63)", "--timeout", "1.5")
+    page, file = tmp_path / "r.html", tmp_path / "r.json"
+    ran = cli(*endless, "-o", str(page), "--json", str(file))
     assert ran.returncode == 1
     assert ran.stdout.startswith("hogs: ")
     assert "cannot be compared" in ran.stdout
+    result = read.read(file)
+    assert isinstance(result, Result)
+    assert result.trials == []
+    assert result.recommendation.claim == "Give the call an end before you decide where it runs."
+    assert result.recommendation.claim in page.read_text()
+    assert result.recommendation.claim in str(result)
+
+
+def test_stdout_has_only_json_if_asked_for_also_for_a_statement_that_never_ends() -> None:
+    ran = cli("compare", "-s", "import threading", "threading.Event().wait()", "--timeout", "1.5", "--json", "-")
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["comparison"]["verdict"]["endless"]
+    assert "A statement that does not end cannot be compared." in ran.stderr
 
 
 def test_a_strategy_that_this_python_lacks_is_refused_if_it_is_the_only_one(
@@ -271,11 +286,23 @@ def test_a_statement_with_brackets_is_shown_as_it_is() -> None:
 
 
 def test_ctrl_c_shows_what_is_measured_and_exits_130() -> None:
-    command = [sys.executable, "-m", "gilscope", "compare", "1", "--seconds", "1", "--strategy", "inline"]
+    command = [
+        sys.executable,
+        "-m",
+        "gilscope",
+        "compare",
+        "1",
+        "--seconds",
+        "1",
+        "--strategy",
+        "inline",
+        "--json",
+        "-",
+    ]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     assert [running.stderr.readline().partition(":")[0] for _ in range(2)] == ["idle", "inline x1"]
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
-    assert "Interrupted: the remaining cases did not run." in out
+    assert json.loads(out)["interrupted"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from gilscope.records.verdict import Verdict
 
-from tests.cli.test_check import check, needs_gil
+from tests.cli.test_check import check, needs_gil, verdicts
 
 UNTIL = """
 import json, sys, time
@@ -25,7 +24,7 @@ def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(
 ) -> None:
     setup = f"{UNTIL}import ctypes; hold = ctypes.PyDLL(None).usleep; sleep_until({seconds})"
     limits = ("--time", str(seconds + 1.4), "--timeout", str(seconds + 1.5))
-    verdict = Verdict.from_json(check("--json", *limits, "-s", setup, code).stdout)
+    (verdict,) = verdicts(check("--json", *limits, "-s", setup, code))
     assert not verdict.endless
     assert verdict.calls >= 1
     assert 0.1 < verdict.duration < 2.2
@@ -35,8 +34,6 @@ def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(
 @needs_gil
 def test_an_endless_call_after_short_ones_is_judged() -> None:
     setup = "import time; times = iter([0.001] * 9)"
-    verdict = Verdict.from_json(
-        check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))").stdout
-    )
+    (verdict,) = verdicts(check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))"))
     assert (verdict.kind, verdict.endless) == ("releases", True)
     assert verdict.duration > 1

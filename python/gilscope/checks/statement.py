@@ -21,6 +21,8 @@ from gilscope.records.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gilscope.records.failed_check import Failure
+
 ANSWER_GRACE_SECONDS = 20.0
 """After the timeout, how long a child that still gets the GIL may take to answer for a statement that did not end."""
 MIN_WAIT_OF_A_HOG_SECONDS = 1.0
@@ -29,6 +31,17 @@ MIN_WAIT_OF_A_HOG_SECONDS = 1.0
 
 class StatementError(Exception):
     """The statement or its setup failed; the text has the user's own traceback, or what ended the process."""
+
+    def __init__(self, text: str, failure: Failure = "raised") -> None:
+        super().__init__(text)
+        self.failure: Failure = failure
+
+    @property
+    def reason(self) -> str:
+        """The error on one line: what follows the lines of a traceback."""
+        lines = str(self).splitlines()
+        last = max((place for place, line in enumerate(lines) if line.startswith(" ")), default=-1)
+        return " ".join(line for line in lines[last + 1 :] if line)
 
 
 def _failed(statement: str, shown: str) -> StatementError:
@@ -65,7 +78,7 @@ class _WaitFile:
 
 
 def _too_early(name: str, timeout: float) -> StatementError:
-    return StatementError(f"{name} could not be judged within {timeout:g} s: raise --timeout")
+    return StatementError(f"{name} could not be judged within {timeout:g} s: raise --timeout", "timed out")
 
 
 def must_be_python(statement: str, *, setup: str) -> None:
@@ -109,7 +122,8 @@ def check_statement(
             )
         except _NoAnswerExpected as no_answer:
             if no_answer.waited is None:
-                raise StatementError(f"the setup was still running after {timeout:g} s: raise --timeout") from None
+                said = f"the setup was still running after {timeout:g} s: raise --timeout"
+                raise StatementError(said, "timed out") from None
             return _endless(statement, no_answer.waited)
         waited = waiting.waited() or 0.0
     if say is not None and outcome.output:
@@ -119,7 +133,7 @@ def check_statement(
             return _endless(statement, waited)
         raise _too_early(name, timeout)
     if outcome.answer is None:
-        raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}")
+        raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}", "process ended")
     if outcome.answer.verdict is None:
         if not outcome.answer.traceback:
             raise _too_early(name, timeout)

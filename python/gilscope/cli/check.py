@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from gilscope.cli import RUN, BadInput, Source, setup
+from gilscope.records.failed_check import FailedCheck
 
 if TYPE_CHECKING:
     from gilscope.records.verdict import Kind, Verdict
@@ -20,6 +21,25 @@ FOUND = {
     "no GIL": "there is no GIL",
     "undecided": "the verdict is undecided",
 }
+
+
+DOES: dict[Kind, str] = {
+    "releases": "releases",
+    "yields": "yields",
+    "hogs": "hogs",
+    "undecided": "is undecided",
+}
+
+
+def _kinds(context: click.Context, option: click.Parameter, value: str | None) -> tuple[Kind, ...] | None:
+    """Return the kinds in a list such as ``releases,undecided``."""
+    if value is None:
+        return None
+    kinds = [kind.strip() for kind in value.split(",")]
+    for kind in kinds:
+        if kind not in DOES:
+            raise click.BadParameter(f"{kind!r} is not one of {', '.join(DOES)}.", context, option)
+    return tuple(known for known in DOES if known in kinds)
 
 
 @click.command(short_help="Check whether a statement hogs, yields or releases the GIL.")
@@ -35,18 +55,17 @@ FOUND = {
 )
 @click.option(
     "--expect",
-    type=click.Choice(["releases", "yields", "hogs"]),
-    help="Exit with status 1 if a verdict differs from this one.",
+    metavar="VERDICTS",
+    callback=_kinds,
+    help=f"Exit with status 1 if a verdict is none of these, separated by commas: {', '.join(DOES)}.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the verdict as JSON; for several statements, print a list."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON: a list with one item a statement.")
 def command(
     statements: tuple[str, ...],
     setups: tuple[str, ...],
     time: float,
     timeout: float,
-    expect: Kind | None,
+    expect: tuple[Kind, ...] | None,
     as_json: bool,
 ) -> int:
     """Check whether each STATEMENT hogs, yields or releases the GIL.
@@ -65,9 +84,11 @@ def command(
     setup = "\n".join(setups)
     for statement in statements:
         _must_be_python(statement, setup)
-    verdicts = [_verdict(statement, setup, time, timeout) for statement in statements]
-    _show(verdicts, as_json=as_json)
-    return _as_expected(verdicts, expect) if expect else 0
+    checked = [_checked(statement, setup, time, timeout) for statement in statements]
+    _show(checked, as_json=as_json)
+    if any(isinstance(one, FailedCheck) for one in checked):
+        return BadInput.exit_code
+    return _as_expected([one for one in checked if not isinstance(one, FailedCheck)], expect) if expect else 0
 
 
 def _must_be_python(statement: str, setup: str) -> None:
@@ -79,13 +100,15 @@ def _must_be_python(statement: str, setup: str) -> None:
         raise BadInput(str(error)) from None
 
 
-def _verdict(statement: str, setup: str, time: float, timeout: float) -> Verdict:
+def _checked(statement: str, setup: str, time: float, timeout: float) -> Verdict | FailedCheck:
+    """Return the verdict, or why there is none, which is also printed in full at once."""
     from gilscope.checks.statement import StatementError, check_statement
 
     try:
         return check_statement(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
     except StatementError as error:
-        raise BadInput(str(error)) from None
+        click.echo(f"Error: {error}", err=True)
+        return FailedCheck(name=statement.strip(), failure=error.failure, reason=error.reason)
 
 
 def _to_stderr(printed: str) -> None:
@@ -93,28 +116,27 @@ def _to_stderr(printed: str) -> None:
     sys.stderr.flush()
 
 
-def _show(verdicts: list[Verdict], *, as_json: bool) -> None:
-    if as_json and len(verdicts) > 1:
-        click.echo(msgspec.json.format(msgspec.json.encode(verdicts), indent=1))
-    elif as_json:
-        click.echo(verdicts[0].to_json(), nl=False)
-    elif len(verdicts) == 1:
-        from gilscope.cli.show import say
-        from gilscope.records.verdict import sentences
-
-        say(f"{' '.join(sentences(verdicts[0], longer='--time 5'))}\n({verdicts[0].evidence})")
-    else:
+def _show(checked: list[Verdict | FailedCheck], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1))
+    elif len(checked) > 1:
         from gilscope.cli.show import put
         from gilscope.reports.verdicts import VerdictTable
 
-        put(VerdictTable(verdicts))
+        put(VerdictTable(checked))
+    elif not isinstance(checked[0], FailedCheck):
+        from gilscope.cli.show import say
+        from gilscope.records.verdict import sentences
+
+        say(f"{' '.join(sentences(checked[0], longer='--time 5'))}\n({checked[0].evidence})")
 
 
-def _as_expected(verdicts: list[Verdict], expect: Kind) -> int:
+def _as_expected(verdicts: list[Verdict], expect: tuple[Kind, ...]) -> int:
     from gilscope.checks.assertions import meets
     from gilscope.naming import quoted
 
-    others = [verdict for verdict in verdicts if not meets(verdict, expect)]
+    others = [verdict for verdict in verdicts if not any(meets(verdict, kind) for kind in expect)]
+    wanted = " or ".join(DOES[kind] for kind in expect)
     for verdict in others:
-        click.echo(f"expected that {quoted(verdict.name)} {expect}, but {FOUND[verdict.kind]}", err=True)
+        click.echo(f"expected that {quoted(verdict.name)} {wanted}, but {FOUND[verdict.kind]}", err=True)
     return 1 if others else 0

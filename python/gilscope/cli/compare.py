@@ -93,7 +93,7 @@ def command(
     SETUP and STATEMENT are those of python -m timeit. Values that SETUP assigns to names in STATEMENT are sent to the
     workers with every call. What SETUP imports and defines is created once in each worker.
 
-    Exit status: 1 if a trial did not finish, 2 if the statement cannot be run.
+    Exit status: 1 if a trial did not finish or none could run, 2 if the statement cannot be run.
     """
     if timeout <= seconds:
         raise BadInput(
@@ -112,9 +112,6 @@ def command(
         module = _module(Path(folder), setup, statement)
         chosen = _chosen(stack, names, address, Path(folder, f"{module}.py"))
         verdict = _verdict(statement, setup, timeout)
-        if verdict.endless:
-            say(f"{verdict}\nA statement that does not end cannot be compared.")
-            return 1
         subject = Subject(
             statement.strip(),
             verdict,
@@ -123,13 +120,17 @@ def command(
             setup=list(setups),
         )
         comparison = ComparisonRun(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
-        interrupted = _run(comparison, seconds)
+        interrupted = False if verdict.endless else _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
-    show(result, file)
+    if verdict.endless:
+        say(f"{verdict}\nA statement that does not end cannot be compared.", stderr=file == "-")
+    if not verdict.endless or file == "-":
+        show(result, file)
     save(result, outputs, file)
     if interrupted:
         return INTERRUPTED
-    return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))
+    finished = [trial.status == "finished" for trial in (result.idle, *result.trials)]
+    return int(not result.trials or not all(finished))
 
 
 def _module(folder: Path, setup: str, statement: str) -> str:

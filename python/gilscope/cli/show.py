@@ -41,9 +41,9 @@ def compare_watches(before: WatchReport, after: WatchReport) -> None:
     put(WatchDifference(before, after))
 
 
-def say(sentences: str) -> None:
+def say(sentences: str, *, stderr: bool = False) -> None:
     """Print ``sentences``; on a terminal, break lines only between words. Elsewhere break none, so that grep finds all."""
-    console = Console(highlight=False)
+    console = Console(stderr=stderr, highlight=False)
     console.print(Text(sentences), soft_wrap=not console.is_terminal)
 
 

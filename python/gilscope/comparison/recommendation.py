@@ -32,6 +32,17 @@ def recommend(result: Result) -> Recommendation:
     return Recommendation(made.where, made.claim, made.because, made.unless, tuple(findings(run)))
 
 
+def nowhere_without_an_end(run: ComparisonFigures) -> Recommendation | None:
+    if not run.verdict.endless:
+        return None
+    return Recommendation(
+        "",
+        "Give the call an end before you decide where it runs.",
+        f"It was stopped after {duration(run.verdict.duration)}; {_harm(run)}.",
+        ("it ends, but takes longer: then raise the time limit (--timeout, or timeout= in Python)",),
+    )
+
+
 def on_the_loop(run: ComparisonFigures) -> Recommendation | None:
     call, budget = run.verdict.duration, run.comparison.budget
     if not run.short:
@@ -105,6 +116,7 @@ def nowhere_as_it_is(run: ComparisonFigures) -> Recommendation:
 
 
 CHOICES: tuple[Callable[[ComparisonFigures], Recommendation | None], ...] = (
+    nowhere_without_an_end,
     on_the_loop,
     in_threads,
     in_a_pool_with_a_gil_of_its_own,

@@ -116,8 +116,11 @@ class ComparisonRun:
                 self._trials.append(progress.trial(name, partial(self._trial, name, candidate, plan)))
 
     def result(self, *, interrupted: bool = False) -> Result:
-        """Return what has been measured so far. The idle loop must have been."""
+        """Return what has been measured so far, if anything."""
         subject = self._subject
+        idle, *trials = self._trials or [
+            Trial(case="idle", count=0, status="unavailable", reason="nothing was compared")
+        ]
         return Result(
             kind="compare",
             version=version("gilscope"),
@@ -125,8 +128,8 @@ class ComparisonRun:
             machine=machine(),
             plan=self._plan,
             alone={},
-            idle=self._trials[0],
-            trials=self._trials[1:],
+            idle=idle,
+            trials=trials,
             comparison=Comparison(
                 subject=subject.name,
                 setup=subject.setup,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 
 GIVE = "give the JSON file that -o FILE.json or --json FILE of gilscope demo, compare or watch has written"
+
+VERDICTS = re.compile(rb'\[?\{"format":"gilscope","schema":\d+,"record":"(verdict|failedcheck)"')
+"""How the output of ``gilscope check --json`` begins, without its blanks: one verdict in older versions, a list since."""
 
 
 class Kind(msgspec.Struct):
@@ -50,7 +54,7 @@ def _not_a_record(data: bytes, name: str) -> str:
         f"is a page, to be opened in a browser: {GIVE}": head[:9].lower() == b"<!doctype"
         or head[:5].lower() == b"<html",
         f"is not JSON: {GIVE}": text[:1] not in (b"{", b"["),
-        f"has verdicts of gilscope check, which prints them itself: {GIVE}": b'"record":"verdict"' in head,
+        f"has verdicts of gilscope check, which prints them itself: {GIVE}": VERDICTS.match(head) is not None,
         f"is a trace, to be opened at ui.perfetto.dev: {GIVE}": head.startswith(b'{"traceEvents"'),
     }
     return next((complaint for complaint, applies in found.items() if applies), "")
