@@ -9,7 +9,7 @@ import pytest
 from gilscope.cli import main
 from gilscope.demo.two_runs import Change, changes
 from gilscope.records import codec, result
-from gilscope.records.result import Bins, Lane, Measure, Plan, Result, Trial
+from gilscope.records.result import Baseline, Bins, Lane, Measure, Plan, Result, Trial
 from gilscope.reports.difference import Difference
 from rich.console import Console
 
@@ -164,3 +164,46 @@ def test_two_files_are_compared(run_of: Run, tmp_path: Path, capsys: pytest.Capt
 def test_one_picture_of_two_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "a.json", "b.json", "-o", str(tmp_path / "x.json")]) == 2
     assert "-o writes one result: leave out OTHER" in capsys.readouterr().err
+
+
+def sliced(trial: Trial, *, rate: float, cores: list[float], wanted: float = 2.0) -> Trial:
+    """Give a trial a baseline of ``rate`` steps a second; its tasks did the same steps in a second of CPU time."""
+    assert trial.measure is not None
+    cpu = [busy * 0.1 for busy in cores]
+    baseline = Baseline(
+        cores=wanted, elapsed=[0.1] * len(cores), cpu=cpu, rate=[rate] * len(cores), change=[0.0] * len(cores)
+    )
+    measure = msgspec.structs.replace(trial.measure, tasks=round(rate * sum(cpu) / 100), baseline_slices=baseline)
+    return msgspec.structs.replace(trial, count=100, measure=measure)
+
+
+def work_and_speed(before: Trial, after: Trial, run_of: Run) -> tuple[Change, Change]:
+    found = {change.figure: change for change in changes(run_of(before), run_of(after)) if change.case != "idle"}
+    return found["work"], found["steps/s"]
+
+
+def test_a_machine_that_was_faster_changes_the_steps_a_second_and_not_the_work(run_of: Run) -> None:
+    before = sliced(noisy("thread/released", 1), rate=2e9, cores=[2.0] * 20)
+    after = sliced(noisy("thread/released", 2, busy=0.1), rate=4e9, cores=[2.0] * 20)
+    work, speed = work_and_speed(before, after, run_of)
+    assert work.ratio == pytest.approx(1.0)
+    assert (work.beyond, work.doubt) == (False, "")
+    assert speed.beyond
+    assert speed.doubt.startswith("one task alone was 2.00 times as fast after")
+
+
+def test_work_that_changed_is_reported(run_of: Run) -> None:
+    before = sliced(noisy("thread/released", 1), rate=2e9, cores=[1.0] * 20, wanted=1.0)
+    after = sliced(noisy("thread/released", 2), rate=2e9, cores=[2.0] * 20)
+    work, _ = work_and_speed(before, after, run_of)
+    assert work.ratio == pytest.approx(2.0)
+    assert (work.beyond, work.doubt) == (True, "")
+
+
+def test_doubtful_work_is_not_judged(run_of: Run) -> None:
+    before = sliced(noisy("thread/released", 1), rate=2e9, cores=[2.0] * 20)
+    after = sliced(noisy("thread/released", 2), rate=2e9, cores=[0.5] * 20)
+    work, _ = work_and_speed(before, after, run_of)
+    assert work.beyond
+    assert work.doubt == "after, other programs used the cores nearly all the time"
+    assert "0.50 (0.50-0.50)" in shown(run_of(before), run_of(after))

@@ -18,6 +18,7 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from gilscope.demo.work import MAX_BASELINE_ERROR, mean_rate, work
 from gilscope.formatting import counted
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ PARTS = 10
 MIN_LAG_CHANGE_SECONDS = 0.002
 """The selector rounds its waits to whole milliseconds, in both runs."""
 MIN_SHARE_CHANGE = 0.1
+MIN_WORK_CHANGE = 0.1
 MIN_RATIO = 1.25
 MIN_RATIO_IF_BUSY = 6
 """The same on a machine that other programs keep busy."""
@@ -72,12 +74,37 @@ def changes(before: Result, after: Result) -> list[Change]:
         for name, (figure, least) in FIGURES.items():
             one, other = figure(first), figure(second)
             if one is not None and other is not None:
-                ratio = _times(one.median, other.median)
-                doubt = _other_sizes(first, second) or _other_programs(first.measure, second.measure, ratio)
+                doubt = _doubt(name, first, second, _times(one.median, other.median))
                 # A trial of a comparison counts each call as one step.
                 shown = "calls/s" if name == "steps/s" and before.comparison is not None else name
                 found.append(Change(first.case, shown, one, other, _apart(one, other, least), doubt))
     return found
+
+
+def _doubt(figure: str, first: Trial, second: Trial, ratio: float) -> str:
+    """Return why a difference of ``figure`` by ``ratio`` does not count, or an empty string."""
+    if figure == "work":  # other programs, the machine's speed and the size of a task do not change it
+        return _doubtful_work("before", first) or _doubtful_work("after", second)
+    if sizes := _other_sizes(first, second):
+        return sizes
+    other_programs = _other_programs(_measure(first), _measure(second), ratio)
+    return other_programs or (_other_speed(first, second) if figure == "steps/s" else "")
+
+
+def _doubtful_work(when: str, trial: Trial) -> str:
+    figure = work(trial)
+    return f"{when}, {figure.doubt}" if figure is not None and figure.doubt else ""
+
+
+def _other_speed(first: Trial, second: Trial) -> str:
+    """Return by how much one task alone was faster in one of the runs, or an empty string if it hardly was."""
+    before, after = _measure(first).baseline_slices, _measure(second).baseline_slices
+    if before is None or after is None or not (before.cpu and after.cpu):
+        return ""
+    times = mean_rate(after) / mean_rate(before)
+    if _times(1.0, times) <= 1 + MAX_BASELINE_ERROR:
+        return ""
+    return f"one task alone was {times:.2f} times as fast after: the machine's speed changed, or Python's (see work)"
 
 
 def _other_sizes(first: Trial, second: Trial) -> str:
@@ -138,11 +165,18 @@ def throughput(trial: Trial) -> Spread | None:
     return _spread([done * trial.count / width for done in tasks])
 
 
+def relative_work(trial: Trial) -> Spread | None:
+    """Return the work relative to one task alone at the same time; its spread is the quartiles over the trial's slices."""
+    figure = work(trial)
+    return None if figure is None else Spread(figure.low, figure.value, figure.high)
+
+
 FIGURES: dict[str, tuple[Callable[[Trial], Spread | None], float]] = {
     "came": (came, MIN_SHARE_CHANGE),
     "lag": (typical_lag, MIN_LAG_CHANGE_SECONDS),
     "worst lag": (worst_lag, MIN_LAG_CHANGE_SECONDS),
     "steps/s": (throughput, 0.0),
+    "work": (relative_work, MIN_WORK_CHANGE),
 }
 """Each figure, with the smallest difference that counts."""
 

@@ -44,7 +44,7 @@ def work(trial: Trial) -> Work | None:
     if measure is None or measure.baseline_slices is None or not sum(measure.baseline_slices.cpu):
         return None
     baseline = measure.baseline_slices
-    expected = sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True))
+    expected = mean_rate(baseline) * sum(baseline.cpu)
     efficiency = measure.tasks * trial.count / expected
     every = _cores(baseline)
     good = [cores for cores in every if cores >= GOOD_SHARE * baseline.cores]
@@ -60,6 +60,12 @@ def work_without_baseline(measure: Measure, alone: float) -> Work:
     cores = math.inf if measure.cpu is None else measure.cpu / measure.elapsed
     value = measure.rate / alone
     return Work(value, value, value, cores, _impossible(value, cores))
+
+
+def mean_rate(baseline: Baseline) -> float:
+    """Return the steps of one task alone in a second of CPU time, on average over the trial."""
+    whole = sum(baseline.cpu)
+    return sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True)) / whole if whole else 0.0
 
 
 def _cores(baseline: Baseline) -> list[float]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LEGEND = (
     f"Each run is cut into {PARTS} parts; a figure is their median (and the second lowest to the second "
     "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. "
+    "work: relative to one task alone at the same time (and its quartiles). "
     "ratio: after/before. "
     "* differs by more than the runs' own spread; ? differs by more, but the figure is doubtful; no mark: differs by less."
 )
@@ -99,7 +100,12 @@ def _table(found: list[Change]) -> Table:
 
 
 def _figure(name: str, spread: Spread) -> str:
-    writers: dict[str, Callable[[float], str]] = {"came": "{:.2f}".format, "steps/s": _millions, "calls/s": _calls}
+    writers: dict[str, Callable[[float], str]] = {
+        "came": "{:.2f}".format,
+        "work": "{:.2f}".format,
+        "steps/s": _millions,
+        "calls/s": _calls,
+    }
     write = writers.get(name, milliseconds)
     return f"{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
 

@@ -23,6 +23,7 @@ import msgspec
 from gilscope.isolated.supervise import PARENT_VARIABLE
 from gilscope.records.result import Baseline
 from gilscope.trial.clock import Pauses, TrialClock
+from gilscope.trial.cpu_time import used_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,13 @@ class BaselineProcess:
         """Stop the trial's processes no more; return what was measured, or ``None`` if that failed."""
         answer = self._ask("end")
         return msgspec.json.decode(answer, type=Baseline) if answer else None
+
+    def cpu_time(self) -> float:
+        """Return the CPU seconds that this process has used."""
+        try:
+            return used_by(self.pid)
+        except OSError:  # it has ended
+            return 0.0
 
     def wants_more(self, late: float) -> bool:
         """Whether a trial that should have ended ``late`` seconds ago should go on."""

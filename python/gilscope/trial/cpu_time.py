@@ -33,10 +33,15 @@ class ProcessTree:
     def cpu_time(self) -> CpuTime:
         """Return the CPU time and the run-queue delay of all these processes; ``None`` if one of them has ended."""
         try:
-            used = sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in self.pids)
+            used = sum(map(used_by, self.pids))
             return CpuTime(used, sum(map(_queued, self.pids)))
         except OSError:
             return CpuTime(None, None)
+
+
+def used_by(pid: int) -> float:
+    """Return the CPU seconds that a process has used. Raise ``OSError`` if it has ended."""
+    return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
 def descendants(pid: int) -> list[int]:

@@ -132,6 +132,7 @@ async def _beside_a_ticker(
     ticker = Ticker(plan.tick, clock=clock.now)
     ticker.start()
     began, cpu_before, load_before = clock.now(), processes.cpu_time(), machine_load.now()
+    baseline_before = _cpu_time(baseline)
     lanes, end = Lanes(began), began + plan.seconds
 
     def over(now: float) -> bool:
@@ -143,10 +144,10 @@ async def _beside_a_ticker(
     else:
         done = await asyncio.gather(*(calls.until(over, clock, lanes, slot) for slot in range(plan.concurrency)))
     elapsed, spent = clock.now() - began, processes.cpu_time() - cpu_before
-    load_after = machine_load.now()
+    ours = None if spent.used is None else spent.used + _cpu_time(baseline) - baseline_before
+    others_share, idle_share = machine_load.shares(load_before, machine_load.now(), ours)
     await ticker.stop()
     measured = None if baseline is None else baseline.end()
-    others_share, idle_share = machine_load.shares(load_before, load_after, spent.used)
     return Measure(
         start_up=start_up,
         elapsed=elapsed,
@@ -162,6 +163,10 @@ async def _beside_a_ticker(
         idle_share=idle_share,
         baseline_slices=measured,
     )
+
+
+def _cpu_time(baseline: BaselineProcess | None) -> float:
+    return 0.0 if baseline is None else baseline.cpu_time()
 
 
 def _lag(ticker: Ticker) -> Lag:
