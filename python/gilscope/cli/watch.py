@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from gilscope.cli import THRESHOLD, BadInput, Duration
+from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
 from gilscope.durations import parse_threshold
 from gilscope.records.machine import machine
@@ -32,29 +33,13 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Stall
 
 
-class LikePython(click.Command):
-    """Parse options only up to SCRIPT or ``-m MODULE``: the arguments after that are the program's own."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = 0
-        while at < len(args) and args[at].startswith("-") and args[at] != "--":
-            if args[at].startswith("-m"):
-                end = at + (2 if args[at] == "-m" else 1)
-                return super().parse_args(ctx, [*args[:end], "--", *args[end:]])
-            at += 1 if args[at] in FLAGS or "=" in args[at] else 2
-        return super().parse_args(ctx, args)
-
-
-FLAGS = {"--live", "-h", "--help"}
-"""Our options without a value."""
-
-
 @click.command(
-    cls=LikePython,
     context_settings={"allow_interspersed_args": False},
     short_help="Run a program and report why its event loops stalled, and where.",
 )
-@click.option("-m", "module", metavar="MODULE", help="Run MODULE instead of SCRIPT, like python -m does.")
+@click.option(
+    "-m", "module", cls=LastOption, metavar="MODULE", help="Run MODULE instead of SCRIPT, like python -m does."
+)
 @click.option(
     "--stall",
     type=THRESHOLD,
