@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import platform
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, get_args
 
 from gilscope.records.stall import Cause
@@ -166,12 +166,19 @@ def label(cause: Cause) -> str:
 
 
 def _info(gil_unreadable: str | None) -> InfoMetricFamily:
-    about = {"version": version("gilscope"), "python": platform.python_version()}
+    about = {"version": _version(), "python": platform.python_version()}
     return InfoMetricFamily(
         "gilscope",
         "The versions of gilscope and Python, and why the holder of the GIL cannot be read.",
         value=about if gil_unreadable is None else {**about, "gil_unreadable": gil_unreadable},
     )
+
+
+def _version() -> str:
+    try:
+        return version("gilscope")
+    except PackageNotFoundError:  # an executable file that was packed without metadata
+        return "unknown"
 
 
 def _threshold(seconds: float) -> GaugeMetricFamily:

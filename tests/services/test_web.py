@@ -1,0 +1,34 @@
+"""The page on services holds: each of its applications and commands is run, stalled, and ended with SIGTERM."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services.service import command_of_the_page, free_port, from_the_page, get, planted, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.thorough
+
+
+def test_a_watch_in_the_lifespan_logs_stalls_and_exports_them(tmp_path: Path) -> None:
+    service_file, port = from_the_page(tmp_path, "service.py"), free_port()
+    with running(tmp_path, *command_of_the_page("uvicorn", port)) as service:
+        get(service, port, "/report")
+        get(service, port, "/report")
+        metrics = get(service, port, "/metrics")
+        service.end()
+    assert logged(service.printed.read_text(), planted(service_file))
+    stalls = re.search(r'^gilscope_loop_stalls_total{cause="blocked_waiting"} (\d+)', metrics, re.MULTILINE)
+    assert stalls
+    assert int(stalls[1]) >= 1
+    assert "gilscope_gil_readable" in metrics
+
+
+def logged(printed: str, place: str) -> list[str]:
+    """Return the processes that logged a wait at ``place``."""
+    return re.findall(rf"(\d+): \d+ ms, blocked, waiting at \S*/{re.escape(place)} in report", printed)

@@ -1,0 +1,141 @@
+"""Programs that run an event loop of their own making are watched to their end, which is a SIGTERM."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services.service import free_port, planted, reported, running, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.thorough
+
+
+def test_an_arq_worker(tmp_path: Path) -> None:
+    port = free_port()
+    redis = f"""
+        import fakeredis
+
+        fakeredis.TcpFakeServer(("127.0.0.1", {port})).serve_forever()
+    """
+    tasks = f"""
+        import time
+
+        import arq
+        import arq.worker
+
+        SERVER = arq.connections.RedisSettings(port={port}, conn_retries=100, conn_retry_delay=0.1)
+
+
+        async def report(_):
+            time.sleep(0.3)  # stalls every other job
+
+
+        async def once(worker):
+            await worker["redis"].enqueue_job("report")
+
+
+        async def nothing(*_):
+            pass
+
+
+        arq.worker.log_redis_info = nothing  # the imitation of redis has no INFO
+
+
+        class Worker:
+            functions = [report]
+            on_startup = once
+            redis_settings = SERVER
+    """
+    file = written(tmp_path, "tasks.py", tasks)
+    server = tmp_path / "server"
+    server.mkdir()
+    written(server, "imitation.py", redis)
+    with (
+        running(server, "imitation"),
+        running(tmp_path, "gilscope", "watch", "-o", "out.json", "-m", "arq", "tasks.Worker") as worker,
+    ):
+        worker.wait_for("report ●")
+        worker.end()
+    assert reported(tmp_path / "out.json")[planted(file)] == {"blocked, waiting"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks can start eagerly from CPython 3.12 on")
+def test_eager_tasks_as_home_assistant_makes_them(tmp_path: Path) -> None:
+    hass = """
+        import asyncio, signal, time
+
+
+        async def turn_on():
+            time.sleep(0.3)  # stalls the whole house
+
+
+        async def handle():
+            await asyncio.create_task(turn_on())
+
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(asyncio.eager_task_factory)
+            stop = asyncio.Event()
+            loop.add_signal_handler(signal.SIGTERM, stop.set)
+            await asyncio.sleep(0.05)
+            loop.call_later(0.05, lambda: loop.create_task(handle()))
+            await asyncio.sleep(0.5)
+            print("ready", flush=True)
+            await stop.wait()
+
+
+        asyncio.run(main())
+    """
+    file = written(tmp_path, "hass.py", hass)
+    with running(tmp_path, "gilscope", "watch", "-o", "out.json", "hass.py") as service:
+        service.wait_for("ready")
+        status, _ = service.end()
+    assert status == 0
+    assert reported(tmp_path / "out.json") == {planted(file): {"blocked, waiting"}}
+
+
+def test_a_dask_worker_whose_task_holds_the_gil(tmp_path: Path) -> None:
+    port = free_port()
+    scheduler = f"""
+        import asyncio
+        import sys
+
+        import work
+        from distributed import Client, Scheduler
+
+
+        async def main():
+            async with Scheduler(host="127.0.0.1", port={port}, dashboard=False) as scheduler:
+                print("listens", flush=True)
+                async with Client(scheduler.address, asynchronous=True) as client:
+                    await client.submit(work.total)
+                    print("done", flush=True)
+                    await asyncio.Event().wait()
+
+
+        asyncio.run(main())
+    """
+    work = """
+        def total():
+            return sum(range(20_000_000))  # stalls the worker's own event loop
+    """
+    server = tmp_path / "scheduler"
+    server.mkdir()
+    written(server, "work.py", work)
+    written(server, "scheduling.py", scheduler)
+    file = written(tmp_path, "work.py", work)
+    worker_command = ("distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--no-nanny", "--nthreads", "1")
+    with running(server, "scheduling") as scheduling:
+        scheduling.wait_for("listens")
+        with running(
+            tmp_path, "gilscope", "watch", "-o", "out.json", "-m", *worker_command, "--no-dashboard"
+        ) as worker:
+            scheduling.wait_for("done")
+            worker.end()
+    assert reported(tmp_path / "out.json")[planted(file)] == {"starved by a hog"}
