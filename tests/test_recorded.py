@@ -36,8 +36,10 @@ MAX_BYTES_OF_A_FILE = 200_000
 WIDTHS = [80, 160]
 FINDINGS_NOT_RECORDED = {
     "no_gil",  # needs a Python without a GIL
+    "threads_of_its_own",  # not recorded before the figures counted them
     "no_core_is_left_for_the_loop",  # needs a machine that runs nothing else
 }
+CHOICES_NOT_RECORDED = {"nowhere_without_an_end", "nowhere_while_it_fails"}
 CAUSES_NOT_RECORDED = {"unknown"}
 """The tests of the findings and of the reports construct what no recorded result has."""
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -151,13 +153,13 @@ def test_every_finding_but_those_that_are_listed_is_in_a_recorded_result() -> No
     assert {rule.__name__ for rule in (*DEMO_RULES, *COMPARISON_RULES)} - stated == FINDINGS_NOT_RECORDED
 
 
-def test_every_recommendation_is_made_of_a_recorded_result() -> None:
+def test_every_recommendation_but_those_that_are_listed_is_made_of_a_recorded_result() -> None:
     made = {
         next(choice.__name__ for choice in CHOICES if choice(ComparisonFigures(result)) is not None)
         for result in results()
         if result.comparison is not None
     }
-    assert {choice.__name__ for choice in CHOICES} - made == set()
+    assert {choice.__name__ for choice in CHOICES} - made == CHOICES_NOT_RECORDED
 
 
 def test_every_cause_of_a_stall_but_those_that_are_listed_is_in_a_recorded_watch() -> None:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import gilscope
+import msgspec
 import pytest
 from gilscope.cli import main
 from gilscope.records import codec, read
@@ -240,6 +241,17 @@ def test_a_statement_whose_setup_works_only_once_is_judged_and_has_no_trial(tmp_
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)  # no trial has succeeded
     assert "inline left out: a new process cannot load it: FileExistsError: " in done.stdout
     assert "in the caller's process" not in done.stdout
+
+
+def test_a_worker_that_dies_is_quoted_by_its_last_line_and_its_strategy_not_recommended() -> None:
+    setup = "import multiprocessing as m\nif m.parent_process(): raise LookupError('no such\\ntable')"
+    done = cli("compare", "--strategy", "process", "-s", setup, "sum(range(10**6))", "--seconds", "0.1", "--json", "-")
+    assert done.returncode == 1
+    result = msgspec.json.decode(done.stdout, type=Result)
+    assert result.comparison is not None
+    assert result.comparison.round_trips[0].failure == "worker died"
+    assert result.comparison.round_trips[0].reason.endswith(" The worker: LookupError: no such")
+    assert result.recommendation.where != "process"
 
 
 def test_a_statement_that_never_ends_is_judged_and_not_compared(tmp_path: Path) -> None:

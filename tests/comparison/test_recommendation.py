@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from tests.support.constructed import compared, no_way, trials, verdict, way
 
 if TYPE_CHECKING:
     from gilscope.records.comparison import Failure
+    from gilscope.records.machine import Machine
     from gilscope.records.result import Result, Trial
 
 BYTES = {"argument_bytes": 4, "result_bytes": 100_000_000}
@@ -124,7 +125,10 @@ def test_a_closure_that_hogs_for_short_times_takes_turns_with_the_loop_in_one_th
     in_turns = verdict("hogs", 0.07, longest_hold=0.004)
     advice = recommend(compared(in_turns, no_way("process")))
     assert advice.where == "thread"
-    assert "in a thread it holds the GIL for up to 4.00 ms at a time" in advice.because
+    assert (
+        "in a thread it keeps the loop waiting for the GIL for up to 4.00 ms at a time: the loop's p99 lag was 1.00 ms"
+        in advice.because
+    )
 
 
 def test_the_cpu_time_of_the_overhead_decides_if_it_is_known() -> None:
@@ -164,6 +168,57 @@ def test_a_strategy_whose_trial_died_is_never_recommended() -> None:
     assert recommend(_with_trials(run, lost)).where == ""
 
 
+@pytest.mark.parametrize("status", ["died", "timed out"])
+def test_a_strategy_that_failed_is_never_recommended(status: Any) -> None:
+    """Not where it would be the best, and not for want of a better one."""
+    for kind, call, where in (("releases", 0.07, "thread"), ("yields", 0.07, "process"), ("hogs", 0.001, "inline")):
+        run = compared(verdict(kind, call), way("process"))
+        assert recommend(run).where == where
+        lost = [
+            msgspec.structs.replace(trial, status=status, measure=None, reason="exit status 1: ValueError: no such row")
+            if (trial.strategy, trial.concurrency) == (where, 2)
+            else trial
+            for trial in run.trials
+        ]
+        assert recommend(_with_trials(run, lost)).where not in (where, "inline")
+        assert run.comparison is not None
+        trips = [
+            no_way(trip.strategy, "raised in worker", "ValueError: no such row") if trip.strategy == where else trip
+            for trip in run.comparison.round_trips
+        ]
+        left = msgspec.structs.replace(
+            run, trials=[], comparison=msgspec.structs.replace(run.comparison, round_trips=trips)
+        )
+        assert recommend(left).where not in (where, "inline")
+
+
+def test_a_call_that_fails_wherever_it_could_run_must_be_mended_first() -> None:
+    failing = [no_way(name, "raised while loading", "no such row") for name in ("inline", "thread", "process")]
+    run = compared(verdict("releases", 0.001), thread=[])
+    assert run.comparison is not None
+    advice = recommend(
+        msgspec.structs.replace(run, trials=[], comparison=msgspec.structs.replace(run.comparison, round_trips=failing))
+    )
+    assert advice.where == ""
+    assert advice.claim == "Mend the call before you move it: it fails under inline, thread and process."
+    assert advice.because == "inline: no such row"
+
+
+def test_a_call_that_computes_on_threads_of_its_own_needs_one_worker() -> None:
+    """Its own thread waits meanwhile, so that by itself it looks like a call that waits."""
+    waiting = verdict("releases", 0.1, cpu=0.02)
+    run = compared(waiting, cores=2.0, thread=trials("thread", 10.0, 10.3, cores=1.9))
+    alone = [trial for trial in run.trials if trial.strategy == "thread"]
+    advice = recommend(_with_trials(run, alone))
+    assert advice.where == "thread"
+    assert advice.claim == "Give it to a thread pool with 1 worker: a call keeps 1.9 of 2 cores busy by itself."
+    found = {finding.name for finding in advice.findings}
+    assert "threads_of_its_own" in found
+    assert not found & {"it_waits", "released_but_not_parallel", "threads_add_no_throughput"}
+    sixteen = recommend(msgspec.structs.replace(_with_trials(run, alone), machine=_machine(16.0)))
+    assert "with 7 workers: a call keeps 1.9 of 16 cores busy" in sixteen.claim
+
+
 def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_process() -> None:
     mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, long_holds=9)
     assert recommend(compared(mixed, way("process"))).where == "process"
@@ -178,6 +233,10 @@ def test_a_users_executor_is_recommended_if_it_does_more() -> None:
 def test_a_users_threads_do_not_help_a_call_that_needs_the_gil() -> None:
     theirs = way("their threads", shared=True)
     assert recommend(compared(verdict("hogs", 0.07), theirs, no_way("process"))).where == ""
+
+
+def _machine(cores: float) -> Machine:
+    return msgspec.structs.replace(compared(verdict("releases", 0.1)).machine, cores=cores)
 
 
 def _with_trials(run: Result, left: list[Trial]) -> Result:

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gilscope.comparison import travel
 from gilscope.comparison.travel import RoundTripRequest, pickling_failure, round_trip
 from gilscope.isolated.payload import pickled
 from gilscope.isolated.protocol import ask
@@ -116,6 +117,17 @@ def test_a_result_that_does_not_come_back_is_a_failure(function: Callable[..., A
 def test_a_call_that_raises_in_the_worker_only_is_distinguished_from_a_result_that_does_not_come_back() -> None:
     there = made("process", raises_in_a_worker)
     assert (there.failure, there.reason) == ("raised in worker", "a call in the worker raised OSError: no display")
+
+
+def test_a_failure_is_quoted_by_the_last_line_of_a_traceback_or_the_first_line_of_a_message() -> None:
+    def trace(last: str) -> str:
+        return f"Traceback (most recent call last):\n  File 'x', line 1\n    1 / 0\n{last}"
+
+    assert travel._text(ValueError("\nno such row\n  in the table")) == "ValueError: no such row"
+    assert travel._text(Exception(f"{trace('KeyError: 1')}\n\nUncaught in the interpreter:")) == "KeyError: 1"
+    assert travel._text(RuntimeError(f"worker 3 failed:\n{trace('A: 1')}\n{trace('B: 2')}")) == "B: 2"
+    assert travel.last_error(f"{trace('A: 1')}\n\n{trace('B: 2')}\nresource_tracker: leaked\n") == "B: 2"
+    assert travel.last_error("Killed") == ""
 
 
 def test_a_worker_that_dies_is_a_failure() -> None:

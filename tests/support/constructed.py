@@ -62,8 +62,13 @@ def measure(rate: float, late: float = 0.001, *, tasks: int = 1, wanted: float =
     )
 
 
-def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **of_measure: Any) -> list[Trial]:
-    """Return trials of one, two and four calls at once: ``one`` call a second alone, ``widest`` with four at once."""
+def trials(
+    strategy: str, one: float, widest: float, *, late: float = 0.001, cores: float = 1.0, **of_measure: Any
+) -> list[Trial]:
+    """Return trials of one, two and four calls at once: ``one`` call a second alone, ``widest`` with four at once.
+
+    One call at a time keeps ``cores`` cores busy.
+    """
     rates = {1: one, 2: one if widest < 1.5 * one else 2 * one, WIDEST: widest}
     return [
         Trial(
@@ -72,7 +77,7 @@ def trials(strategy: str, one: float, widest: float, *, late: float = 0.001, **o
             status="finished",
             strategy=strategy,
             concurrency=tasks,
-            measure=measure(rate, late, tasks=tasks, wanted=rate / one, **of_measure),
+            measure=measure(rate, late, tasks=tasks, wanted=cores * rate / one, **of_measure),
         )
         for tasks, rate in rates.items()
     ]
@@ -115,8 +120,8 @@ def compared(
     rate = 1 / verdict.duration
     wide = WIDEST * rate if verdict.kind in ("releases", "no GIL") else rate
     measured = [
-        *trials("inline", rate, rate, late=verdict.duration),
-        *(trials("thread", rate, wide) if thread is None else thread),
+        *trials("inline", rate, rate, late=verdict.duration, cores=verdict.cpu),
+        *(trials("thread", rate, wide, cores=verdict.cpu) if thread is None else thread),
     ]
     theirs = {trial.strategy for trial in others}
     for trip in trips:

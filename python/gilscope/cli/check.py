@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import msgspec
@@ -31,15 +31,21 @@ DOES: dict[Kind, str] = {
 }
 
 
-def _kinds(context: click.Context, option: click.Parameter, value: str | None) -> tuple[Kind, ...] | None:
-    """Return the kinds in a list such as ``releases,undecided``."""
-    if value is None:
-        return None
-    kinds = [kind.strip() for kind in value.split(",")]
-    for kind in kinds:
-        if kind not in DOES:
-            raise click.BadParameter(f"{kind!r} is not one of {', '.join(DOES)}.", context, option)
-    return tuple(known for known in DOES if known in kinds)
+class Expectation(click.types.StringParamType):
+    """A list of verdicts such as ``releases,undecided``."""
+
+    name = "verdicts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        for kind in kinds_of(value):
+            if kind not in DOES:
+                self.fail(f"{kind!r} is not one of {', '.join(DOES)}.", param, ctx)
+        return str(value)
+
+
+def kinds_of(expectation: str) -> list[Kind]:
+    """Return the verdicts in a list such as ``releases,undecided``."""
+    return cast("list[Kind]", [kind.strip() for kind in expectation.split(",")])
 
 
 @click.command(short_help="Check whether a statement hogs, yields or releases the GIL.")
@@ -56,7 +62,7 @@ def _kinds(context: click.Context, option: click.Parameter, value: str | None) -
 @click.option(
     "--expect",
     metavar="VERDICTS",
-    callback=_kinds,
+    type=Expectation(),
     help=f"Exit with status 1 if a verdict is none of these, separated by commas: {', '.join(DOES)}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON: a list with one item a statement.")
@@ -65,7 +71,7 @@ def command(
     setups: tuple[str, ...],
     time: float,
     timeout: float,
-    expect: tuple[Kind, ...] | None,
+    expect: str | None,
     as_json: bool,
 ) -> int:
     """Check whether each STATEMENT hogs, yields or releases the GIL.
@@ -88,7 +94,7 @@ def command(
     _show(checked, as_json=as_json)
     if any(isinstance(one, FailedCheck) for one in checked):
         return BadInput.exit_code
-    return _as_expected([one for one in checked if not isinstance(one, FailedCheck)], expect) if expect else 0
+    return _as_expected([one for one in checked if not isinstance(one, FailedCheck)], kinds_of(expect)) if expect else 0
 
 
 def _must_be_python(statement: str, setup: str) -> None:
@@ -131,7 +137,7 @@ def _show(checked: list[Verdict | FailedCheck], *, as_json: bool) -> None:
         say(f"{' '.join(sentences(checked[0], longer='--time 5'))}\n({checked[0].evidence})")
 
 
-def _as_expected(verdicts: list[Verdict], expect: tuple[Kind, ...]) -> int:
+def _as_expected(verdicts: list[Verdict], expect: list[Kind]) -> int:
     from gilscope.checks.assertions import meets
     from gilscope.naming import quoted
 

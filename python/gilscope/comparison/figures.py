@@ -18,6 +18,8 @@ STARTLING_SHARE = 0.05
 """From this share of a call on, long holds deserve a finding even if the verdict is not ``hogs``."""
 WAITING_CPU_SHARE = 0.5
 """A call that uses less CPU time than this share of its duration waits rather than computes."""
+MIN_CORES_OF_OWN_THREADS = 1.25
+"""A single call that keeps this many cores busy computes on threads or processes of its own."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,19 @@ class ComparisonFigures:
 
     @property
     def waits(self) -> bool:
-        """Whether a call waits rather than computes."""
-        return self.verdict.cpu < WAITING_CPU_SHARE
+        """Whether a call waits rather than computes, on its own thread or on any that it started."""
+        return max(self.verdict.cpu, self.busy_cores) < WAITING_CPU_SHARE
+
+    @property
+    def busy_cores(self) -> float:
+        """How many cores one call at a time keeps busy, in the whole process and in its children; 0 if unknown."""
+        wanted = self.wanted_cores("inline", 1)
+        return (self.wanted_cores("thread", 1) if wanted is None else wanted) or 0.0
+
+    @property
+    def own_threads(self) -> bool:
+        """Whether a call computes on threads of its own: of rayon, OpenMP or a BLAS library."""
+        return self.busy_cores >= MIN_CORES_OF_OWN_THREADS
 
     @property
     def widest(self) -> int:
@@ -65,7 +78,8 @@ class ComparisonFigures:
     @property
     def workers(self) -> int:
         """The number of workers that leaves one core to the loop."""
-        return max(1, int(self.result.machine.cores) - 1)
+        cores_of_a_call = self.busy_cores if self.own_threads else 1.0
+        return max(1, int((self.result.machine.cores - 1) / cores_of_a_call))
 
     @property
     def alone(self) -> Measure | None:
@@ -93,6 +107,12 @@ class ComparisonFigures:
             return True
         return inline.lag.p99 <= budget or TURNS_OF_A_SLEEP * call <= budget
 
+    def failed(self, strategy: str) -> bool:
+        """Whether the call failed under ``strategy``: its round trip, or a trial. False if it was not tried."""
+        trips = (trip for trip in self.comparison.round_trips if trip.strategy == strategy)
+        trials = (trial for trial in self.result.trials if trial.strategy == strategy)
+        return any(not trip.works for trip in trips) or any(trial.status != "finished" for trial in trials)
+
     def round_trip(self, strategy: str) -> RoundTrip | None:
         """Return the round trip to ``strategy`` if it worked."""
         return next((trip for trip in self.comparison.round_trips if trip.strategy == strategy and trip.works), None)
@@ -105,6 +125,11 @@ class ComparisonFigures:
         """Return what was measured, or ``None`` if the trial did not finish."""
         trial = self.trial(strategy, tasks)
         return None if trial is None else trial.measure
+
+    def p99(self, strategy: str) -> float | None:
+        """Return the p99 lag that the loop had beside one worker."""
+        measure = self.measure(strategy, 1)
+        return None if measure is None else measure.lag.p99
 
     def speed(self, strategy: str, tasks: int) -> float | None:
         """Return the calls a second."""

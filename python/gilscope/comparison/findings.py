@@ -69,6 +69,19 @@ def it_waits(run: ComparisonFigures) -> Finding | None:
     )
 
 
+def threads_of_its_own(run: ComparisonFigures) -> Finding | None:
+    if not run.own_threads:
+        return None
+    gain = run.gain("thread")
+    more = "" if gain is None else f"; {run.widest} calls at once did {gain:.2f} times the calls of one"
+    return Finding(
+        "It computes on threads of its own.",
+        f"One call at a time kept {run.busy_cores:.1f} cores busy{more}.",
+        "One worker is enough while a call uses all cores: more calls at once gain nothing. To leave the loop a core, limit the "
+        "call's own threads (RAYON_NUM_THREADS, OMP_NUM_THREADS, or an argument of the library).",
+    )
+
+
 def releases_but_stalls(run: ComparisonFigures) -> Finding | None:
     if run.verdict.kind != "releases" or run.hogged < STARTLING_SHARE or run.hold <= run.comparison.budget:
         return None
@@ -82,8 +95,10 @@ def releases_but_stalls(run: ComparisonFigures) -> Finding | None:
 def threads_stall_the_loop(run: ComparisonFigures) -> Finding | None:
     if run.verdict.kind != "hogs":
         return None
+    measure = run.measure("thread", 1)
+    longest = run.hold if measure is None or measure.lag.max is None or run.busy else max(run.hold, measure.lag.max)
     return Finding(
-        f"In a thread pool it delays the loop by up to {duration(run.hold)}.",
+        f"In a thread pool it delays the loop by up to {duration(longest)}.",
         f"For {run.hogged:.0%} of a call it holds the GIL and does not release it on request; {_lag(run, 'thread')}.",
         ON_THE_LOOP
         if run.short
@@ -94,8 +109,11 @@ def threads_stall_the_loop(run: ComparisonFigures) -> Finding | None:
 def threads_starve_the_loop(run: ComparisonFigures) -> Finding | None:
     if run.verdict.kind != "yields":
         return None
+    lag = run.p99("thread")
     return Finding(
-        "In a thread pool it delays the loop by the switch interval (5 ms), again and again.",
+        "In a thread pool it delays the loop, again and again: the loop waits for the GIL at each turn."
+        if lag is None
+        else f"In a thread pool it delays the loop, again and again: by {duration(lag)} at p99.",
         f"For {run.verdict.yielded or 0:.0%} of a call it releases the GIL only on request; {_lag(run, 'thread')}.",
         ON_THE_LOOP
         if run.short
@@ -105,7 +123,7 @@ def threads_starve_the_loop(run: ComparisonFigures) -> Finding | None:
 
 def threads_add_no_throughput(run: ComparisonFigures) -> Finding | None:
     gain = run.gain("thread")
-    if run.verdict.kind not in ("hogs", "yields") or gain is None or gain >= MIN_PARALLEL_GAIN:
+    if run.verdict.kind not in ("hogs", "yields") or gain is None or gain >= MIN_PARALLEL_GAIN or run.own_threads:
         return None
     return Finding(
         "More threads do not do more calls.",
@@ -116,7 +134,7 @@ def threads_add_no_throughput(run: ComparisonFigures) -> Finding | None:
 
 def released_but_not_parallel(run: ComparisonFigures) -> Finding | None:
     one, two = run.speed("thread", 1), run.speed("thread", 2)
-    if not run.threads_suffice or not one or not two or two / one >= MIN_PARALLEL_GAIN:
+    if not run.threads_suffice or not one or not two or two / one >= MIN_PARALLEL_GAIN or run.own_threads:
         return None
     wanted = run.wanted_cores("thread", 2)
     no_second_core = wanted is None or wanted >= MIN_PARALLEL_GAIN + 0.15 or run.result.machine.cores < 2
@@ -160,6 +178,7 @@ RULES: tuple[Callable[[ComparisonFigures], Finding | None], ...] = (
     no_gil,
     threads_are_right,
     it_waits,
+    threads_of_its_own,
     releases_but_stalls,
     threads_stall_the_loop,
     threads_starve_the_loop,

@@ -45,7 +45,7 @@ def nowhere_without_an_end(run: ComparisonFigures) -> Recommendation | None:
 
 def on_the_loop(run: ComparisonFigures) -> Recommendation | None:
     call, budget = run.verdict.duration, run.comparison.budget
-    if not run.short:
+    if not run.short or run.failed("inline"):
         return None
     return Recommendation(
         "inline",
@@ -60,6 +60,8 @@ def on_the_loop(run: ComparisonFigures) -> Recommendation | None:
 
 def in_threads(run: ComparisonFigures) -> Recommendation | None:
     verdict, budget = run.verdict, run.comparison.budget
+    if run.failed("thread"):
+        return None
     stalls = run.hogged >= STARTLING_SHARE and run.hold > budget
     if verdict.kind == "no GIL":
         because, unless = "This Python has no GIL.", ("it runs on a Python with a GIL",)
@@ -92,6 +94,22 @@ def in_a_pool_with_a_gil_of_its_own(run: ComparisonFigures) -> Recommendation | 
     )
 
 
+def nowhere_while_it_fails(run: ComparisonFigures) -> Recommendation | None:
+    """Recommend to mend a call that fails where it would otherwise run."""
+    if not (run.failed("thread") or (run.short and run.failed("inline"))):
+        return None
+    comparison, trials = run.comparison, run.result.trials
+    reasons = {trip.strategy: trip.reason for trip in comparison.round_trips if not trip.works}
+    reasons |= {trial.strategy: trial.reason for trial in trials if trial.status != "finished"}
+    failed = [name for name in reasons if run.failed(name)]
+    return Recommendation(
+        "",
+        f"Mend the call before you move it: it fails under {listed(failed)}.",
+        f"{failed[0]}: {reasons[failed[0]]}",
+        ("what fails there is mended: then compare again",),
+    )
+
+
 def in_one_thread_for_lack_of_a_better_place(run: ComparisonFigures) -> Recommendation | None:
     """Recommend a thread for a call that takes turns with the loop and cannot run elsewhere."""
     verdict = run.verdict
@@ -120,6 +138,7 @@ CHOICES: tuple[Callable[[ComparisonFigures], Recommendation | None], ...] = (
     on_the_loop,
     in_threads,
     in_a_pool_with_a_gil_of_its_own,
+    nowhere_while_it_fails,
     in_one_thread_for_lack_of_a_better_place,
     nowhere_as_it_is,
 )
@@ -135,6 +154,7 @@ def _elsewhere(run: ComparisonFigures) -> list[str]:
         and trip.answer != "differs"
         and _worth_it(run, trip)
         and run.measure(trip.strategy, 1) is not None
+        and not run.failed(trip.strategy)
     ]
 
 
@@ -160,6 +180,8 @@ def _workers(run: ComparisonFigures) -> str:
     if run.threads_suffice and run.waits:
         return " with as many workers as calls should wait at once"
     cores = run.result.machine.cores
+    if run.own_threads:
+        return f" with {counted(run.workers, 'worker')}: a call keeps {run.busy_cores:.1f} of {cores:g} cores busy by itself"
     left = f": {cores:g} cores, one of them for the loop" if cores >= 2 else ""
     return f" with {counted(run.workers, 'worker')}{left}"
 
@@ -168,10 +190,13 @@ def _harm(run: ComparisonFigures) -> str:
     """Return what the call does to the loop from a thread."""
     match run.verdict.kind:
         case "yields":
-            return f"it releases the GIL only every switch interval (5 ms; {run.verdict.yielded or 0:.0%} of a call)"
+            said = f"it releases the GIL only on request ({run.verdict.yielded or 0:.0%} of a call)"
         case "undecided":
-            return "its effect on the GIL is undecided"
-    return f"it holds the GIL for up to {duration(run.hold)} at a time"
+            said = "its effect on the GIL is undecided"
+        case _:
+            said = f"it keeps the loop waiting for the GIL for up to {duration(run.hold)} at a time"
+    lag = run.p99("thread")
+    return said if lag is None else f"{said}: the loop's p99 lag was {duration(lag)}"
 
 
 def _called(strategy: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from gilscope.comparison.travel import RoundTripRequest, failed, round_trip
+from gilscope.comparison.travel import RoundTripRequest, failed, last_error, round_trip
 from gilscope.isolated import in_process
 from gilscope.isolated.protocol import ask
 from gilscope.records.comparison import Comparison, RoundTrip
@@ -159,7 +159,7 @@ class ComparisonRun:
         request = RoundTripRequest(strategy=spec, work=work)
         outcome = ask("gilscope.comparison.travel:run", request, RoundTrip, timeout=self._plan.timeout, waiting=waiting)
         if outcome.answer is not None:
-            return outcome.answer
+            return _with_last_line(outcome.answer, outcome.output)
         failure: Failure = "timed out" if outcome.status == "timed out" else "worker died"
         return failed(spec.name, failure, f"the process that tried it {outcome.status}: {outcome.reason}")
 
@@ -183,6 +183,12 @@ class ComparisonRun:
     def _call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         assert self._subject.call is not None  # noqa: S101 - a subject without a call has work
         return self._subject.call
+
+
+def _with_last_line(made: RoundTrip, output: str) -> RoundTrip:
+    """Return ``made`` with the last line of what a worker printed before it died: its executor knows no reason."""
+    last = last_error(output) if made.failure == "worker died" else ""
+    return msgspec.structs.replace(made, reason=f"{made.reason} The worker: {last}") if last else made
 
 
 def _unsupervised(name: str, measure: Callable[[], Coroutine[Any, Any, Measure]], waiting: Waiting) -> Trial:

@@ -167,11 +167,20 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _text(error: BaseException) -> str:
-    """Return the type of an exception and the first line of its text."""
+    """Return an exception on one line. If its text is a worker's traceback, the last line of that is the exception."""
     error = _cause(error)
-    if str(error).startswith(TRACEBACK_HEAD):  # what a module raised in another interpreter
-        return str(error).partition("\n\n")[0].splitlines()[-1]
-    return f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if TRACEBACK_HEAD in str(error):
+        # What a module raised in another interpreter ends before an empty line.
+        return last_error(str(error)) or lines[-1]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+
+
+def last_error(text: str) -> str:
+    """Return the last line of the last traceback in ``text``, or an empty string if it has none."""
+    _, head, rest = text.rpartition(TRACEBACK_HEAD)
+    lines = rest.partition("\n\n")[0].splitlines() if head else []
+    return next((line.strip() for line in lines[1:] if line and not line.startswith(" ")), "")
 
 
 def _compared(
