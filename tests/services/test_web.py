@@ -21,8 +21,10 @@ def test_a_watch_in_the_lifespan_logs_stalls_and_exports_them(tmp_path: Path) ->
         get(service, port, "/report")
         get(service, port, "/report")
         metrics = get(service, port, "/metrics")
-        service.end()
-    assert logged(service.printed.read_text(), planted(service_file))
+        _, printed = service.end()
+    assert logged(printed, planted(service_file))
+    report = printed[printed.index("gilscope watch: ") :]
+    assert re.search(rf"^   at \S*{re.escape(planted(service_file))} in report", report, re.MULTILINE)
     stalls = re.search(r'^gilscope_loop_stalls_total{cause="blocked_waiting"} (\d+)', metrics, re.MULTILINE)
     assert stalls
     assert int(stalls[1]) >= 1

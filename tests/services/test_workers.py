@@ -138,4 +138,4 @@ def test_a_dask_worker_whose_task_holds_the_gil(tmp_path: Path) -> None:
         ) as worker:
             scheduling.wait_for("done")
             worker.end()
-    assert reported(tmp_path / "out.json")[planted(file)] == {"starved by a hog"}
+    assert "starved by a hog" in reported(tmp_path / "out.json")[planted(file)]
