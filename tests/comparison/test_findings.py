@@ -12,12 +12,13 @@ from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.findings import RULES, findings
 from gilscope.comparison.travel_findings import REMEDIES
 from gilscope.records.comparison import Failure
+from gilscope.records.result import Baseline
 from gilscope.reports.terminal import text
 
 from tests.support.constructed import compared, measure, no_way, trials, verdict, way
 
 if TYPE_CHECKING:
-    from gilscope.records.result import Result
+    from gilscope.records.result import Result, Trial
 
 DOCS = Path(__file__).parents[2] / "docs" / "compare.md"
 
@@ -208,3 +209,44 @@ def test_strategies_with_the_same_note_share_a_line() -> None:
     assert "process and interpreter left out: TypeError: cannot pickle it\n" in text(
         compared(verdict("hogs", 0.07), *ways)
     )
+
+
+def at_speed(trial: Trial, speed: float, cores: float, *, others: float = 0.0) -> Trial:
+    """Give a trial a baseline, and a machine that did ``speed`` steps of it in a second of CPU time."""
+    assert trial.measure is not None
+    slices = Baseline(
+        cores=float(trial.concurrency or 1),
+        elapsed=[0.1] * 10,
+        cpu=[0.1 * cores] * 10,
+        rate=[speed] * 10,
+        change=[0.0] * 10,
+    )
+    measure = msgspec.structs.replace(
+        trial.measure, tasks=round(trial.measure.rate), baseline_slices=slices, others_share=others, idle_share=0.0
+    )
+    return msgspec.structs.replace(trial, measure=measure)
+
+
+def test_the_gain_of_threads_does_not_depend_on_the_machines_speed_in_the_meantime() -> None:
+    """The machine is twice as fast while four threads run, which do 1.9 times the calls of one."""
+    one, two, four = trials("thread", 1000.0, 1900.0)
+    measured = [at_speed(one, 1e9, 1.0), at_speed(two, 2e9, 1.0), at_speed(four, 2e9, 1.0)]
+    run = ComparisonFigures(compared(verdict("hogs", 0.05), thread=measured))
+    assert run.gain("thread") == pytest.approx(0.95)
+    assert "threads_add_no_throughput" in names(run.result)
+
+
+def test_a_gain_that_the_busy_cores_cannot_have_done_is_none() -> None:
+    one, two, four = trials("thread", 1000.0, 1900.0)
+    measured = [at_speed(one, 1e9, 1.0), at_speed(two, 1e9, 1.0), at_speed(four, 1e9, 1.0)]
+    assert ComparisonFigures(compared(verdict("hogs", 0.05), thread=measured)).gain("thread") is None
+
+
+def test_other_programs_that_had_the_cores_leave_the_gain_of_threads_open_and_are_shown() -> None:
+    one, two, four = trials("thread", 1000.0, 1000.0)
+    measured = [at_speed(one, 1e9, 1.0), at_speed(two, 1e9, 1.0), at_speed(four, 1e9, 1.0, others=0.7)]
+    result = compared(verdict("releases", 0.05), thread=measured)
+    assert ComparisonFigures(result).gain("thread") is None
+    shown = str(result)
+    assert "? Do not rely on the calls/s of thread x4: other programs used the cores nearly all the time." in shown
+    assert "?1000" in shown

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
+
+from gilscope.trial.work import MAX_WORK_OF_A_CORE, mean_rate, work
 
 if TYPE_CHECKING:
     from gilscope.records.comparison import Comparison, RoundTrip
     from gilscope.records.result import Measure, Result, Trial
     from gilscope.records.verdict import Verdict
+    from gilscope.trial.work import Work
 
 SPEED_NOISE_SHARE = 0.15
 """Speeds that differ by less are equal, however steady the calls look: the machine's clock rate alone varies as much."""
+MAX_SPREAD = 0.5
 TURNS_OF_A_SLEEP = 3
 """The turns of the loop that ``asyncio.sleep`` can need to notice that its time is over and to resume its task."""
 STARTLING_SHARE = 0.05
@@ -132,14 +137,38 @@ class ComparisonFigures:
         return None if measure is None else measure.lag.p99
 
     def speed(self, strategy: str, tasks: int) -> float | None:
-        """Return the calls a second."""
-        measure = self.measure(strategy, tasks)
+        """Return the calls a second at the machine's typical speed, without slices in which other programs had the cores."""
+        measure, figure = self.measure(strategy, tasks), self.work(strategy, tasks)
+        if figure is not None and figure.value:
+            return figure.value * self._typical_rate
         return None if measure is None or not measure.rate else measure.rate
 
-    def gain(self, strategy: str) -> float | None:
-        """Return the calls a second of the widest trial, relative to those of one call after another."""
-        one, many = self.speed(strategy, 1), self.speed(strategy, self.widest)
-        return None if one is None or many is None else many / one
+    def work(self, strategy: str, tasks: int) -> Work | None:
+        """Return the calls done for each step of the baseline, or ``None`` if the trial has no baseline."""
+        trial = self.trial(strategy, tasks)
+        return None if trial is None else work(trial, own_task=False)
+
+    @property
+    def _typical_rate(self) -> float:
+        """The median speed of the machine in the trials, in steps of the baseline for a second of CPU time."""
+        measures = [trial.measure for trial in self.result.trials if trial.measure is not None]
+        return median(mean_rate(measure.baseline_slices) for measure in measures if measure.baseline_slices is not None)
+
+    def gain(self, strategy: str, tasks: int | None = None) -> float | None:
+        """Return the calls a second of the trial of ``tasks`` calls at once, relative to those of one call after another.
+
+        ``tasks`` is that of the widest trial by default. ``None`` if the gain is not known, or cannot be relied on.
+        """
+        tasks = tasks or self.widest
+        one, many = self.speed(strategy, 1), self.speed(strategy, tasks)
+        if one is None or many is None:
+            return None
+        works = self.work(strategy, 1), self.work(strategy, tasks)
+        if works[0] is not None and works[1] is not None:
+            possible = MAX_WORK_OF_A_CORE * works[1].cores / works[0].cores
+            if works[0].doubt or works[1].doubt or many / one > possible:
+                return None
+        return many / one
 
     def wanted_cores(self, strategy: str, tasks: int) -> float | None:
         """Return how many cores a trial used or queued for: what it would use on a machine with cores to spare."""
@@ -151,10 +180,22 @@ class ComparisonFigures:
     def alike(self, one: str, other: str) -> bool:
         """Whether the speeds of two strategies' widest trials are within noise: 15 %, or the spread of their calls."""
         speeds = [self.speed(strategy, self.widest) for strategy in (one, other)]
-        spreads = [_spread(self.measure(strategy, self.widest)) for strategy in (one, other)]
+        spreads = [self._spread(strategy) for strategy in (one, other)]
         if speeds[0] is None or speeds[1] is None:
             return False
         return abs(speeds[0] - speeds[1]) <= max(SPEED_NOISE_SHARE, *spreads) * max(speeds[0], speeds[1])
+
+    def _spread(self, strategy: str) -> float:
+        """Return how much slower than usual (p50) the slow calls (p90) of the widest trial were; at most a half.
+
+        If the machine's speed moved too often to be known, half.
+        """
+        measure, figure = self.measure(strategy, self.widest), self.work(strategy, self.widest)
+        if figure is not None and figure.doubt:
+            return MAX_SPREAD
+        if measure is None or measure.call is None or not measure.call.p50:
+            return 0.0
+        return min(MAX_SPREAD, measure.call.p90 / measure.call.p50 - 1)
 
 
 def overhead(trip: RoundTrip) -> float:
@@ -165,12 +206,3 @@ def overhead(trip: RoundTrip) -> float:
 def pickle_stall(trip: RoundTrip) -> float:
     """Return the longest time for which pickle keeps the caller's loop waiting."""
     return max(trip.pickling or 0.0, trip.unpickling or 0.0)
-
-
-def _spread(measure: Measure | None) -> float:
-    """Return how much slower than usual (p50) the slow calls (p90) were, relative to it; at most a half."""
-    return (
-        0.0
-        if measure is None or measure.call is None or not measure.call.p50
-        else min(0.5, measure.call.p90 / measure.call.p50 - 1)
-    )

@@ -133,8 +133,8 @@ def threads_add_no_throughput(run: ComparisonFigures) -> Finding | None:
 
 
 def released_but_not_parallel(run: ComparisonFigures) -> Finding | None:
-    one, two = run.speed("thread", 1), run.speed("thread", 2)
-    if not run.threads_suffice or not one or not two or two / one >= MIN_PARALLEL_GAIN or run.own_threads:
+    gain = run.gain("thread", 2)
+    if not run.threads_suffice or gain is None or gain >= MIN_PARALLEL_GAIN or run.own_threads:
         return None
     wanted = run.wanted_cores("thread", 2)
     no_second_core = wanted is None or wanted >= MIN_PARALLEL_GAIN + 0.15 or run.result.machine.cores < 2
@@ -143,7 +143,7 @@ def released_but_not_parallel(run: ComparisonFigures) -> Finding | None:
     used = "" if run.waits else f", and want {wanted:.2f} cores"
     return Finding(
         "It releases the GIL, but two calls do not run in parallel.",
-        f"Two threads do {two / one:.2f} times the calls of one{used}: something else lets in only one at a time, such as "
+        f"Two threads do {gain:.2f} times the calls of one{used}: something else lets in only one at a time, such as "
         "a lock.",
         "Use one thread to free the loop. For more throughput, use processes, or one object for each thread.",
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from gilscope.comparison.figures import WAITING_CPU_SHARE
 from gilscope.comparison.travel import RoundTripRequest, failed, last_error, round_trip
 from gilscope.isolated import in_process
 from gilscope.isolated.protocol import ask
@@ -19,6 +20,7 @@ from gilscope.records.cores import cores
 from gilscope.records.machine import machine
 from gilscope.records.result import Result, Trial
 from gilscope.trial import runner
+from gilscope.trial.baseline import BaselineTask
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.run import trial
 from gilscope.trial.strategies import STRATEGIES
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     Waiting = Callable[[float], None]
+
+REFERENCE = ("gilscope:countdown_released", 10_000_000)
+REFERENCE_IN_PYTHON = ("gilscope:countdown_python", 200_000)
+"""A task of about 5 ms: the speed of Python code and of native code changes differently."""
+MIN_SECONDS_TO_STOP = 0.5
+"""A shorter trial has too few slices."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,8 @@ class ComparisonRun:
     def _trial(self, name: str, candidate: Candidate, plan: Plan, waiting: Waiting) -> Trial:
         if (sendable := self._sendable(candidate)) is not None:
             spec, work = sendable
-            request = TrialRequest(plan=plan, strategy=spec, work=work, yield_after_call=True)
+            baseline = _baseline(spec, plan, self._subject.verdict)
+            request = TrialRequest(plan=plan, strategy=spec, work=work, yield_after_call=True, baseline=baseline)
             return runner.supervised(name, request, waiting)
         function, args = self._call
         measure = partial(trial, candidate.strategy, function, args, plan, yield_after_call=True)
@@ -189,6 +198,20 @@ def _with_last_line(made: RoundTrip, output: str) -> RoundTrip:
     """Return ``made`` with the last line of what a worker printed before it died: its executor knows no reason."""
     last = last_error(output) if made.failure == "worker died" else ""
     return msgspec.structs.replace(made, reason=f"{made.reason} The worker: {last}") if last else made
+
+
+def _baseline(spec: StrategySpec, plan: Plan, verdict: Verdict) -> BaselineTask | None:
+    """Return a task that measures the machine's speed within a trial, in which the trial is stopped again and again.
+
+    A call that waits does not depend on that speed, and must not be stopped: what it waits for goes on. The same holds for
+    a cluster or an executor of the user's.
+    """
+    if not isinstance(spec, NamedStrategy) or verdict.cpu < WAITING_CPU_SHARE or plan.seconds < MIN_SECONDS_TO_STOP:
+        return None
+    one_at_a_time = spec.name == "inline" or (spec.name == "thread" and verdict.kind not in ("releases", "no GIL"))
+    function, count = REFERENCE_IN_PYTHON if verdict.kind == "yields" else REFERENCE
+    wanted = verdict.cpu * (1 if one_at_a_time else plan.concurrency)
+    return BaselineTask(function=function, count=count, cores=min(wanted, cores()))
 
 
 def _unsupervised(name: str, measure: Callable[[], Coroutine[Any, Any, Measure]], waiting: Waiting) -> Trial:

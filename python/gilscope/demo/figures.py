@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilscope.demo.work import work, work_without_baseline
+from gilscope.trial.work import work, work_without_baseline
 
 if TYPE_CHECKING:
-    from gilscope.demo.work import Work
     from gilscope.records.result import Measure, Result
+    from gilscope.trial.work import Work
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CALIBRATION_TIMEOUT_SECONDS = 60.0
 BASELINE_SLICE_SECONDS = 0.005
 """Measure one task alone for so long, on each core, whenever the trial is stopped."""
-PATIENCE_SECONDS = 2.5
+PATIENCE_SECONDS = 1.5
 GOOD_SLICES = 6
 """Slices of a trial in which it has its cores, before it may end early."""
 

@@ -18,8 +18,8 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.demo.work import MAX_BASELINE_ERROR, mean_rate, work
 from gilscope.formatting import counted
+from gilscope.trial.work import MAX_BASELINE_ERROR, crowded, mean_rate, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,20 +116,13 @@ def _other_sizes(first: Trial, second: Trial) -> str:
 
 def _other_programs(first: Measure, second: Measure, ratio: float) -> str:
     """Return why other programs may have caused a difference by ``ratio``, or an empty string."""
-    if not (_busy(first) or _busy(second)):
+    if not (crowded(first) or crowded(second)):
         return ""
     before, after = first.others_share or 0.0, second.others_share or 0.0
     if abs(before - after) < 0.1 and ratio > MIN_RATIO_IF_BUSY:
         return ""
     took = f"other programs used {before:.0%} of the CPU time before and {after:.0%} after"
     return f"{took}; only a ratio over {MIN_RATIO_IF_BUSY} would count" if abs(before - after) < 0.1 else took
-
-
-def _busy(measure: Measure) -> bool:
-    """Whether other programs used the cores, and left too little of them idle."""
-    if measure.others_share is None or measure.idle_share is None:
-        return False
-    return measure.others_share > 0.1 and measure.idle_share < 0.25
 
 
 def _times(one: float, other: float) -> float:

@@ -14,6 +14,7 @@ from gilscope.formatting import duration, listed, milliseconds, size
 from gilscope.naming import quoted
 from gilscope.records.verdict import sentences
 from gilscope.reports.table import missing, numbered, strip, where
+from gilscope.trial.work import BUSY, MOVED, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def parts(result: Result, width: int) -> Iterator[RenderableType]:
     yield from _advice(result)
     yield ""
     yield _trials(run, width)
-    yield from (Text(line, style="yellow") for line in missing(result))
+    yield from (Text(line, style="yellow") for line in (*missing(result), *doubts(result)))
     yield Text(LEGEND, style="dim")
     yield ""
     yield _costs(run)
@@ -104,7 +105,23 @@ def cells(trial: Trial) -> tuple[str, ...]:
     cores = "" if measure.cpu is None or trial.strategy == "dask" else f"{measure.cpu / measure.elapsed:.2f}"
     rate = "" if measure.call is None else f"{measure.rate:.0f}" if measure.rate >= 100 else f"{measure.rate:.3g}"
     call = "" if measure.call is None else duration(measure.call.p50)
+    if doubt(trial):
+        rate = f"?{rate}"
     return name, f"{measure.lag.came}/{measure.lag.due}", *lags, rate, call, cores
+
+
+def doubt(trial: Trial) -> str:
+    """Return why the calls a second of a trial cannot be compared with those of others, or an empty string."""
+    figure = work(trial, own_task=False)
+    return "" if figure is None else figure.doubt
+
+
+def doubts(result: Result) -> Iterator[str]:
+    """Yield a line for each reason why the calls a second of some trials cannot be relied on."""
+    reasons = {reason: [trial.case for trial in result.trials if doubt(trial) == reason] for reason in (BUSY, MOVED)}
+    yield from (
+        f"? Do not rely on the calls/s of {listed(names)}: {reason}." for reason, names in reasons.items() if names
+    )
 
 
 def _costs(run: ComparisonFigures) -> Table:

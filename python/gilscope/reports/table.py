@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gilscope.demo.work import Work
     from gilscope.records.finding import Finding
     from gilscope.records.result import Bins, Result, Trial
+    from gilscope.trial.work import Work
 
 COLUMNS = ("case", "ticks", "lag p50", "p99", "max", "work", "+-", "cores")
 MAX_STRIP_COLUMNS = 60

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from gilscope.demo.findings import findings
-from gilscope.demo.work import Work, work, work_without_baseline
 from gilscope.records.result import Baseline, Measure, Result, Trial
+from gilscope.trial.work import Work, work, work_without_baseline
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]

@@ -21,6 +21,10 @@ MAX_WORK_OF_A_CORE = 1.1
 """More work than this for each busy core is impossible: the baseline must be wrong."""
 MAX_BASELINE_ERROR = 0.15
 """The largest acceptable error of the baseline: two standard errors, from how it moved within the slices."""
+BUSY = "other programs used the cores nearly all the time"
+MOVED = f"the machine's speed changed too often: the baseline is uncertain by more than {MAX_BASELINE_ERROR:.0%}"
+MAX_OTHERS_SHARE = 0.1
+MIN_IDLE_SHARE = 0.25
 MIN_GOOD_SLICES = 5
 """Half a second of a trial."""
 MIN_SHARE_OF_MEAN_SLICE = 0.25
@@ -38,8 +42,12 @@ class Work(NamedTuple):
     """Why the figure cannot be relied on, or empty."""
 
 
-def work(trial: Trial) -> Work | None:
-    """Return the work of a trial, or ``None`` if it has no baseline."""
+def work(trial: Trial, *, own_task: bool = True) -> Work | None:
+    """Return the work of a trial, or ``None`` if it has no baseline.
+
+    Without ``own_task`` the baseline is another task, which measures only the machine's speed, and the cores that the trial
+    wants are not certain: the work is then in calls for each step of that task.
+    """
     measure = trial.measure
     if measure is None or measure.baseline_slices is None or not sum(measure.baseline_slices.cpu):
         return None
@@ -52,7 +60,18 @@ def work(trial: Trial) -> Work | None:
     low, cores, high = _quartiles(good if enough else every)
     error = _error(baseline, expected)
     figure = Work(efficiency * cores, efficiency * low * (1 - error), efficiency * high * (1 + error), cores)
-    return figure._replace(doubt=_doubt(figure, error, len(good)))
+    if 2 * error > MAX_BASELINE_ERROR:
+        return figure._replace(doubt=MOVED)
+    if not enough and (own_task or crowded(measure)):
+        return figure._replace(doubt=BUSY)
+    return figure._replace(doubt=_impossible(figure.value, cores)) if own_task else figure
+
+
+def crowded(measure: Measure) -> bool:
+    """Whether other programs used the cores, and left too little of them idle."""
+    if measure.others_share is None or measure.idle_share is None:
+        return False
+    return measure.others_share > MAX_OTHERS_SHARE and measure.idle_share < MIN_IDLE_SHARE
 
 
 def work_without_baseline(measure: Measure, alone: float) -> Work:
@@ -84,14 +103,6 @@ def _error(baseline: Baseline, expected: float) -> float:
 def _quartiles(values: list[float]) -> tuple[float, float, float]:
     low, median, high = statistics.quantiles(values, method="inclusive") if len(values) > 1 else values * 3
     return low, median, high
-
-
-def _doubt(work: Work, error: float, good: int) -> str:
-    if good < MIN_GOOD_SLICES:
-        return "other programs used the cores nearly all the time"
-    if 2 * error > MAX_BASELINE_ERROR:
-        return f"the machine's speed changed too often: the baseline is uncertain by more than {MAX_BASELINE_ERROR:.0%}"
-    return _impossible(work.value, work.cores)
 
 
 def _impossible(value: float, cores: float) -> str:
