@@ -14,7 +14,7 @@ from statistics import quantiles
 import click
 import gilscope
 from gilscope._core import Knocker, monotonic, run_queue_delay
-from gilscope.checks.run import MEAN_GAP_SECONDS
+from gilscope.checks.phase import MEAN_GAP_SECONDS
 
 MAX_LOSS = 0.02
 STEPS = 10_000_000

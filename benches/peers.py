@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import click
 from gilscope._core import Knocker, monotonic, run_queue_delay
 from gilscope.checks.knocks import SampledTime
-from gilscope.checks.run import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
+from gilscope.checks.phase import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
 from gilscope.checks.shares import shares_of
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod event_fd;
 pub mod other_threads;
 pub mod pace;
+pub mod placement;
 pub mod run_queue;
 pub mod scheduling;
 pub mod signals;

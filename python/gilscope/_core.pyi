@@ -179,8 +179,9 @@ class Knocker:
     def write_wait(self, fd: int, period: float) -> None:
         """Start a thread that never attaches, and writes to ``fd`` every ``period`` seconds how long the current wait has lasted.
 
-        It overwrites the first line of the file, a float of seconds; 0 if no knock waits. ``stop`` ends it. ``OSError`` if
-        the system cannot start another thread.
+        It overwrites the first line of the file, two floats of seconds: the wait, 0 if no knock waits, and the CPU time of
+        the process so far, without its sampling threads. ``stop`` ends it. The GIL is released while the thread starts. ``OSError`` if the system cannot
+        start another thread.
         """
 
     def tally(self) -> KnockTally:

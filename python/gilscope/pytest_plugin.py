@@ -121,7 +121,7 @@ def _loop_lag_limited(item: pytest.Item) -> Iterator[None]:
 
 def _fail_hold(longest: float, collecting: bool, limit: float) -> None:
     from gilscope.formatting import duration
-    from gilscope.records.verdict import REMEDY
+    from gilscope.records.remedies import REMEDY
 
     why = " by a garbage collection" if collecting else ""
     pytest.fail(

@@ -4,7 +4,7 @@
 //! that a thread that never attaches can report a wait that has not ended. Memory is constant, except for the knocks that are
 //! kept on request. Of the interpreter only the public C API is used.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,10 +16,13 @@ use crate::histogram::seconds;
 use crate::knock::reading::Reading;
 use crate::knock::tally::{Knock, Tally};
 use crate::locked::Locked;
-use crate::system::clock::now_ns;
+use crate::system::clock::{now_ns, read_clock_ns};
 use crate::system::other_threads::OtherThreads;
 use crate::system::pace::Pace;
-use crate::system::run_queue::{ThreadState, ThreadStats, own_tid, own_voluntary_switches};
+use crate::system::placement::Placement;
+use crate::system::run_queue::{
+    ThreadState, ThreadStats, cpu_time_of_ns, own_tid, own_voluntary_switches,
+};
 use crate::system::scheduling::{self, Priority};
 use crate::system::signals;
 
@@ -33,6 +36,8 @@ pub struct KnockThread {
     stopping: Locked<bool>,
     stop: Condvar,
     started: AtomicBool,
+    /// The thread that knocks; 0 before it runs.
+    tid: AtomicI32,
     threads: Locked<Vec<JoinHandle<()>>>,
 }
 
@@ -47,6 +52,7 @@ impl KnockThread {
             stopping: Locked::new(false),
             stop: Condvar::new(),
             started: AtomicBool::new(false),
+            tid: AtomicI32::new(0),
             threads: Locked::default(),
         }
     }
@@ -112,6 +118,7 @@ impl KnockThread {
     /// Runs the thread; sends to `attached` after the first attach.
     pub fn run(&self, attached: &mpsc::Sender<()>) {
         scheduling::prepare_sampling_thread(self.priority);
+        self.tid.store(own_tid(), Ordering::Relaxed); // used by itself
         // The thread attaches once, and detaches inside: so it keeps its thread state, and a knock takes 50 ns instead of
         // 300.
         Python::try_attach(|py| {
@@ -128,7 +135,14 @@ impl KnockThread {
         let mut others = OtherThreads::except(self.watched.unwrap_or_default(), own_tid());
         let both_stats = watched.as_ref().zip(own.as_ref());
         let mut last = Reading::take(both_stats);
+        let is_ordinary = self.priority == Priority::Ordinary;
+        let mut placement = is_ordinary.then(Placement::of_this_thread).flatten();
         while self.sleep(pace.exponential_ns(self.mean_gap_ns)) {
+            if let Some((placement, (watched, _))) = placement.as_mut().zip(both_stats)
+                && let Some(core) = watched.core()
+            {
+                placement.avoid(core);
+            }
             let before = Reading::take(both_stats);
             let state = both_stats.map(|(watched, _)| watched.state(before.ran_ns, before.at_ns));
             // If the watched thread is blocked, another thread may be working for it.
@@ -179,14 +193,19 @@ impl KnockThread {
         }
     }
 
-    /// Writes how long the current wait has lasted, every `period_ns`.
+    /// Writes how long the current wait has lasted, and the CPU time of the process without its sampling threads, every
+    /// `period_ns`. (At a short switch interval a thread that waits for the GIL wakes up all the time.)
     pub fn write_wait_until_stopped(&self, fd: i32, period_ns: u64) {
         scheduling::prepare_sampling_thread(Priority::RealTime);
         while self.sleep(period_ns) {
             let waiting_since_ns = self.tally.with(|tally| tally.waiting_since_ns);
             let waited_ns =
                 waiting_since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns));
-            scheduling::overwrite(fd, &format!("{:020.9}\n", seconds(waited_ns)));
+            let all_ns = read_clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+            let of_knocks_ns = cpu_time_of_ns(self.tid.load(Ordering::Relaxed));
+            let ran_ns = all_ns.saturating_sub(of_knocks_ns + scheduling::own_cpu_time_ns());
+            let line = format!("{:020.9} {:020.9}\n", seconds(waited_ns), seconds(ran_ns));
+            scheduling::overwrite(fd, &line);
         }
     }
 }

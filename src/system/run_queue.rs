@@ -41,7 +41,7 @@ impl ThreadStats {
     pub fn of(tid: i32) -> Option<Self> {
         let open = |name| File::open(format!("/proc/self/task/{tid}/{name}")).ok();
         let stats = Self {
-            clock: (!tid << 3) | THREAD_CPU_CLOCK,
+            clock: cpu_clock(tid),
             schedstat: open("schedstat")?,
             stat: open("stat")?,
         };
@@ -73,6 +73,17 @@ impl ThreadStats {
         fields.nth(1)?.parse().ok()
     }
 
+    /// The core on which the thread ran last.
+    pub fn core(&self) -> Option<usize> {
+        const FIELDS_FROM_STATE_TO_PROCESSOR: usize = 36;
+        let mut text = [0; 512];
+        let length = self.stat.read_at(&mut text, 0).ok()?;
+        let end_of_name = text[..length].iter().rposition(|byte| *byte == b')')?;
+        let fields = std::str::from_utf8(text[..length].get(end_of_name + 2..)?).ok()?;
+        let core = fields.split(' ').nth(FIELDS_FROM_STATE_TO_PROCESSOR)?;
+        core.trim().parse().ok()
+    }
+
     /// What the thread does now. `cpu_time_ns` is its CPU time at `at_ns`, some microseconds ago.
     pub fn state(&self, cpu_time_ns: u64, at_ns: u64) -> ThreadState {
         let Some(cpu_time_now_ns) = self.cpu_time_ns() else {
@@ -94,6 +105,15 @@ impl ThreadStats {
             None => ThreadState::Unknown,
         }
     }
+}
+
+const fn cpu_clock(tid: i32) -> libc::clockid_t {
+    (!tid << 3) | THREAD_CPU_CLOCK
+}
+
+/// The CPU time of a thread of this process; 0 if there is no such thread.
+pub fn cpu_time_of_ns(tid: i32) -> u64 {
+    read_clock_ns(cpu_clock(tid)).unwrap_or_default()
 }
 
 pub fn own_tid() -> i32 {

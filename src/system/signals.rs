@@ -30,11 +30,7 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         // SAFETY: as in `new`.
         unsafe {
-            libc::pthread_sigmask(
-                libc::SIG_SETMASK,
-                &raw const self.0,
-                std::ptr::null_mut(),
-            );
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut());
         }
     }
 }

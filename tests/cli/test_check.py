@@ -12,7 +12,7 @@ import click
 import pytest
 from gilscope.checks import statement
 from gilscope.checks.statement_child import StatementAnswer
-from gilscope.cli import Source
+from gilscope.cli import Source, main
 from gilscope.isolated.supervise import Outcome
 from gilscope.records.verdict import Verdict
 
@@ -215,12 +215,57 @@ def test_the_output_of_the_statement_goes_to_stderr() -> None:
     assert json.loads(done.stdout)
 
 
+CONNECTION = """
+import os, threading, time
+class Connection:  # as duckdb's, it belongs to the thread that made it
+    def __init__(self):
+        self.owner = threading.get_ident()
+    def __del__(self, ident=threading.get_ident, abort=os.abort):
+        if ident() != self.owner:
+            abort()
+c = Connection()
+"""
+
+
+@needs_gil
+@pytest.mark.parametrize("end", ["", "import atexit; atexit.register(os.abort)"])
+def test_an_answer_that_was_measured_is_not_lost_however_the_process_ends(end: str) -> None:
+    done = check("--time", "0.1", "-s", f"{CONNECTION}{end}", "c; time.sleep(0.005)")
+    assert (done.returncode, done.stdout[:9]) == (0, "releases:")
+
+
+def test_a_setup_that_takes_all_the_time_is_bad_input_in_one_sentence() -> None:
+    setup = """
+import json, sys, time
+time.sleep(json.load(open(sys.argv[1]))["argument"]["deadline"] - 0.028 - time.monotonic())
+"""
+    done = check("--time", "0.2", "--timeout", "1.5", "-s", setup, "pass")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "Error: `pass` could not be judged within 1.5 s: raise --timeout. The setup left no time for a call.\n"
+    )
+
+
+def test_an_error_of_our_own_is_exit_status_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = StatementAnswer(internal_error="Traceback: ours")
+    monkeypatch.setattr(statement, "ask", lambda *_, **__: Outcome("finished", answer, "", ""))
+    assert main(["check", "--expect", "releases", "1 + 1"]) == 3
+    assert "This is a bug in gilscope, not an answer about your code" in capsys.readouterr().err
+
+
 ENDLESS = [
     (("-s", "import gilscope", "gilscope.countdown_held(2**62)"), "hogs"),
     (("-s", "import ctypes", "ctypes.PyDLL(None).sleep(1000)"), "hogs"),
     (("-s", "import time", "time.sleep(1000)"), "releases"),
     (("while True: pass",), "yields"),
 ]
+REASONS = {"ctypes.PyDLL(None).sleep(1000)": "deadlock", "while True: pieces()": "brief releases"}
+if len(os.sched_getaffinity(0)) > 1:
+    library = "import ctypes; hold, brief = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).getppid"
+    ENDLESS.append((("-s", f"{library}\ndef pieces(): hold(500); brief()", "while True: pieces()"), "hogs"))
 
 
 @needs_gil
@@ -231,9 +276,12 @@ def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[st
     assert time.monotonic() - began < 60
     (verdict,) = verdicts(done)
     assert (done.returncode, verdict.kind, verdict.endless) == (0, kind, True)
+    assert verdict.reason == REASONS.get(arguments[-1], "")
     if kind == "hogs":
-        assert verdict.longest_hold is not None
-        assert verdict.longest_hold > 1.0
+        assert verdict.longest_wait is not None
+        assert verdict.longest_wait > 0.2
+    computes = "countdown" in arguments[-1] or "pass" in arguments[-1]
+    assert (verdict.cpu > 0.3) is computes
 
 
 @needs_gil

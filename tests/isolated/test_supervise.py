@@ -48,6 +48,18 @@ def test_a_child_that_ends_without_an_answer_has_died(child: Path) -> None:
     assert (outcome.status, outcome.reason) == ("died", "exit status 0")
 
 
+@pytest.mark.parametrize(
+    "end", ["os.abort()", "os._exit(7)", "threading.Thread(target=time.sleep, args=(100,)).start()"]
+)
+def test_an_answer_that_is_complete_counts_however_the_child_ends(
+    child: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "EXIT_SECONDS", 0.2)
+    write(child, f"import os, threading, time; answered.write_bytes(b'42'); {end}")
+    outcome = supervise.run("the_child", b"", timeout=60)
+    assert (outcome.status, outcome.answer, outcome.reason) == ("finished", b"42", "")
+
+
 def test_a_child_that_holds_its_gil_for_ever_is_ended_in_time_while_the_parent_keeps_running(child: Path) -> None:
     write(child, "import gilscope; gilscope.countdown_held(2**63)")
     looks: list[float] = []

@@ -69,9 +69,9 @@ def test_any_other_json_is_refused_by_the_one_reader(text: str, complaint: str) 
 def test_a_verdict_that_yields_names_the_usual_switch_interval_and_its_long_holds() -> None:
     assert str(example()) == (
         "yields: while parse ran (12.0 ms a call), a thread that asked for the GIL got it within the switch interval (5.00 "
-        "ms). An event loop in this process waits that long at each turn. But 3 samples met a hold without a break, of up "
-        "to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. A thread pool does not make it "
-        "faster; a process pool or native code that releases the GIL does."
+        "ms). An event loop in this process waits that long at each turn. But in one of 13 calls it held the GIL without a "
+        "break, for up to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. A thread pool does not "
+        "make it faster; a process pool or native code that releases the GIL does."
     )
 
 
@@ -113,3 +113,66 @@ def test_the_evidence_of_an_endless_call_says_that_it_was_stopped() -> None:
     assert example().evidence == (
         "released 0%, yielded 90%, hogged 10% of the time; longest hold 5.20 ms; 700 samples in 40 calls of 12.0 ms"
     )
+
+
+def test_a_hog_that_releases_the_gil_too_briefly_says_so_and_what_works() -> None:
+    brief = example(kind="hogs", reason="brief releases", longest_wait=0.48, starved=1.0, long_holds=0)
+    assert str(brief) == (
+        "hogs: while parse ran (12.0 ms a call), a thread that asked for the GIL waited for it up to 480 ms. The call "
+        "releases the GIL again and again, but too briefly for another thread to acquire it: an event loop in this process "
+        "stalls that long. Release the GIL for longer (a release of 0.1 ms or more, or time.sleep(0), hands it over; a shorter "
+        "release and sched_yield do not), hold it for less of the call, or use a process pool."
+    )
+    assert brief.stall == 0.48
+
+
+def test_a_call_that_neither_computes_nor_ends_is_probably_a_deadlock() -> None:
+    stuck = example(kind="hogs", reason="deadlock", longest_wait=3.0, calls=0, endless=True, cpu=0.0, duration=3.0)
+    assert "the call held the GIL, and neither computed nor ended. That is probably a deadlock." in str(stuck)
+    assert "while the call waits for a lock" in str(stuck)
+
+
+def test_yielding_code_states_the_longest_real_wait() -> None:
+    yields = example(longest_wait=0.0053, starved=0.0, long_holds=0)
+    assert "got it at the next switch (the interval is 5.00 ms): it waited up to 5.30 ms." in str(yields)
+    assert yields.stall == yields.longest_hold
+
+
+@pytest.mark.parametrize(
+    ("holds", "says"),
+    [
+        (31, "But in every call it held"),
+        (93, "But 3 times in every call it held"),
+        (2, "But in one of 16 calls it held"),
+    ],
+)
+def test_long_holds_of_a_call_that_releases_the_gil_are_counted_per_call(holds: int, says: str) -> None:
+    found = example(
+        kind="releases",
+        released=0.9,
+        yielded=0.0,
+        longest_hold=0.025,
+        long_holds=holds,
+        calls=40,
+        real_calls=8,
+        first_call=1.0,
+    )
+    assert says in str(found)
+
+
+def test_the_advice_on_a_call_that_releases_the_gil_depends_on_how_long_a_loop_may_stall() -> None:
+    often = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=40)
+    rarely = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=2)
+    assert sentences(often)[-1].startswith("Release the GIL in that part too")
+    assert sentences(often, max_hold=0.05)[-1] == "Call it in a thread pool."
+    assert sentences(rarely)[-1] == "Call it in a thread pool."
+    assert sentences(rarely, max_hold=0.005)[-1].startswith("Release the GIL in that part too")
+
+
+def test_a_first_call_that_was_unlike_the_others_is_named() -> None:
+    assert "The first call was unlike the others: it took 600 ms" in str(example(first_call=0.6))
+
+
+def test_work_on_the_calls_own_threads_counts_as_computing() -> None:
+    assert "and the call computed on 1.9 cores." in str(example(kind="releases", busy_cores=1.9))
+    assert "and the call mostly waited." in str(example(kind="releases", busy_cores=0.02, cpu=0.02))

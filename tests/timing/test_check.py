@@ -3,10 +3,12 @@
 import ctypes
 import gc
 import hashlib
+import os
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gilscope
 import pytest
@@ -155,3 +157,57 @@ def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
     assert gilscope.assert_releases(time.sleep, 0.01).kind == "releases"
     with pytest.raises(AssertionError, match="expected to yield the GIL, but it releases"):
         gilscope.assert_yields(time.sleep, 0.01)
+
+
+@needs_gil
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="on a single core a thread that is woken acquires the GIL")
+def test_a_call_that_releases_the_gil_only_briefly_hogs_for_as_long_as_a_thread_waits() -> None:
+    brief = ctypes.CDLL(None).getppid
+
+    def pieces(count: int) -> None:
+        for _ in range(count):
+            HOLD(500)
+            brief()
+
+    found = gilscope.check(pieces, 300)
+    assert (found.kind, found.reason) == ("hogs", "brief releases"), f"{found}\n{found.evidence}"
+    assert found.longest_wait is not None
+    assert found.longest_wait > 0.05
+    assert found.longest_hold is not None
+    assert found.longest_hold < 0.05
+
+    def handing_over() -> None:
+        for _ in range(60):
+            HOLD(500)
+            time.sleep(0)
+
+    handed_over = gilscope.check(handing_over)
+    assert handed_over.kind == "yields", f"{handed_over}\n{handed_over.evidence}"
+
+
+@needs_gil
+def test_a_first_call_that_compiles_is_set_apart() -> None:
+    compiled: list[int] = []
+
+    def compiling() -> None:
+        if not compiled:
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                pass
+            compiled.append(1)
+        HOLD(5_000)
+
+    found = gilscope.check(compiling)
+    assert found.kind == "hogs"
+    assert found.first_call is not None
+    assert found.first_call > 5 * found.duration
+    assert found.duration == pytest.approx(0.005, rel=0.5)
+
+
+@needs_gil
+def test_work_on_threads_of_the_call_counts_as_computing() -> None:
+    data = bytes(8_000_000)
+    with ThreadPoolExecutor(2) as pool:
+        found = gilscope.check(lambda: list(pool.map(hashlib.sha256, [data, data])))
+    assert found.busy_cores is not None
+    assert found.busy_cores > 0.2  # the calling thread itself computes for none of the time

@@ -45,11 +45,13 @@ class SampledTime:
 
     waits: list[Wait] = field(default_factory=list)
     between: float = 0.0
+    delay: float | None = None
+    """The longest time that the knocker itself may have waited for a CPU at once; ``None``: as the knocks added show."""
 
     def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
         """Add the span from ``begin`` to ``end``, and those of ``knocks`` that fall into it."""
         inside = knocks_in(knocks, [(begin, end)])
-        delay = _longest_delay(inside)
+        delay = longest_delay(inside) if self.delay is None else self.delay
         gaps = ran = queued = 0.0
         last = begin
         for knock in inside:
@@ -74,7 +76,7 @@ def knocks_in(knocks: Sequence[Knock], spans: Sequence[tuple[float, float]]) -> 
     ]
 
 
-def _longest_delay(knocks: Sequence[Knock]) -> float:
+def longest_delay(knocks: Sequence[Knock]) -> float:
     """Return the longest time that the knocker itself may have waited for a CPU at once.
 
     The knocker waits for a CPU once between two knocks, so its delays show there. The result is twice the ninth decile:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from gilscope._core import Knocker, LoweredSwitchInterval, monotonic
 from gilscope.checks.gc_pauses import explain, recorded_pauses
 from gilscope.checks.knocks import SampledTime
-from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS, MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
+from gilscope.checks.phase import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
+from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

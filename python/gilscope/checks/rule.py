@@ -5,11 +5,11 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.checks.shares import LONG_HOLD_SECONDS
+from gilscope.checks.shares import LONG_HOLD_SECONDS, MAX_STANDARD_ERROR, MIN_STANDARD_ERRORS_APART
 from gilscope.formatting import counted, duration
 
 if TYPE_CHECKING:
-    from gilscope.checks.shares import Shares
+    from gilscope.checks.shares import Largest, Shares
     from gilscope.records.verdict import Background, Kind, Reason
 
 MIN_CALL_SECONDS = LONG_HOLD_SECONDS / 2
@@ -25,32 +25,50 @@ A random sample waits for half of such a call, but only for a switch interval if
 """
 MAX_BACKGROUND_HELD = 0.25
 """If something else held the GIL for a larger share of the time, the samples may have met that instead of the call."""
+LONGER_DIVIDES_ERROR_BY = 3
+"""Measuring ten times as long divides the standard error by this: a lead that is still too small then is a tie."""
+MIN_STARVED_SHARE = 0.1
+"""If a thread waits longer than a turn for this share of the time, the call does not yield."""
+MIN_STARVED_WAITS = 3
+"""Needed if that is not most of the time."""
 MIN_LONG_HOLDS = 5
 """Needed if the system does not report run-queue delays: one long wait may have been a delay."""
 
 
 class Ruling(NamedTuple):
-    """The kind of a verdict; for ``undecided`` the reason, and an explanation with figures."""
+    """The kind of a verdict; for ``undecided`` and for a hog that seems to yield the reason, and an explanation with figures."""
 
     kind: Kind
     reason: Reason = ""
     explanation: str = ""
 
 
-def rule(shares: Shares, call: float, background: Background, *, samples: int, delays_known: bool) -> Ruling:
+def rule(
+    shares: Shares,
+    call: float,
+    background: Background,
+    *,
+    samples: int,
+    delays_known: bool,
+    real: Shares | None = None,
+) -> Ruling:
     """Return the ruling on calls of ``call`` seconds each.
 
-    ``delays_known`` says whether the time that threads spent in run queues has been subtracted.
+    ``delays_known`` says whether the time that threads spent in run queues has been subtracted. ``real`` are the shares at
+    the program's own switch interval: what a thread really waits for there decides.
     """
+    starves = real is not None and shares.largest != "hogs" and may_starve(real, shares.largest)
     # A callable that seems to hog is no exception: a thread that yields holds the GIL while it waits for a CPU.
-    if shares.largest != "releases" and background.held > MAX_BACKGROUND_HELD:
+    if (shares.largest != "releases" or starves) and background.held > MAX_BACKGROUND_HELD:
         return Ruling(
             "undecided",
             "something else held the GIL",
             f"before the call, another thread of this process held the GIL {background.held:.0%} of the time, and the "
             "samples may have met that thread instead of the call.",
         )
-    if shares.largest != "releases" and _too_short(shares, call):
+    if real is not None and starves:
+        return _starving(real)
+    if shares.largest != "releases" and not _may_release(shares) and _too_short(shares, call):
         return Ruling(
             "undecided",
             "too short",
@@ -58,13 +76,67 @@ def rule(shares: Shares, call: float, background: Background, *, samples: int, d
         )
     few_holds = shares.largest == "hogs" and not delays_known and len(shares.hogging) < MIN_LONG_HOLDS
     if not shares.certain or few_holds:
+        return _uncertain(shares, samples)
+    if shares.largest == "hogs" and real is not None and real.hogging and _longest(real) > 2 * _longest(shares):
+        return Ruling("hogs", "brief releases")
+    return Ruling(shares.largest)
+
+
+def may_starve(real: Shares, largest: Largest) -> bool:
+    """Return whether a thread waits for the GIL although the call yields it whenever it is asked.
+
+    How often such a thread is lucky depends on the machine: on a single core it preempts the call when it is woken. So a
+    small share of the time is enough, unless the GIL is free for most of it.
+    """
+    return real.largest == "hogs" or (largest == "yields" and real.hogged >= MIN_STARVED_SHARE)
+
+
+def _starving(real: Shares) -> Ruling:
+    """Return the ruling on a call for which :func:`may_starve` is true."""
+    if (real.largest == "hogs" and real.certain) or len(real.hogging) >= MIN_STARVED_WAITS:
+        return Ruling("hogs", "brief releases")
+    return Ruling(
+        "undecided",
+        "too few samples",
+        f"it releases the GIL again and again, and a thread that waited for the GIL waited up to {duration(_longest(real))} "
+        f"all the same, but that rests on {counted(len(real.hogging), 'wait')}, too few to be sure.",
+    )
+
+
+def _uncertain(shares: Shares, samples: int) -> Ruling:
+    """Return why the shares decide nothing, and only the reason that measuring longer would not change."""
+    seems = (
+        f"it seems to release the GIL {shares.released:.0%}, yield it {shares.yielded:.0%} and hog it "
+        f"{shares.hogged:.0%} of the time, but "
+    )
+    held = shares.unclear + _clear(shares)
+    if shares.error < MAX_STANDARD_ERROR and shares.unclear > held / 2:
         return Ruling(
             "undecided",
-            "too few samples",
-            f"it seems to release the GIL {shares.released:.0%}, yield it {shares.yielded:.0%} and hog it "
-            f"{shares.hogged:.0%} of the time, but that rests on {counted(samples, 'sample')}, too few to be sure.",
+            "unclear waits",
+            f"{seems}of {counted(held, 'wait')} {shares.unclear / held:.0%} may have been "
+            "long only because the thread that asked for the GIL waited for a CPU.",
         )
-    return Ruling(shares.largest)
+    enough_samples = shares.error < MAX_STANDARD_ERROR / 2
+    if enough_samples and shares.lead * LONGER_DIVIDES_ERROR_BY < MIN_STANDARD_ERRORS_APART * shares.error:
+        return Ruling("undecided", "a tie", f"{seems}the largest two shares are as good as equal.")
+    return Ruling(
+        "undecided", "too few samples", f"{seems}that rests on {counted(samples, 'sample')}, too few to be sure."
+    )
+
+
+def _clear(shares: Shares) -> int:
+    return len(shares.hogging) + len(shares.yielding)
+
+
+def _longest(shares: Shares) -> float:
+    return max((wait.likely for wait in (*shares.hogging[:1], *shares.yielding[:1])), default=0.0)
+
+
+def _may_release(shares: Shares) -> bool:
+    """Return whether other samples of the same calls might have shown that it releases the GIL."""
+    largest = max(shares.yielded, shares.hogged)
+    return not shares.certain and largest - shares.released < MIN_STANDARD_ERRORS_APART * shares.error
 
 
 def _too_short(shares: Shares, call: float) -> bool:

@@ -1,18 +1,25 @@
-"""A check in progress: a native thread asks for the GIL at random moments while the calls are made."""
+"""A check in progress: first what the callable does to the GIL, then how long another thread really waits for it.
+
+The first phase runs at a lowered switch interval, at which a long hold cannot be mistaken for anything else. It tells why a
+thread waits. The second runs at the program's own switch interval: what a verdict claims about a thread or an event loop is
+measured there. Code that releases the GIL only briefly, again and again, yields in the first phase and hogs in the second.
+"""
 
 from __future__ import annotations
 
 import threading
-from time import sleep
-from typing import TYPE_CHECKING
+from time import process_time, sleep
+from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope._core import GcListener, Histogram, Knocker, LoweredSwitchInterval, monotonic
-from gilscope.checks.calls import Calls
-from gilscope.checks.gc_pauses import explain, recorded_pauses
-from gilscope.checks.rule import rule
-from gilscope.checks.shares import Shares, shares_of
+from gilscope._core import LoweredSwitchInterval, monotonic
+from gilscope.checks.calls import Calls, is_unlike
+from gilscope.checks.conclusion import Conclusion
+from gilscope.checks.gc_pauses import recorded_pauses
+from gilscope.checks.phase import MEAN_GAP_SECONDS, Phase
+from gilscope.checks.rule import may_starve
+from gilscope.checks.shares import Shares, shares_of, shares_of_real_waits
 from gilscope.records.machine import machine
-from gilscope.records.verdict import Background, Verdict, Waits
+from gilscope.records.verdict import Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,108 +27,172 @@ if TYPE_CHECKING:
 
     from gilscope._core import Knock
     from gilscope.checks.knocks import SampledTime
+    from gilscope.records.verdict import Verdict
 
 MAX_TIMES_LONGER = 8
 """A check whose samples leave its verdict uncertain goes on for up to this many times its time."""
-MEAN_GAP_SECONDS = 0.0005
-"""Between two samples."""
+SHARE_OF_REAL_WAITS = 0.4
+"""Of the time of a check: what is spent at the program's own switch interval."""
 LOWERED_SWITCH_INTERVAL_SECONDS = 0.0001
-"""During the check: a callable that yields does so within this time, which is far below a long hold."""
+"""During the first phase: a callable that yields does so within this time, which is far below a long hold."""
 BACKGROUND_SECONDS = 0.03
 """How long the rest of the process is sampled before the calls."""
-MAX_KNOCKS_KEPT = 2_000_000
-"""The knocks of a quarter of an hour; they take 250 MB."""
+MAX_TIMES_FOR_SECOND_CALL = 10
+"""A call that takes this many times the time of the check is not made again if that cannot change the verdict."""
+MIN_CALLS_OF_A_HOG = 3
+"""A thread may be lucky in one call: its longest wait is taken from this many, if the time allows."""
+
+
+class LastLook(NamedTuple):
+    """What a check knew of a call that does not end, and the phase in which it sees what a thread really waits."""
+
+    calls: Calls
+    holds: SampledTime
+    phase: Phase
+    began: float
 
 
 class Checking:
     """A check. Another thread may ask for its verdict so far."""
 
     def __init__(self, call: Callable[[], Any], name: str) -> None:
-        self.name = name
-        self.machine = machine()
-        self.calls = Calls(call)
-        self.knocker = Knocker(mean_gap=MEAN_GAP_SECONDS, watched=threading.get_native_id(), keep=MAX_KNOCKS_KEPT)
-        self.background = Background(held=0.0, longest=0.0)
-        self.usual_switch_interval = 0.0
-        self.collections: GcListener | None = None
+        self.call = call
+        self.thread = threading.get_native_id()
+        self.conclusion = Conclusion(name, machine())
+        self.holds = Phase(call, thread=self.thread)
+        self.waits: Phase | None = None
+        self.last_look: LastLook | None = None
+        self._lowered = LoweredSwitchInterval(interval=LOWERED_SWITCH_INTERVAL_SECONDS)
+        self._wait_file: tuple[int, float] | None = None
+
+    def write_wait(self, file: int, period: float) -> None:
+        """Have a thread that never attaches write the current wait to ``file``, in each phase."""
+        self._wait_file = file, period
+        self.holds.knocker.write_wait(file, period)
 
     def run(self, time: float) -> Verdict:
         """Make the calls for ``time`` seconds, and for longer if the samples leave the verdict uncertain."""
-        if not self.machine.gil:
-            self.calls.make(time)
-            return self._without_gil()
-        lowered = LoweredSwitchInterval(interval=LOWERED_SWITCH_INTERVAL_SECONDS)
-        with lowered as self.usual_switch_interval, recorded_pauses() as self.collections, self.knocker:
-            self.background = self._sample_background()
-            self.calls.make(time)
-            while (
-                more := min(self.calls.elapsed, time * MAX_TIMES_LONGER - self.calls.elapsed)
-            ) > 0 and not self._shares().certain:
-                self.calls.make(more)
-        return self._verdict(self.knocker.knocks(), self.calls)
+        if not self.conclusion.machine.gil:
+            self.holds.calls.make(time)
+            return self.conclusion.without_gil(self.holds.calls)
+        with recorded_pauses() as self.conclusion.collections:
+            self._sample_holds(time)
+            if time and self._may_wait_longer(time):
+                self._sample_real_waits(time)
+                first, others = self.holds.calls, self._real_calls()
+                if first.made == 1 and is_unlike(first, others):
+                    self.conclusion.first_call = first.duration
+                    self.holds = self._phase(real=False)
+                    self._sample_holds(time)
+        return self._verdict()
 
     def verdict_so_far(self) -> Verdict | None:
         """Return the verdict on the calls that have ended, or on the one that does not end; ``None`` before any has run."""
-        now = monotonic()  # before this thread holds the GIL for a while
-        knocks = self.knocker.knocks()
-        calls = self.calls.so_far(now, knocks)
-        return self._verdict(knocks, calls, endless=not calls.made) if calls.own_time > 0 else None
+        if self.waits is not None:
+            calls, knocks = self.waits.so_far()
+            return self._verdict((calls, knocks) if calls.spans else None)
+        look = self.last_look
+        if look is not None and self.holds.calls.ended == look.calls.ended:
+            waits = Calls(self.call, spans=[(look.began, monotonic())]).sampled_by(look.phase.knocker.knocks())
+            return self.conclusion.verdict(look.calls, look.holds, waits, endless=not look.calls.made)
+        calls, knocks = self.holds.so_far()
+        if not calls.spans or calls.own_time <= 0:
+            return None
+        return self.conclusion.verdict(calls, calls.sampled_by(knocks), endless=not calls.made)
 
-    def _sample_background(self) -> Background:
-        begin = monotonic()
+    def look_at_real_waits(self) -> Verdict | None:
+        """Go on at the program's own switch interval if a call does not end. For another thread.
+
+        Return the verdict so far: at that interval this thread may not get the GIL again. Return ``None`` if the calls end,
+        or do not yield: then there is nothing to find.
+        """
+        calls, knocks = self.holds.so_far()
+        if self.waits is not None or calls.made or calls.own_time <= 0:
+            return None
+        holds = calls.sampled_by(knocks)
+        so_far = self.conclusion.verdict(calls, holds, endless=True)
+        if shares_of(holds, mean_gap=MEAN_GAP_SECONDS).largest != "yields":
+            return None
+        self.holds.knocker.stop()
+        phase = self._phase(real=True)
+        phase.knocker.start()
+        self.last_look = LastLook(calls, holds, phase, monotonic())
+        self._lowered.__exit__(None, None, None)
+        return so_far
+
+    def end(self) -> None:
+        """End the threads of the check."""
+        for phase in (self.holds, self.waits, self.last_look and self.last_look.phase):
+            if phase is not None:
+                phase.knocker.stop()
+
+    def _phase(self, *, real: bool) -> Phase:
+        phase = Phase(self.call, thread=self.thread, real=real)
+        if self._wait_file is not None:
+            phase.knocker.write_wait(*self._wait_file)
+        return phase
+
+    def _sample_holds(self, time: float) -> None:
+        calls = self.holds.calls
+        with self._lowered as self.conclusion.switch_interval, self.holds.knocker:
+            self._sample_background()
+            calls.make(time * (1 - SHARE_OF_REAL_WAITS))
+            while (
+                more := min(calls.elapsed, time * MAX_TIMES_LONGER - calls.elapsed)
+            ) > 0 and not self._shares().certain:
+                calls.make(more)
+
+    def _sample_real_waits(self, time: float) -> None:
+        self.end()
+        self.waits = self._phase(real=True)
+        calls = self.waits.calls
+        with self.waits.knocker:
+            calls.make(time * SHARE_OF_REAL_WAITS)
+            left = time * MAX_TIMES_LONGER - self.holds.calls.elapsed
+            while (more := min(calls.elapsed, left - calls.elapsed)) > 0 and not self._waits_are_clear():
+                calls.make(more / MIN_CALLS_OF_A_HOG)
+
+    def _may_wait_longer(self, time: float) -> bool:
+        """Return whether a second phase may show more than the first, for a call that takes very long."""
+        calls = self.holds.calls
+        if calls.elapsed <= time * MAX_TIMES_FOR_SECOND_CALL:
+            return True
+        shares = self._shares()
+        one_hold = bool(shares.hogging) and shares.hogging[0].likely > 0.9 * calls.duration
+        return not (one_hold or (shares.released > 0.99 and not shares.hogging))
+
+    def _waits_are_clear(self) -> bool:
+        assert self.waits is not None  # noqa: S101
+        real = shares_of_real_waits(self.waits.sampled(), switch_interval=self.conclusion.switch_interval)
+        if not may_starve(real, self._shares().largest):
+            return True
+        return (real.certain or real.largest != "hogs") and self.waits.calls.made >= MIN_CALLS_OF_A_HOG
+
+    def _sample_background(self) -> None:
+        begin, cpu = monotonic(), process_time()
         sleep(BACKGROUND_SECONDS)
         end = monotonic()
-        return background(self.knocker.knocks(), begin=begin, end=end)
+        self.conclusion.background_cpu = (process_time() - cpu) / (end - begin)
+        self.conclusion.background = background(self.holds.knocker.knocks(), begin=begin, end=end)
 
     def _shares(self) -> Shares:
-        return shares_of(self.calls.sampled_by(self.knocker.knocks()), mean_gap=MEAN_GAP_SECONDS)
+        return shares_of(self.holds.sampled(), mean_gap=MEAN_GAP_SECONDS)
 
-    def _verdict(self, knocks: Sequence[Knock], calls: Calls, *, endless: bool = False) -> Verdict:
-        sampled = calls.sampled_by(knocks)
-        shares = shares_of(sampled, mean_gap=MEAN_GAP_SECONDS)
-        samples = len(sampled.waits)
-        longest = shares.hogging[0] if shares.hogging else None
-        ruling = rule(shares, calls.duration, self.background, samples=samples, delays_known=calls.delays_known)
-        return Verdict(
-            name=self.name,
-            kind=ruling.kind,
-            reason=ruling.reason,
-            explanation=ruling.explanation,
-            released=shares.released,
-            yielded=shares.yielded,
-            hogged=shares.hogged,
-            longest_hold=max((wait.likely for wait in (*shares.hogging[:1], *shares.yielding[:1])), default=0.0),
-            long_holds=len(shares.hogging),
-            collecting=longest is not None and self.collections is not None and explain(self.collections, longest),
-            waits=_quantiles(sampled),
-            samples=samples,
-            duration=calls.duration,
-            calls=calls.made,
-            cpu=calls.cpu,
-            background=self.background,
-            endless=endless,
-            switch_interval=self.usual_switch_interval,
-            machine=self.machine,
-        )
+    def _real_calls(self) -> Calls:
+        assert self.waits is not None  # noqa: S101
+        return self.waits.calls
 
-    def _without_gil(self) -> Verdict:
-        """Return the figures that still have a meaning if there is no GIL to wait for."""
-        return Verdict(
-            name=self.name,
-            kind="no GIL",
-            released=None,
-            yielded=None,
-            hogged=None,
-            longest_hold=None,
-            waits=None,
-            samples=0,
-            duration=self.calls.duration,
-            calls=self.calls.made,
-            cpu=self.calls.cpu,
-            background=None,
-            switch_interval=0.0,
-            machine=self.machine,
-        )
+    def _verdict(self, real: tuple[Calls, Sequence[Knock]] | None = None) -> Verdict:
+        """Return the verdict on the calls of the first phase. ``real`` are those of the second, if it has not ended."""
+        calls = self.holds.calls
+        if calls.first is not None and calls.made > calls.first.made and is_unlike(calls.first, calls.without_first()):
+            self.conclusion.first_call = calls.first.duration
+            calls = calls.without_first()
+        if real is None and self.waits is not None:
+            real = self.waits.calls, self.waits.knocker.knocks()
+        waits = real[0].sampled_by(real[1]) if real is not None else None
+        made = real[0].made if real is not None else 0
+        return self.conclusion.verdict(calls, calls.sampled_by(self.holds.knocker.knocks()), waits, real_calls=made)
 
 
 def background(knocks: Sequence[Knock], *, begin: float, end: float) -> Background:
@@ -144,15 +215,3 @@ def background(knocks: Sequence[Knock], *, begin: float, end: float) -> Backgrou
     between = max(0.0, end - begin - waited)
     held = (waited + between * len(waits) / len(asleep)) / (end - begin)
     return Background(held=held, longest=max(waits, default=0.0))
-
-
-def _quantiles(sampled: SampledTime) -> Waits:
-    """Return the quantiles of all waits, with those of the samples that a waiting knock kept from being taken."""
-    waits = Histogram()
-    for wait in sampled.waits:
-        if wait.held:
-            waits.record_schedule(wait.likely if wait.likely == wait.most else wait.least, MEAN_GAP_SECONDS)
-        else:
-            waits.record(0.0)
-    p50, p90, p99, longest = (waits.quantile(q) or 0.0 for q in (0.5, 0.9, 0.99, 1.0))
-    return Waits(p50=p50, p90=p90, p99=p99, max=longest)

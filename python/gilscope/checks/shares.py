@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, sqrt
+from math import inf, log, sqrt
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -35,16 +35,36 @@ class Shares:
     """The waits for the end of a long hold, the longest first."""
     yielding: tuple[Wait, ...]
     """The other waits whose length is clear, the longest first."""
+    unclear: int = 0
+    """Waits that may be of either kind."""
+    error: float = 0.0
+    """Standard error of the largest share."""
+    lead: float = 1.0
+    """By how much the largest share exceeds the second."""
 
 
 def shares_of(sampled: SampledTime, *, mean_gap: float) -> Shares:
     """Return the shares of the time that was sampled every ``mean_gap`` seconds on average."""
     # The median sample meets a hold ln 2 mean gaps after its start, so the rest of a long hold is that much shorter.
-    limit = LONG_HOLD_SECONDS - mean_gap * log(2)
+    return _shares(sampled, limit=LONG_HOLD_SECONDS - mean_gap * log(2), hold=LONG_HOLD_SECONDS)
+
+
+def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Shares:
+    """Return the shares at the program's own switch interval: hogged is a wait longer than a turn of code that yields."""
+    return _shares(sampled, limit=longest_turn(switch_interval), hold=inf)
+
+
+def longest_turn(switch_interval: float) -> float:
+    """Return how long a thread waits at most for code that yields: the switch interval and the shortest long hold."""
+    return switch_interval + LONG_HOLD_SECONDS
+
+
+def _shares(sampled: SampledTime, *, limit: float, hold: float) -> Shares:
+    """Return the shares if a wait longer than ``limit`` is hogged time. ``hold`` is the shortest hold of such waits."""
     held = [wait for wait in sampled.waits if wait.held]
     hogging = [wait for wait in held if wait.least > limit]
     # A hold began after the previous sample. If that was long ago, a short wait may be for the end of a long hold.
-    yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= LONG_HOLD_SECONDS]
+    yielding = [wait for wait in held if wait.most <= limit and wait.before + wait.most <= hold]
     known = {id(wait) for wait in (*hogging, *yielding)}
     unclear = [wait for wait in held if id(wait) not in known]
     # Most likely the unclear waits divide like the clear ones. The largest share must be the same however they divide.
@@ -64,6 +84,9 @@ def shares_of(sampled: SampledTime, *, mean_gap: float) -> Shares:
         and all(_largest(parts) == leader for parts in extremes),
         hogging=tuple(sorted(hogging, key=lambda wait: -wait.likely)),
         yielding=tuple(sorted(yielding, key=lambda wait: -wait.likely)),
+        unclear=len(unclear),
+        error=error,
+        lead=first - second,
     )
 
 

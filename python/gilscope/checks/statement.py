@@ -10,9 +10,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gilscope.checks.shares import LONG_HOLD_SECONDS
 from gilscope.checks.statement_child import SETUP, STATEMENT, StatementAnswer, StatementRequest
 from gilscope.checks.statement_hints import only_a_name
+from gilscope.checks.wait_file import NoAnswerExpected, WaitFile
 from gilscope.isolated.protocol import ask
 from gilscope.naming import quoted
 from gilscope.records.machine import machine
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 
 ANSWER_GRACE_SECONDS = 20.0
 """After the timeout, how long a child that still gets the GIL may take to answer for a statement that did not end."""
-MIN_WAIT_OF_A_HOG_SECONDS = 1.0
-"""If a wait for the GIL has lasted this long at the timeout, the statement hogs, and the child cannot answer."""
+MAX_CPU_OF_A_DEADLOCK = 0.05
+"""A call that does not end while it holds the GIL, and computes for less of the time than this, waits for something."""
 
 
 class StatementError(Exception):
@@ -48,37 +51,9 @@ def _failed(statement: str, shown: str) -> StatementError:
     return StatementError(f"{quoted(statement.strip())} cannot be run:\n{shown.rstrip()}")
 
 
-class _NoAnswerExpected(Exception):  # noqa: N818 - not an error: it ends the child
-    def __init__(self, waited: float | None) -> None:
-        self.waited = waited
-
-
-class _WaitFile:
-    """Looks at the file in which the child reports the wait in progress, and ends a child that will not answer."""
-
-    def __init__(self, file: Path, timeout: float) -> None:
-        self.file = file
-        self.timeout = timeout
-        self.first_report: float | None = None
-
-    def waited(self) -> float | None:
-        """Return how long the wait in progress has lasted; ``None`` before the child's first report."""
-        text = self.file.read_text()
-        return float(text) if text.endswith("\n") else None
-
-    def __call__(self, elapsed: float) -> None:
-        waited = self.waited()
-        if waited is not None and self.first_report is None:
-            self.first_report = elapsed
-        if elapsed < self.timeout:
-            return
-        # A shorter wait is for a call that ends, as earlier calls did: the child will answer.
-        if waited is None or waited >= max(MIN_WAIT_OF_A_HOG_SECONDS, (elapsed - (self.first_report or 0.0)) / 2):
-            raise _NoAnswerExpected(waited)
-
-
 def _too_early(name: str, timeout: float) -> StatementError:
-    return StatementError(f"{name} could not be judged within {timeout:g} s: raise --timeout", "timed out")
+    said = f"{name} could not be judged within {timeout:g} s: raise --timeout. The setup left no time for a call."
+    return StatementError(said, "timed out")
 
 
 def must_be_python(statement: str, *, setup: str) -> None:
@@ -106,11 +81,16 @@ def check_statement(
     """
     name = quoted(statement.strip())
     with tempfile.TemporaryDirectory(prefix="gilscope-") as folder:
-        file = Path(folder, "waiting")
+        file, so_far = Path(folder, "waiting"), Path(folder, "so-far")
         file.touch()
-        waiting = _WaitFile(file, timeout)
+        waiting = WaitFile(file, timeout, so_far)
         request = StatementRequest(
-            setup=setup, statement=statement, time=time, deadline=monotonic() + timeout, wait_file=str(file)
+            setup=setup,
+            statement=statement,
+            time=time,
+            deadline=monotonic() + timeout,
+            wait_file=str(file),
+            so_far_file=str(so_far),
         )
         try:
             outcome = ask(
@@ -120,20 +100,22 @@ def check_statement(
                 timeout=timeout + ANSWER_GRACE_SECONDS,
                 waiting=waiting,
             )
-        except _NoAnswerExpected as no_answer:
+        except NoAnswerExpected as no_answer:
             if no_answer.waited is None:
                 said = f"the setup was still running after {timeout:g} s: raise --timeout"
                 raise StatementError(said, "timed out") from None
-            return _endless(statement, no_answer.waited)
-        waited = waiting.waited() or 0.0
+            return _endless(statement, no_answer.waited, no_answer.cpu, so_far)
+        report = waiting.report()
+        if outcome.status == "timed out" and report is not None and report.waited > LONG_HOLD_SECONDS:
+            return _endless(statement, report.waited, waiting.cpu_share(report), so_far)
     if say is not None and outcome.output:
         say(outcome.output)
     if outcome.status == "timed out":
-        if waited > LONG_HOLD_SECONDS:
-            return _endless(statement, waited)
         raise _too_early(name, timeout)
     if outcome.answer is None:
         raise StatementError(f"{name} ended the process that it ran in: {outcome.reason}", "process ended")
+    if outcome.answer.internal_error:
+        raise RuntimeError(f"the check of {name} failed:\n{outcome.answer.internal_error}")
     if outcome.answer.verdict is None:
         if not outcome.answer.traceback:
             raise _too_early(name, timeout)
@@ -141,20 +123,28 @@ def check_statement(
     return outcome.answer.verdict
 
 
-def _endless(statement: str, waited: float) -> Verdict:
+def _endless(statement: str, waited: float, cpu: float, so_far: Path) -> Verdict:
+    """Return the verdict on a call that a thread has waited for until now. ``cpu`` is the share in which it computed."""
+    if (
+        so_far.exists()
+    ):  # at the lowered switch interval another thread got the GIL, and at the program's own it does not
+        known = msgspec.json.decode(so_far.read_bytes(), type=Verdict)
+        return msgspec.structs.replace(known, kind="hogs", reason="brief releases", longest_wait=waited, explanation="")
     return Verdict(
         name=statement.strip(),
         kind="hogs",
+        reason="deadlock" if cpu < MAX_CPU_OF_A_DEADLOCK else "",
         released=0.0,
         yielded=0.0,
         hogged=1.0,
         longest_hold=waited,
+        longest_wait=waited,
         long_holds=1,
         waits=None,
         samples=1,
         duration=waited,
         calls=0,
-        cpu=1.0,
+        cpu=cpu,
         background=None,
         endless=True,
         switch_interval=0.0,

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 SETUP, STATEMENT = "<setup>", "<statement>"
 WAIT_REPORT_SECONDS = 0.02
 """How often the native thread reports the wait in progress."""
+LAST_LOOK_SECONDS = 1.5
+"""Before the deadline: how long a statement that does not end is looked at with the program's own switch interval,"""
+LAST_LOOK_SHARE = 0.4
+"""and at most this share of the time until the deadline."""
 
 
 class StatementRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +49,8 @@ class StatementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """On the clock of ``time.monotonic``, which all processes of a machine share."""
     wait_file: str
     """The path of a file that stays empty until the setup is done."""
+    so_far_file: str
+    """The path of a file for the verdict so far, written before the child may lose the GIL for good."""
 
 
 class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +58,8 @@ class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     verdict: Verdict | None = None
     traceback: str = ""
+    internal_error: str = ""
+    """The traceback of an error that is gilscope's own."""
 
 
 def run(request: StatementRequest) -> StatementAnswer:
@@ -64,26 +72,46 @@ def run(request: StatementRequest) -> StatementAnswer:
     namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     try:
         setup, statement = _compiled(request.setup, SETUP), _compiled(request.statement, STATEMENT)
+    except BaseException as error:  # noqa: BLE001 - whatever the compiler raises is for the user
+        return StatementAnswer(traceback=_of_the_user(error))
+    try:
         exec(setup, namespace)  # noqa: S102 - what the user asked for
         _end_copy(started)
         checking = Checking(partial(exec, statement, namespace), request.statement.strip())
-        checking.knocker.write_wait(os.open(request.wait_file, os.O_WRONLY), WAIT_REPORT_SECONDS)
-        watchdog = threading.Timer(max(0.0, request.deadline - monotonic()), partial(_give_up, checking))
-        watchdog.daemon = True
+        checking.write_wait(os.open(request.wait_file, os.O_WRONLY), WAIT_REPORT_SECONDS)
+        done = threading.Event()
+        watchdog = threading.Thread(
+            target=_watch, args=(checking, request, done), name="gilscope watchdog", daemon=True
+        )
         watchdog.start()
         try:
             return StatementAnswer(verdict=checking.run(request.time))
         finally:
-            watchdog.cancel()
-            checking.knocker.stop()
+            done.set()
+            watchdog.join()  # it must not be the last that refers to the user's objects: they belong to this thread
+            checking.end()
     except BaseException as error:  # noqa: BLE001 - the user's code may raise SystemExit too
         _end_copy(started)
+        if not _is_the_users(error):
+            return StatementAnswer(internal_error="".join(traceback.format_exception(error)))
         return StatementAnswer(traceback=_of_the_user(error) + what_to_define(error, SETUP, STATEMENT))
 
 
-def _give_up(checking: Checking) -> None:
-    """Answer for a statement that is still running at the deadline, with what is known by now."""
-    answer_early(StatementAnswer(verdict=checking.verdict_so_far()))
+def _watch(checking: Checking, request: StatementRequest, done: threading.Event) -> None:
+    """Answer for a statement that is still running at the deadline, with what is known by then."""
+    left = request.deadline - monotonic()
+    if done.wait(left - min(LAST_LOOK_SECONDS, LAST_LOOK_SHARE * left)):
+        return
+    if (so_far := checking.look_at_real_waits()) is not None:
+        Path(request.so_far_file).write_bytes(msgspec.json.encode(so_far))
+    if not done.wait(request.deadline - monotonic()):
+        answer_early(StatementAnswer(verdict=checking.verdict_so_far()))
+
+
+def _is_the_users(error: BaseException) -> bool:
+    """Return whether code of the user's raised ``error``, or Ctrl-C did."""
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, KeyboardInterrupt) or SETUP in frames or STATEMENT in frames
 
 
 def _end_copy(started: int) -> None:

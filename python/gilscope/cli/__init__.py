@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 COMMANDS = ("demo", "check", "compare", "watch", "report")
 """Each is a module of this package that defines ``command``."""
 
+FAILED = 3
+"""The exit status of an internal error, and of an output that cannot be written: 1 is for an answer that is no."""
 INTERRUPTED = 130
 """The exit status after Ctrl-C that shells use: 128 + SIGINT."""
 
@@ -128,25 +131,31 @@ def gilscope() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Return the exit status: 0, 1 (the answer is no), 2 (bad input) or 130 (Ctrl-C)."""
+    """Run the command line. Return the exit status.
+
+    It is 0, 1 (the answer is no), 2 (bad input), 3 (the command could not be carried out, or gilscope has a bug), or 130
+    (Ctrl-C).
+    """
     usual = signal.signal(signal.SIGTERM, _terminated)
     try:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return FAILED if error.exit_code == click.ClickException.exit_code else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has closed the pipe (`gilscope report FILE | head`); the flush at exit must not fail because of that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
+    except Exception as error:  # noqa: BLE001 - whatever else it is, it is not an answer
+        if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
+            traceback.print_exc()
+            click.echo("This is a bug in gilscope, not an answer about your code: please report it.", err=True)
+            return FAILED
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        return 1
+        return FAILED
     finally:
         signal.signal(signal.SIGTERM, usual)
     if callable(status):

@@ -30,6 +30,8 @@ Answer = TypeVar("Answer")
 PARENT_VARIABLE = "GILSCOPE_PARENT"
 """The environment variable with the parent's process id: a child that finds another parent knows that its own is gone."""
 POLL_SECONDS = 0.02
+EXIT_SECONDS = 5.0
+"""After its answer, a child is ended if it still runs this long."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,15 @@ def run(
                 env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
             )
         try:
-            in_time = _wait(child, began + timeout, waiting, began)
+            in_time = _wait(child, answered, began + timeout, waiting, began)
         finally:
             _end(child)
         text = printed.read_text(errors="replace")
+        if answered.exists():  # written in one step, so it is complete: however the process ended after that
+            return Outcome("finished", answered.read_bytes(), "", text)
         if not in_time:
             return Outcome("timed out", None, f"not done after {timeout:g} s", text)
-        if child.returncode != 0 or not answered.exists():
-            return Outcome("died", None, _reason(child.returncode, text), text)
-        return Outcome("finished", answered.read_bytes(), "", text)
+        return Outcome("died", None, _reason(child.returncode, text), text)
 
 
 def die_with_parent() -> None:
@@ -88,13 +90,23 @@ def die_with_parent() -> None:
 
 
 def _wait(
-    child: subprocess.Popen[bytes], deadline: float, waiting: Callable[[float], None] | None, began: float
+    child: subprocess.Popen[bytes],
+    answered: Path,
+    deadline: float,
+    waiting: Callable[[float], None] | None,
+    began: float,
 ) -> bool:
-    """Return whether the child ended before ``deadline``. It is not reaped yet, so that no other group gets its number."""
+    """Return whether the child ended before ``deadline``. It is not reaped yet, so that no other group gets its number.
+
+    A child that has answered has ``EXIT_SECONDS`` to end: what it destroys at its exit may hang.
+    """
+    has_answered = False
     while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() > deadline:
             return False
-        if waiting is not None:
+        if not has_answered and answered.exists():
+            has_answered, deadline = True, min(deadline, time.monotonic() + EXIT_SECONDS)
+        if waiting is not None and not has_answered:
             waiting(time.monotonic() - began)
         time.sleep(POLL_SECONDS)
     return True

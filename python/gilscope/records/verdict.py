@@ -9,18 +9,35 @@ from gilscope.naming import quoted
 from gilscope.records.base import SCHEMA, Amount, Count, Positive, Record
 from gilscope.records.codec import decode, encode
 from gilscope.records.machine import Machine
+from gilscope.records.remedies import REMEDY
 
 Kind = Literal["hogs", "yields", "releases", "no GIL", "undecided"]
-Reason = Literal["", "too short", "something else held the GIL", "too few samples"]
-"""Why a verdict is undecided. Empty for every other verdict, and in files of schema 1, which gave the reason in prose only."""
+Reason = Literal[
+    "",
+    "too short",
+    "something else held the GIL",
+    "too few samples",
+    "a tie",
+    "unclear waits",
+    "brief releases",
+    "deadlock",
+]
+"""Why a verdict is undecided, or what is special about a hog. Files of schema 1 gave the reason in prose only.
+
+``brief releases``: the call releases the GIL too briefly for another thread to acquire it. ``deadlock``: it neither
+computes nor ends while it holds the GIL.
+"""
 
 DEFAULT_SWITCH_INTERVAL_SECONDS = 0.005
+SHORTEST_LONG_HOLD_SECONDS = 0.001
+MIN_CORES_TO_MENTION = 1.2
 
 
 class Waits(Record, frozen=True, kw_only=True):
     """How long a thread that asks for the GIL at a random moment of the call waits because of the call.
 
-    The switch interval is shorter than usual during a check, so a thread waits less than usual for a call that yields.
+    Measured at the program's own switch interval, with the calls apart. In files of version 0.1, and if a call was stopped
+    before that, at the shorter switch interval of the first part of a check.
     """
 
     p50: Amount
@@ -43,7 +60,8 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     What happens to a thread that asks for the GIL at a random moment of the call? It gets the GIL at once (``released``),
     it gets the GIL within the switch interval (``yielded``), or it waits for the end of a long hold: more than 1 ms without
-    a break (``hogged``). These three are shares of the call's time and add up to 1. The largest decides the ``kind``.
+    a break (``hogged``). These three are shares of the call's time and add up to 1. The largest decides the ``kind``, unless
+    a thread really waits longer, most of the time, at the program's own switch interval (``starved``): that is a hog too.
     """
 
     format: Literal["gilscope"] = "gilscope"
@@ -53,7 +71,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     """The callable or the statement that was checked."""
     kind: Kind
     reason: Reason = ""
-    """Why the verdict is ``undecided``."""
+    """Why the verdict is ``undecided``; of a hog, what is special about it."""
     explanation: str = ""
     """The reason in a sentence, with its figures."""
     released: Amount | None
@@ -64,6 +82,12 @@ class Verdict(Record, frozen=True, kw_only=True):
     """The longest time for which a thread that had asked for the GIL waited for it."""
     long_holds: Count = 0
     """Samples that met a long hold; if there are any, ``longest_hold`` is the longest of these holds."""
+    longest_wait: Amount | None = None
+    """The longest time for which a thread waited for the GIL at the program's own switch interval, because of one call; or
+    the longest hold, if that is longer. ``None`` if it was not measured."""
+    starved: Amount | None = None
+    """Share of the time in which a thread that asks for the GIL waits longer than for code that yields: the switch interval
+    and 1 ms. ``None`` if it was not measured."""
     collecting: bool = False
     """Whether the longest hold was a garbage collection."""
     waits: Waits | None
@@ -72,8 +96,14 @@ class Verdict(Record, frozen=True, kw_only=True):
     duration: Positive
     """Seconds of one call, without the time in which the thread waited for a CPU."""
     calls: Count
+    real_calls: Count = 0
+    """How many of them were made at the program's own switch interval."""
+    first_call: Positive | None = None
+    """How long the first call took, if it was unlike the others. The verdict is about the others."""
     cpu: Amount
-    """Share of ``duration`` in which the calling thread computed."""
+    """Share of ``duration`` in which the process computed, 1 at most. In files of version 0.1, only the calling thread."""
+    busy_cores: Amount | None = None
+    """How many cores the process kept busy during the calls, the call's own threads included; ``None`` in older files."""
     background: Background | None
     endless: bool = False
     """Whether the call did not end, and was stopped."""
@@ -83,6 +113,22 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return " ".join(sentences(self))
+
+    @property
+    def holds_per_call(self) -> float:
+        """How many long holds there were in a call on average; 0 if no call ended."""
+        calls = self.calls - self.real_calls - (self.first_call is not None)
+        return self.long_holds / calls if calls > 0 else 0.0
+
+    @property
+    def stall(self) -> float:
+        """How long an event loop in the process stalls because of a call.
+
+        The longest hold without a break; or the longest wait, if that was longer than for code that yields.
+        """
+        turn = (self.switch_interval or DEFAULT_SWITCH_INTERVAL_SECONDS) + SHORTEST_LONG_HOLD_SECONDS
+        wait = self.longest_wait or 0.0
+        return max(self.longest_hold or 0.0, wait if wait > turn else 0.0)
 
     @property
     def evidence(self) -> str:
@@ -110,53 +156,79 @@ class Verdict(Record, frozen=True, kw_only=True):
         return decode(cls, text.encode() if isinstance(text, str) else text, "the text")
 
 
-WAYS_TO_RELEASE = "py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, nogil in Cython"
-
-REMEDY = {
-    "hogs": f"Release the GIL around the work ({WAYS_TO_RELEASE}), do less work in each call, or use a process pool.",
-    "yields": "A thread pool does not make it faster; a process pool or native code that releases the GIL does.",
-    "releases": "Call it in a thread pool.",
-    "no GIL": "Call it in a thread pool.",
-    "too short": "Do more work in each call, 2 ms or more.",
-    "something else held the GIL": "Check it while no other thread runs Python.",
-    "too few samples": "Measure longer ({longer}), or on a quieter machine.",
-    "": "Measure longer ({longer}), or on a quieter machine.",
-}
-"""What to do, by the verdict's kind; for an undecided verdict by its reason."""
-
+MAX_STALL_SECONDS = 0.005
+"""Without a limit of the reader's own, a longer stall of a loop in most calls comes first in the advice."""
 MIN_SHARE_TO_MENTION = 0.05
 MIN_HOGGED_SHARE_TO_SHOW = 0.005
 MIN_BACKGROUND_TO_MENTION = 0.05
+MIN_HOLDS_OF_MOST_CALLS = 0.5
 
 
-def sentences(verdict: Verdict, *, longer: str = "time=5") -> list[str]:
-    """Return what ``verdict`` says, the kind first and the remedy last. ``longer`` is how its reader measures longer."""
-    remedy = REMEDY[verdict.reason if verdict.kind == "undecided" else verdict.kind]
-    return [_claim(verdict), *_details(verdict), *_background(verdict), remedy.format(longer=longer)]
+def sentences(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None = None) -> list[str]:
+    """Return what ``verdict`` says, the kind first and the remedy last.
+
+    ``longer`` is how its reader measures longer, ``max_hold`` how long an event loop of the reader's may stall.
+    """
+    return [
+        _claim(verdict),
+        *_details(verdict),
+        *_first_call(verdict),
+        *_background(verdict),
+        remedy(verdict, longer=longer, max_hold=max_hold),
+    ]
+
+
+def remedy(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None = None) -> str:
+    """Return what to do about ``verdict``."""
+    key: str = verdict.reason or ("" if verdict.kind == "undecided" else verdict.kind)
+    often = verdict.holds_per_call >= MIN_HOLDS_OF_MOST_CALLS
+    if verdict.kind == "releases" and (
+        verdict.stall > MAX_STALL_SECONDS and often if max_hold is None else verdict.stall > max_hold
+    ):
+        key = "long holds"
+    return REMEDY[key].format(longer=longer)
 
 
 def _claim(verdict: Verdict) -> str:
     ran = f"while {quoted(verdict.name)} ran ({_lasted(verdict)})"
-    does = "computed" if verdict.cpu >= 0.5 else "waited"
+    wait = duration(verdict.longest_hold or 0.0 if verdict.longest_wait is None else verdict.longest_wait)
+    turn = duration(verdict.switch_interval or DEFAULT_SWITCH_INTERVAL_SECONDS)
     match verdict.kind:
         case "hogs":
-            wait = duration(verdict.longest_hold or 0.0)
-            return (
-                f"hogs: {ran}, a thread that asked for the GIL waited for it up to {wait}. An event loop in this process "
-                "stalls that long."
-            )
-        case "yields":
-            turn = duration(verdict.switch_interval or DEFAULT_SWITCH_INTERVAL_SECONDS)
+            return f"hogs: {ran}, a thread that asked for the GIL waited for it up to {wait}{_why_it_hogs(verdict)}."
+        case "yields" if verdict.longest_wait is None:
             return (
                 f"yields: {ran}, a thread that asked for the GIL got it within the switch interval ({turn}). An event loop "
                 "in this process waits that long at each turn."
             )
+        case "yields":
+            return (
+                f"yields: {ran}, a thread that asked for the GIL got it at the next switch (the interval is {turn}): it waited "
+                f"up to {wait}. An event loop in this process waits that long at each turn."
+            )
         case "releases":
-            return f"releases: {ran}, the GIL was free {verdict.released:.0%} of the time, and the call mostly {does}."
+            return f"releases: {ran}, the GIL was free {verdict.released:.0%} of the time, and {_did(verdict)}."
         case "no GIL":
-            return f"no GIL: {ran}, no thread could wait for the GIL: this Python has none, or it is off. The call mostly {does}."
+            return f"no GIL: {ran}, no thread could wait for the GIL: this Python has none, or it is off. {_did(verdict).capitalize()}."
         case "undecided":
             return f"undecided{f' ({verdict.reason})' if verdict.reason else ''}: {verdict.explanation}"
+
+
+def _why_it_hogs(verdict: Verdict) -> str:
+    if verdict.reason == "brief releases":
+        return (
+            ". The call releases the GIL again and again, but too briefly for another thread to acquire it: an event loop in "
+            "this process stalls that long"
+        )
+    if verdict.reason == "deadlock":
+        return ": the call held the GIL, and neither computed nor ended. That is probably a deadlock"
+    return ". An event loop in this process stalls that long"
+
+
+def _did(verdict: Verdict) -> str:
+    if verdict.busy_cores is not None and verdict.busy_cores >= MIN_CORES_TO_MENTION:
+        return f"the call computed on {verdict.busy_cores:.1f} cores"
+    return f"the call mostly {'computed' if verdict.cpu >= 0.5 else 'waited'}"
 
 
 def _lasted(verdict: Verdict) -> str:
@@ -168,25 +240,51 @@ def _lasted(verdict: Verdict) -> str:
 def _details(verdict: Verdict) -> list[str]:
     """Return a sentence for each smaller share that matters, and for long holds however small their share."""
     said = []
-    released, yielded, hogged = verdict.released or 0.0, verdict.yielded or 0.0, verdict.hogged or 0.0
-    if verdict.kind == "hogs":
+    released, yielded = verdict.released or 0.0, verdict.yielded or 0.0
+    if verdict.kind == "hogs" and verdict.reason != "brief releases":
         if released >= MIN_SHARE_TO_MENTION:
             said.append(f"For {released:.0%} of the time the GIL was free.")
         if yielded >= MIN_SHARE_TO_MENTION:
             said.append(f"For {yielded:.0%} of the time it yielded the GIL within the switch interval.")
-        if verdict.collecting:
-            said.append("The longest hold was a garbage collection.")
+    if verdict.kind == "hogs" and verdict.collecting:
+        said.append("The longest hold was a garbage collection.")
     elif verdict.kind in ("yields", "releases") and verdict.long_holds:
-        share = f"{hogged:.1%} of the time" if hogged >= MIN_HOGGED_SHARE_TO_SHOW else "very rarely"
-        met = "one sample" if verdict.long_holds == 1 else f"{verdict.long_holds} samples"
-        collection = ", in a garbage collection" if verdict.collecting else ""
-        said.append(
-            f"But {met} met a hold without a break, of up to {duration(verdict.longest_hold or 0.0)}{collection} "
-            f"({share}): an event loop stalls that long now and then."
-        )
+        said.append(_holds(verdict))
     if verdict.kind == "releases" and yielded >= MIN_SHARE_TO_MENTION:
         said.append(f"For {yielded:.0%} of the time it held the GIL, and yielded it within the switch interval.")
+    if verdict.kind in ("yields", "releases") and verdict.stall > (verdict.longest_hold or 0.0):
+        said.append(
+            f"But a thread waited for the GIL up to {duration(verdict.stall)} while the call released it only briefly, again "
+            f"and again ({verdict.starved:.1%} of the time)."
+        )
     return said
+
+
+def _holds(verdict: Verdict) -> str:
+    hogged = verdict.hogged or 0.0
+    share = f"{hogged:.1%} of the time" if hogged >= MIN_HOGGED_SHARE_TO_SHOW else "very rarely"
+    collection = ", in a garbage collection" if verdict.collecting else ""
+    often = verdict.holds_per_call
+    if often >= 1.5:
+        how_often, stalls = f"{often:.0f} times in every call", "stalls that long each time"
+    elif often >= MIN_HOLDS_OF_MOST_CALLS:
+        how_often, stalls = "in every call", "stalls that long each time"
+    elif often:
+        how_often, stalls = f"in one of {1 / often:.0f} calls", "stalls that long now and then"
+    else:
+        how_often, stalls = counted(verdict.long_holds, "time"), "stalls that long now and then"
+    return (
+        f"But {how_often} it held the GIL without a break, for up to {duration(verdict.longest_hold or 0.0)}{collection} "
+        f"({share}): an event loop {stalls}."
+    )
+
+
+def _first_call(verdict: Verdict) -> list[str]:
+    if verdict.first_call is None:
+        return []
+    took = duration(verdict.first_call)
+    why = "as when it compiles, imports or fills a cache"
+    return [f"The first call was unlike the others: it took {took}, {why}. The verdict is about the others."]
 
 
 def _background(verdict: Verdict) -> list[str]:
