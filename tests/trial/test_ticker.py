@@ -54,6 +54,12 @@ def test_a_tick_that_runs_early_counts_as_not_late() -> None:
     assert (ticker.came, ticker.due, ticker.lags.quantile(1.0)) == (10, 10, 0.0)
 
 
+def test_a_clock_that_stands_still_while_the_loop_sleeps_makes_no_tick_early() -> None:
+    ticker = ticked([-0.008, 0.0, 0.0])  # the trial is stopped for 8 ms of the first sleep
+    assert (ticker.came, ticker.due) == (2, 2)
+    assert ticker.bins.worst == pytest.approx([0.0, 0.0, 0.0])
+
+
 def test_missed_ticks_count_with_the_lateness_that_they_had() -> None:
     ticker = ticked([0.995])  # the loop was blocked for a second: 100 ticks were due, one came
     assert (ticker.came, ticker.due) == (1, 100)

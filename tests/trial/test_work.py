@@ -67,6 +67,11 @@ def test_a_trial_without_enough_good_slices_is_doubtful_and_shows_what_it_did(sl
     assert figure.doubt == "other programs used the cores nearly all the time"
 
 
+def test_a_trial_with_few_slices_ran_too_briefly_and_is_not_blamed_on_other_programs(sliced: Sliced) -> None:
+    figure = of(sliced("thread/held", [1.0] * 4, [2e9] * 4, wanted=1.0))
+    assert figure.doubt == "it ran too briefly: give --seconds 1 or more"
+
+
 def test_tasks_that_cost_more_than_the_baseline_do_less_work(sliced: Sliced) -> None:
     figure = of(sliced("cooperative/python", [1.0] * 20, [2e7] * 20, wanted=1.0, efficiency=0.6))
     assert (figure.value, figure.cores) == pytest.approx((0.6, 1.0))

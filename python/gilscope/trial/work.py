@@ -23,6 +23,7 @@ MAX_BASELINE_ERROR = 0.15
 """The largest acceptable error of the baseline: two standard errors, from how it moved within the slices."""
 BUSY = "other programs used the cores nearly all the time"
 MOVED = f"the machine's speed changed too often: the baseline is uncertain by more than {MAX_BASELINE_ERROR:.0%}"
+SHORT = "it ran too briefly: give --seconds 1 or more"
 MAX_OTHERS_SHARE = 0.1
 MIN_IDLE_SHARE = 0.25
 MIN_GOOD_SLICES = 5
@@ -62,6 +63,8 @@ def work(trial: Trial, *, own_task: bool = True) -> Work | None:
     figure = Work(efficiency * cores, efficiency * low * (1 - error), efficiency * high * (1 + error), cores)
     if 2 * error > MAX_BASELINE_ERROR:
         return figure._replace(doubt=MOVED)
+    if own_task and len(every) < MIN_GOOD_SLICES:
+        return figure._replace(doubt=SHORT)
     if not enough and (own_task or crowded(measure)):
         return figure._replace(doubt=BUSY)
     return figure._replace(doubt=_impossible(figure.value, cores)) if own_task else figure
