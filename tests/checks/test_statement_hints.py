@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from gilscope.checks.statement import StatementError, must_be_python
-from gilscope.checks.statement_hints import only_a_name, what_to_define
+from gilscope.checks.statement_hints import does_nothing, what_to_define
 
-
-@pytest.mark.parametrize(("statement", "name"), [("build_report", "build_report"), (" json.dumps\n", "json.dumps")])
-def test_a_statement_that_only_names_something_is_refused(statement: str, name: str) -> None:
-    assert only_a_name(statement) == name
-    with pytest.raises(StatementError, match=rf"^`?{name}`? only names something, .* write `?{name}\(\)"):
-        must_be_python(statement, setup="")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
-    "statement", ["build_report()", "x[0]", "a + b", "pass", "1", "a; b", "x = y", "f().x", "await x", "1 +", "", "\0"]
+    ("statement", "complaint"),
+    [
+        ("build_report", "build_report only names something, and does nothing: to call it, write `build_report()`"),
+        (" json.dumps\n", "json.dumps only names something, and does nothing: to call it, write `json.dumps()`"),
+        ("lambda: f(1)", "`lambda: f(1)` only makes a function: to run what is in it, write `f(1)`"),
+        ("'f(1)'", "`'f(1)'` is a text, and does nothing: write the statement without the inner quotes: f(1)"),
+        ("def f(): g()", "`def f(): g()` only defines f: put the definition into -s, and write `f()`"),
+        ("app.py", "app.py is a file, not a statement: to run and watch it, write gilscope watch app.py"),
+    ],
+)
+def test_a_statement_that_calls_nothing_is_refused_with_what_to_write(
+    statement: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").touch()
+    with pytest.raises(StatementError) as error:
+        must_be_python(statement, setup="")
+    assert str(error.value) == complaint
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(
+            "build_report()",
+            "x[0]",
+            "a + b",
+            "pass",
+            "1",
+            "a; b",
+            "x = y",
+            "f().x",
+            "await x",
+            "1 +",
+            "",
+            "\0",
+            "f'{x}'",
+        ),
+        *("import json", "[a for a in b]", "def f(): pass\nf()", "class A:\n  f()"),
+    ],
 )
 def test_any_other_statement_may_do_something(statement: str) -> None:
-    assert only_a_name(statement) == ""
+    assert does_nothing(statement) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import msgspec
 
 from gilscope.checks.shares import LONG_HOLD_SECONDS
 from gilscope.checks.statement_child import SETUP, STATEMENT, StatementAnswer, StatementRequest
-from gilscope.checks.statement_hints import only_a_name
+from gilscope.checks.statement_hints import does_nothing
 from gilscope.checks.wait_file import NoAnswerExpected, WaitFile
 from gilscope.isolated.protocol import ask
 from gilscope.naming import quoted
@@ -58,10 +58,8 @@ def _too_early(name: str, timeout: float) -> StatementError:
 
 def must_be_python(statement: str, *, setup: str) -> None:
     """Raise :class:`StatementError` if the setup or the statement has a syntax error, or calls nothing. Runs neither."""
-    if name := only_a_name(statement):
-        raise StatementError(
-            f"{quoted(name)} only names something, and does nothing: to call it, write {quoted(f'{name}()')}"
-        )
+    if complaint := does_nothing(statement):
+        raise StatementError(complaint)
     for source, name in ((setup, SETUP), (statement, STATEMENT)):
         # What else the compiler raises or warns of is for the process that runs the code to report.
         with warnings.catch_warnings(), suppress(ValueError, MemoryError, RecursionError):

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import ast
 from importlib.util import find_spec
+from pathlib import Path
+
+from gilscope.naming import quoted
 
 USUAL_ALIASES = {"np": "numpy", "pd": "pandas", "plt": "matplotlib.pyplot", "pl": "polars", "tf": "tensorflow"}
 
 
-def only_a_name(statement: str) -> str:
-    """Return the name if ``statement`` is nothing else, such as ``json.dumps``: it calls nothing. Otherwise return ``""``."""
+def does_nothing(statement: str) -> str:
+    """Return why running ``statement`` calls nothing, and what to write instead; ``""`` if it may do something."""
+    source = statement.strip()
+    if source.endswith(".py") and Path(source).is_file():
+        return f"{source} is a file, not a statement: to run and watch it, write gilscope watch {source}"
     try:
-        body = ast.parse(statement.strip()).body
+        body = ast.parse(source).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return ""  # the compiler says what is wrong
-    if len(body) != 1 or not isinstance(body[0], ast.Expr):
-        return ""
-    node = body[0].value
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return ast.unparse(body[0].value) if isinstance(node, ast.Name) else ""
+    shown, said = quoted(source), ""
+    match body:
+        case [ast.Expr(ast.Constant(str(text)))]:
+            said = f"{shown} is a text, and does nothing: write the statement without the inner quotes: {text}"
+        case [ast.Expr(ast.Lambda(body=called))]:
+            said = f"{shown} only makes a function: to run what is in it, write {quoted(ast.unparse(called))}"
+        case [ast.Expr(value)] if _is_a_name(value):
+            said = f"{shown} only names something, and does nothing: to call it, write {quoted(f'{source}()')}"
+        case [*_, ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name)] if all(map(_defines, body)):
+            said = f"{shown} only defines {name}: put the definition into -s, and write {quoted(f'{name}()')}"
+    return said
+
+
+def _is_a_name(value: ast.expr) -> bool:
+    while isinstance(value, ast.Attribute):
+        value = value.value
+    return isinstance(value, ast.Name)
+
+
+def _defines(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
 
 
 def what_to_define(error: BaseException, *files: str) -> str:
