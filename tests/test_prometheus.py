@@ -7,18 +7,18 @@ import time
 from ctypes import PyDLL
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-import msgspec
 import pytest
 from gilscope.records.stall import Cause
 from gilscope.records.watch_report import Holder
 from gilscope.watch.api import Watch
+from gilscope.watch.snapshots import empty
 
 if TYPE_CHECKING:
     from gilscope.records.watch_report import Snapshot
 
 prometheus_client = pytest.importorskip("prometheus_client")
 
-from gilscope.prometheus import NOTHING, ThreadSeries, WatchCollector, label  # noqa: E402 - without it they do not load
+from gilscope.prometheus import ThreadSeries, WatchCollector, label  # noqa: E402 - without it they do not load
 
 
 class Frozen:
@@ -62,7 +62,7 @@ def test_the_load_of_the_gil_is_right_at_any_interval() -> None:
 
 
 def test_every_cause_is_there_from_the_start_as_one_word() -> None:
-    registry = scraped(Frozen(NOTHING))
+    registry = scraped(Frozen(empty()))
     assert registry.get_sample_value("gilscope_loop_stalls_total", {"cause": "blocked_waiting"}) == 0
     assert registry.get_sample_value("gilscope_loop_stalled_seconds_total", {"cause": "starved_by_a_hog"}) == 0
     assert registry.get_sample_value("gilscope_loop_heartbeat_lag_seconds_count") == 0
@@ -73,22 +73,20 @@ def test_every_cause_is_there_from_the_start_as_one_word() -> None:
 
 
 def test_each_stall_counts_under_its_cause() -> None:
-    registry = scraped(
-        Frozen(msgspec.structs.replace(NOTHING, stalls={"blocked, waiting": 3}, stalled={"blocked, waiting": 1.5}))
-    )
+    registry = scraped(Frozen(empty(stalls={"blocked, waiting": 3}, stalled={"blocked, waiting": 1.5})))
     assert registry.get_sample_value("gilscope_loop_stalls_total", {"cause": "blocked_waiting"}) == 3
     assert registry.get_sample_value("gilscope_loop_stalled_seconds_total", {"cause": "blocked_waiting"}) == 1.5
 
 
 def test_the_settings_are_there_to_draw_and_to_explain() -> None:
-    registry = scraped(Frozen(NOTHING))
+    registry = scraped(Frozen(empty()))
     assert registry.get_sample_value("gilscope_loop_stall_threshold_seconds") == 0.05
     assert registry.get_sample_value("gilscope_gil_readable") == 1
-    assert re.search(r'^gilscope_info{python="3\.[^"]+",version="[^"]+"} 1\.0$', text(Frozen(NOTHING)), re.MULTILINE)
+    assert re.search(r'^gilscope_info{python="3\.[^"]+",version="[^"]+"} 1\.0$', text(Frozen(empty())), re.MULTILINE)
 
 
 def test_a_gil_that_cannot_be_read_has_no_figures_that_look_like_an_idle_gil() -> None:
-    unread = Frozen(msgspec.structs.replace(NOTHING, held=None, gil_unreadable="memory"))
+    unread = Frozen(empty(held=None, gil_unreadable="memory"))
     assert scraped(unread).get_sample_value("gilscope_gil_readable") == 0
     assert scraped(unread).get_sample_value("gilscope_gil_held_seconds_total") is None
     assert 'gil_unreadable="memory"' in text(unread)
@@ -143,6 +141,6 @@ def held_by(series: ThreadSeries, threads: list[Holder]) -> dict[str, float]:
 
 
 def test_each_metric_says_what_to_divide_by_what() -> None:
-    told = dict(re.findall(r"^# HELP (\S+) (.*)$", text(Frozen(NOTHING)), re.MULTILINE))
+    told = dict(re.findall(r"^# HELP (\S+) (.*)$", text(Frozen(empty())), re.MULTILINE))
     for name, help_text in told.items():
         assert name.endswith(("_info", "_readable", "_threshold_seconds")) or "divide" in help_text.lower(), name

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, get_args
 
 from gilscope.records.stall import Cause
-from gilscope.records.watch_report import Distribution, Snapshot
+from gilscope.watch.snapshots import empty
 
 try:
     from prometheus_client.core import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from gilscope.records.watch_report import Holder
+    from gilscope.records.watch_report import Distribution, Holder, Snapshot
     from gilscope.watch.api import Watch
 
 log = logging.getLogger("gilscope")
@@ -57,27 +57,6 @@ HEARTBEAT_LAG = (
     "delays many heartbeats, and each counts: _sum is not the stalled time. The rate of _sum divided by the rate of _count is "
     "the mean lag."
 )
-NO_TIMES = Distribution(count=0, total=0.0, p50=None, p90=None, p99=None, max=None, up_to=())
-NOTHING = Snapshot(
-    elapsed=0.0,
-    samples=0,
-    held=0.0,
-    held_by=(),
-    waited=0.0,
-    waits=NO_TIMES,
-    lags=NO_TIMES,
-    stalled={},
-    stalls={},
-    sites=(),
-    worst=(),
-    collected=0.0,
-    cost=0.0,
-    lost=0,
-    children=0,
-    loops_with_own_clock=0,
-    gil_unreadable=None,
-)
-"""A watch that has seen nothing."""
 
 
 class WatchCollector(Collector):
@@ -92,7 +71,7 @@ class WatchCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Yield every metric: a registry asks for their names when the collector is registered."""
-        return self._metrics(NOTHING)
+        return self._metrics(empty())
 
     def collect(self) -> Iterator[Metric]:
         yield _threshold(self._watch.stall)

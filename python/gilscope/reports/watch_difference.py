@@ -51,7 +51,7 @@ class WatchDifference:
 
 def _where(report: WatchReport) -> str:
     machine = report.machine
-    return f"{machine.implementation} {machine.python}, {machine.processor}, {machine.cores:g} cores; {report.created}"
+    return f"{machine.implementation} {machine.python}, {machine.cores:g} cores; {report.created}"
 
 
 def cautions(before: WatchReport, after: WatchReport) -> Iterator[str]:
