@@ -27,7 +27,9 @@ mod field {
     pub const LOCKED: usize = 16;
     pub const SWITCH_NUMBER: usize = 24;
     pub const WAITERS: usize = 32;
-    pub const END: usize = WAITERS + 2 * (48 + 40);
+    /// Where a thread waits after it has released the GIL on request, until another has acquired it.
+    pub const SWITCHERS: usize = WAITERS + 48 + 40;
+    pub const END: usize = SWITCHERS + 48 + 40;
 }
 
 /// Why the GIL cannot be read.
@@ -184,6 +186,13 @@ impl Gil {
     pub fn is_waited_for_at(self, address: u64) -> bool {
         usize::try_from(address).is_ok_and(|at| {
             (self.address + field::WAITERS..self.address + field::END).contains(&at)
+        })
+    }
+
+    /// Whether a thread that sleeps on the futex at `address` has asked for the GIL, not just released it.
+    pub fn is_asked_for_at(self, address: u64) -> bool {
+        usize::try_from(address).is_ok_and(|at| {
+            (self.address + field::WAITERS..self.address + field::SWITCHERS).contains(&at)
         })
     }
 

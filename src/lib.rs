@@ -56,7 +56,8 @@ mod _core {
     use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
     use crate::watch::reports::{
-        Beat, ContenderReport, EvidenceReport, GilHold, StallReport, ThreadInfo, WatchTotals,
+        Beat, ContenderReport, EvidenceReport, GilHold, SegmentReport, StallReport, ThreadInfo,
+        WatchTotals,
     };
     #[pymodule_export]
     use crate::watch::running_loop::{RunForever, SetRunningLoop};
@@ -68,7 +69,7 @@ mod _core {
     #[pymodule_export]
     const HOLDS_KEPT: usize = crate::watch::gil_usage::HOLDS_KEPT;
     #[pymodule_export]
-    const LONG_HOLD_SWITCH_INTERVALS: u64 = crate::watch::late_period::LONG_HOLD_SWITCH_INTERVALS;
+    const LONG_HOLD_SWITCH_INTERVALS: u64 = crate::watch::gil_wait::LONG_HOLD_SWITCH_INTERVALS;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -10,15 +10,18 @@
 
 pub mod evidence;
 pub mod gil_usage;
+pub mod gil_wait;
 pub mod heartbeat;
 pub mod late_period;
 pub mod prober;
 pub mod reports;
 pub mod running_loop;
 pub mod sampler;
+pub mod segment;
 pub mod stack_requests;
 pub mod stacks;
 pub mod state;
+pub mod text;
 pub mod thread_files;
 pub mod timer;
 pub mod watched_loop;

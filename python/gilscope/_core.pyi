@@ -364,6 +364,10 @@ class Watcher:
         """The code of the reason why the holder of the GIL cannot be read; ``None`` if it can."""
 
     @property
+    def system_calls_hidden(self) -> bool:
+        """Whether the system has refused to report what a thread of this process is waiting for."""
+
+    @property
     def gc_listener(self) -> GcListener:
         """The callback that must be in ``gc.callbacks`` while the watch lasts."""
 
@@ -457,6 +461,9 @@ class Heartbeat:
     def part_from_parent(self) -> None:
         """In a forked child: put a timer that never expires in the place of the one that the child shares with its parent."""
 
+    def runs_above(self, depth: int, root: int) -> None:
+        """State from where the loop calls its callbacks: the frame's depth, 1 for the outermost, and the id of the outermost code."""
+
     def beat(self) -> None:
         """Count the expected beat as come now, and expect the next one in ``heartbeat`` seconds."""
 
@@ -505,7 +512,19 @@ class StallReport:
 
     @property
     def evidence(self) -> EvidenceReport:
-        """Where the time went."""
+        """Where the time went, in the whole stall. Its contenders have no stacks."""
+
+    @property
+    def segments(self) -> list[SegmentReport]:
+        """The parts of the stall, in order; one at least. Their evidence adds up to ``evidence``."""
+
+@final
+class SegmentReport:
+    """A part of a stall: the time whose samples are nearer to its stacks than to any others."""
+
+    @property
+    def evidence(self) -> EvidenceReport:
+        """Where its time went."""
 
     @property
     def asked(self) -> float | None:
@@ -517,7 +536,18 @@ class StallReport:
 
     @property
     def loop_stack(self) -> list[tuple[str, int, str]]:
-        """The stack of the loop's thread: file, line and function, innermost frame first; empty if it was not taken."""
+        """The stack of the loop's thread: file, line and function, innermost frame first; empty if it was not taken in time.
+
+        Of a deep stack both ends are kept, and between them is a frame without a file: its line is the number of frames that
+        were left out. Strings that are not UTF-8 are escaped as by ``backslashreplace``.
+        """
+
+    @property
+    def above(self) -> int | None:
+        """How many of these frames lie above the one from which the loop calls its callbacks.
+
+        All, if it is another stack, to which the program has switched; ``None`` if that frame is unknown.
+        """
 
     @property
     def task(self) -> str | None:

@@ -57,7 +57,12 @@ def shortened(statement: str, longest: int = MAX_STATEMENT_CHARACTERS) -> str:
 def place_of(frame: Place) -> str:
     """Return where ``frame`` is, as ``file:line in function``, with the file relative to the working directory."""
     try:
-        file = str(Path(frame.file).relative_to(Path.cwd()))
+        file = str(Path(frame.file).relative_to(escaped(str(Path.cwd()))))
     except (ValueError, OSError):
         file = frame.file
     return f"{file}:{frame.line} in {frame.function}"
+
+
+def escaped(name: str) -> str:
+    r"""Return ``name`` with what cannot be written as UTF-8 escaped: bytes of file names, as in ``caf\udce9``."""
+    return name.encode("utf-8", "backslashreplace").decode()

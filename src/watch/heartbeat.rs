@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
 use crate::system::clock::now_ns;
+use crate::watch::stacks::Below;
 use crate::watch::state::{Settings, WatchState, guard};
 use crate::watch::timer::Timer;
 
@@ -38,6 +39,7 @@ pub struct HeartbeatState {
     traced: Option<Arc<Beats>>,
     settings: Settings,
     lag: Histogram,
+    below: Mutex<Option<Below>>,
     /// The argument for asyncio's `current_task`. `None` once the loop has stopped.
     event_loop: Mutex<Option<Py<PyAny>>>,
 }
@@ -67,6 +69,11 @@ impl HeartbeatState {
 
     pub fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         guard(&self.event_loop).as_ref().map(|it| it.clone_ref(py))
+    }
+
+    /// The frame below the loop's callbacks, once it is known.
+    pub fn below(&self) -> Option<Below> {
+        *guard(&self.below)
     }
 
     fn expect(&self, due_ns: u64) {
@@ -125,6 +132,7 @@ impl Heartbeat {
             settings: watch.settings,
             lag: watch.lags.clone(),
             traced: watch.settings.trace.then(|| Arc::clone(&watch.beats)),
+            below: Mutex::default(),
             event_loop: Mutex::default(),
         });
         Self {
@@ -185,6 +193,11 @@ impl Heartbeat {
             self.unproven_due_ns.store(due_ns, Ordering::Relaxed); // written and read with the GIL held
             self.set_timer(due_ns);
         }
+    }
+
+    /// The loop calls its callbacks from a frame at this depth of a stack whose outermost frame runs the code with this id.
+    fn runs_above(&self, depth: usize, root: usize) {
+        *guard(&self.state.below) = Some(Below { depth, root });
     }
 
     /// A beat: count its lag, and expect the next one.

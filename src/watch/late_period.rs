@@ -1,111 +1,194 @@
-//! The time during which a loop's heartbeat is late: collects the samples as evidence.
+//! The time during which a loop's heartbeat is late: collects the samples as evidence, in segments with a stack sample each.
 
-use crate::gc_pauses::GcListener;
-use crate::gil::{Gil, GilState, ThreadIds};
+use crate::gil::ThreadIds;
 use crate::watch::evidence::Evidence;
-use crate::watch::gil_usage::Hold;
+use crate::watch::gil_wait::{GilWait, Sample};
+use crate::watch::segment::{FIRST_REQUEST_PART, Segment, pause_ns};
+use crate::watch::stack_requests::{StackRequests, StackSample};
 use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
 
 /// A sample counts for the time since the last one, but not for more than this: what happened before that is unknown.
 const MAX_NS_PER_SAMPLE: u64 = 5_000_000;
-/// A hold is long if it takes more than this many switch intervals of CPU time, or of sleep. A thread that runs Python
-/// releases the GIL after one, if another thread asks for it.
-pub const LONG_HOLD_SWITCH_INTERVALS: u64 = 4;
-/// The CPU time of a hold's thread is measured once the hold has lasted for this many switch intervals.
-const MEASURED_HOLD_SWITCH_INTERVALS: u64 = 2;
-/// Contenders with figures of their own in one stall.
-const MAX_CONTENDERS: usize = 32;
+/// How often stacks are requested early in one late period, because the callback does something else.
+const MAX_EARLY_REQUESTS: usize = 30;
+
+/// When the loop was late by half a stall, and which thread held the GIL then.
+pub type Noticed = Option<(u64, Option<ThreadIds>)>;
 
 /// A loop that is late now.
 pub struct LatePeriod {
-    pub id: u64,
     pub due_ns: u64,
-    /// When the loop was late by half a stall, and which thread held the GIL then.
-    pub noticed: Option<(u64, Option<ThreadIds>)>,
-    evidence: Evidence,
-    cpu_before: Option<CpuTimes>,
-    switches_before: Option<u64>,
+    stall_ns: u64,
+    pub noticed: Noticed,
+    /// There is always one at least.
+    segments: Vec<Segment>,
+    /// The number of the request that has not been answered.
+    pending: Option<u64>,
+    next_request_ns: u64,
+    /// Whether the loop's own callback held the GIL when the last stacks were taken; `None` if it waited for the GIL.
+    held_at_sample: Option<bool>,
+    early_requests: usize,
+    /// When the time begins that is nearer to the next stack sample than to the last one.
+    border_ns: Option<u64>,
+    switches_before: Option<i64>,
     last_activity: Option<Activity>,
-    waited_for: Option<WaitedFor>,
-}
-
-/// The hold whose end the loop is waiting for.
-struct WaitedFor {
-    hold: Hold,
-    waited_ns: u64,
-    long_ns: u64,
-    /// The holder's files, and its CPU times when the hold had become worth measuring.
-    measured: Option<(ThreadFiles, Option<CpuTimes>)>,
-}
-
-/// What the sampler sees at one moment.
-pub struct Sample<'a> {
-    /// The time since the last sample.
-    pub gap_ns: u64,
-    pub gil: Option<(Gil, GilState)>,
-    pub hold: Option<Hold>,
-    pub gc: &'a GcListener,
-}
-
-impl Sample<'_> {
-    pub fn holder(&self) -> Option<ThreadIds> {
-        self.gil.and_then(|(_, state)| state.holder)
-    }
+    wait: Option<GilWait>,
 }
 
 impl LatePeriod {
-    pub fn new(id: u64, due_ns: u64, cpu_before: Option<CpuTimes>) -> Self {
+    pub fn new(due_ns: u64, stall_ns: u64, cpu_before: Option<CpuTimes>) -> Self {
         Self {
-            id,
             due_ns,
+            stall_ns,
             noticed: None,
-            evidence: Evidence::default(),
-            cpu_before,
+            segments: vec![Segment::new(cpu_before)],
+            pending: None,
+            next_request_ns: due_ns + stall_ns / FIRST_REQUEST_PART,
+            held_at_sample: None,
+            early_requests: 0,
+            border_ns: None,
             switches_before: None,
             last_activity: None,
-            waited_for: None,
+            wait: None,
         }
     }
 
-    /// The threads that the loop has waited for so far.
-    pub fn contenders(&self) -> impl Iterator<Item = ThreadIds> + use<'_> {
-        self.evidence.contenders.keys().copied()
-    }
-
-    /// Adds what a sample shows of the loop's thread, and of the thread that it waits for. Returns that thread.
-    pub fn add(
-        &mut self,
-        late_ns: u64,
-        sample: &Sample<'_>,
-        own: ThreadIds,
-        files: &ThreadFiles,
-    ) -> Option<ThreadIds> {
+    /// Adds what a sample shows of the loop's thread, and of the thread that it waits for.
+    pub fn add(&mut self, sample: &Sample<'_>, own: ThreadIds, files: &ThreadFiles) {
         let activity = self.activity(sample, own, files);
-        let span_ns = self.counts_for(activity, sample.gap_ns.min(late_ns));
-        let evidence = &mut self.evidence;
-        if let Some((_, state)) = sample.gil {
-            let before = *self.switches_before.get_or_insert(state.switches);
-            evidence.switches = state.switches.saturating_sub(before);
+        self.request_early_if_changed(activity, sample.now_ns, files);
+        if self.border_ns.is_some_and(|at_ns| sample.now_ns >= at_ns) {
+            self.begin_segment(files.cpu_times());
         }
+        let late_ns = sample.now_ns.saturating_sub(self.due_ns);
+        let span_ns = self.counts_for(activity, sample.gap_ns.min(late_ns));
+        let switches_before = self.switches_before.replace(sample.switches);
+        let switches = sample.switches - switches_before.unwrap_or(sample.switches);
+        let evidence = self.evidence();
+        evidence.switches += u64::try_from(switches).unwrap_or(0);
         let spent = match activity {
+            Activity::WaitsForGil | Activity::Unknown => {
+                return self.add_wait(span_ns, sample, activity == Activity::WaitsForGil);
+            }
             Activity::HoldsGil => &mut evidence.held_ns,
-            Activity::WaitsForGil => &mut evidence.waited_ns,
             Activity::Sleeps => &mut evidence.slept_ns,
             Activity::Runs => &mut evidence.ran_without_gil_ns,
-            Activity::Unknown => &mut evidence.unknown_ns,
         };
         *spent += span_ns;
-        match activity {
-            Activity::WaitsForGil | Activity::Unknown => {
-                return self.add_contender(span_ns, sample);
-            }
-            Activity::HoldsGil if sample.gc.is_collecting_in(own.ident) => {
-                evidence.collected_ns += span_ns;
-            }
-            _ => (),
+        if activity == Activity::HoldsGil && sample.gc.is_collecting_in(own.ident) {
+            evidence.collected_ns += span_ns;
         }
         self.end_wait();
-        None
+    }
+
+    /// Requests stacks if it is time to. `requests_so_far` numbers them.
+    pub fn request_stacks(
+        &mut self,
+        requests: &StackRequests,
+        sample: &Sample<'_>,
+        (loop_number, ident): (u64, u64),
+        requests_so_far: &mut u64,
+    ) {
+        if let Some(answer) = self.pending.and_then(|id| requests.take_sample(id)) {
+            self.set_sample(answer, sample.now_ns);
+        }
+        if self.pending.is_none() && sample.now_ns >= self.next_request_ns {
+            let is_first = self.noticed.is_none();
+            self.noticed
+                .get_or_insert_with(|| (sample.now_ns, sample.holder()));
+            *requests_so_far += 1;
+            self.pending = Some(*requests_so_far);
+            let stacks_of_others = is_first && self.wait.is_none();
+            requests.ask(
+                *requests_so_far,
+                sample.now_ns,
+                loop_number,
+                ident,
+                stacks_of_others,
+            );
+            for contender in self.evidence().contenders.keys() {
+                requests.add_thread(*requests_so_far, contender.ident);
+            }
+        }
+        if let (Some(id), Some(wait)) = (self.pending, &self.wait) {
+            requests.add_thread(id, wait.hold.by.ident);
+        }
+    }
+
+    /// The last stacks show nothing of what the callback does now, if it held the GIL then and waits now, or the reverse.
+    fn request_early_if_changed(&mut self, activity: Activity, now_ns: u64, files: &ThreadFiles) {
+        let holds = match activity {
+            Activity::HoldsGil => true,
+            Activity::Sleeps | Activity::Runs => false,
+            Activity::WaitsForGil | Activity::Unknown => return,
+        };
+        let changed = self.held_at_sample == Some(!holds);
+        if self.border_ns.is_none() {
+            self.held_at_sample = Some(holds); // the next stacks will show just this
+        }
+        if !changed
+            || self.pending.is_some()
+            || self.early_requests >= MAX_EARLY_REQUESTS
+            || (self.border_ns.is_none() && self.segments.len() < 2)
+        {
+            return;
+        }
+        self.early_requests += 1;
+        self.next_request_ns = self.next_request_ns.min(now_ns + self.stall_ns / 10);
+        if self.border_ns.is_some() {
+            self.border_ns = Some(now_ns);
+        } else {
+            // What this segment has seen is like what the last stacks show.
+            let cpu = files.cpu_times();
+            self.end_last_segment(cpu);
+            self.merge_last_segment();
+            self.segments.push(Segment::new(cpu));
+        }
+    }
+
+    fn set_sample(&mut self, answer: StackSample, now_ns: u64) {
+        let late_ns = answer.attached_ns.saturating_sub(self.due_ns);
+        let after_ns = answer.attached_ns + pause_ns(self.stall_ns, late_ns, &answer);
+        self.next_request_ns = after_ns.max(now_ns);
+        self.border_ns = Some(answer.attached_ns.midpoint(self.next_request_ns));
+        self.pending = None;
+        if let Some(segment) = self.segments.last_mut() {
+            segment.sample = Some(answer);
+        }
+    }
+
+    fn begin_segment(&mut self, cpu: Option<CpuTimes>) {
+        self.border_ns = None;
+        if let (Some(wait), Some(segment)) = (&mut self.wait, self.segments.last_mut())
+            && segment.shows_hold(wait.hold.from_ns)
+            && wait.is_long()
+        {
+            wait.credit(&mut segment.evidence); // else all of the wait goes to the segment in which it ends
+        }
+        self.end_last_segment(cpu);
+        self.segments.push(Segment::new(cpu));
+    }
+
+    fn end_last_segment(&mut self, cpu: Option<CpuTimes>) {
+        if let Some(segment) = self.segments.last_mut() {
+            segment.end(cpu);
+        }
+    }
+
+    /// Adds the last segment to the one before it, whose stacks are the nearest.
+    fn merge_last_segment(&mut self) {
+        if let [.., nearest, rest] = &mut self.segments[..] {
+            nearest.evidence.merge(std::mem::take(&mut rest.evidence));
+            self.segments.pop();
+        }
+    }
+
+    fn evidence(&mut self) -> &mut Evidence {
+        if self.segments.is_empty() {
+            self.segments.push(Segment::default());
+        }
+        let last = self.segments.len() - 1;
+        &mut self.segments[last].evidence
     }
 
     fn activity(&self, sample: &Sample<'_>, own: ThreadIds, files: &ThreadFiles) -> Activity {
@@ -114,19 +197,14 @@ impl LatePeriod {
             return Activity::HoldsGil;
         }
         match files.activity(sample.gil.map(|(gil, _)| gil)) {
+            // Whatever the thread waits for, the GIL is free.
+            Activity::Unknown if sample.is_gil_free() => Activity::Sleeps,
             // A waiting thread wakes up every switch interval, asks for the GIL again, and waits on: one wait for one hold.
-            Activity::Runs if self.still_waits_for(sample.hold) => Activity::WaitsForGil,
+            Activity::Runs if self.wait.as_ref().is_some_and(|wait| wait.goes_on(sample)) => {
+                Activity::WaitsForGil
+            }
             activity => activity,
         }
-    }
-
-    fn still_waits_for(&self, hold: Option<Hold>) -> bool {
-        let same = |waited_for: &WaitedFor| {
-            hold.is_some_and(|hold| {
-                hold.by == waited_for.hold.by && hold.from_ns == waited_for.hold.from_ns
-            })
-        };
-        self.waited_for.as_ref().is_some_and(same)
     }
 
     /// How much of a gap a sample counts for. An activity that is the same before and after a long gap is taken to have
@@ -138,81 +216,56 @@ impl LatePeriod {
         } else {
             gap_ns.min(MAX_NS_PER_SAMPLE)
         };
-        self.evidence.sampled_ns += span_ns;
-        self.evidence.unsampled_ns += gap_ns - span_ns;
+        let evidence = self.evidence();
+        evidence.sampled_ns += span_ns;
+        evidence.unsampled_ns += gap_ns - span_ns;
         span_ns
     }
 
-    /// Counts `span_ns` to the thread that holds the GIL. Returns that thread.
-    fn add_contender(&mut self, span_ns: u64, sample: &Sample<'_>) -> Option<ThreadIds> {
-        let (holder, hold, (gil, _)) = (sample.holder()?, sample.hold?, sample.gil?);
-        if !self.still_waits_for(Some(hold)) {
+    /// Counts `span_ns` to the thread that the loop waits for, or may be waiting for if that is not `certain`.
+    fn add_wait(&mut self, span_ns: u64, sample: &Sample<'_>, certain: bool) {
+        let goes_on = |wait: &GilWait| wait.certain == certain && wait.goes_on(sample);
+        if !self.wait.as_ref().is_some_and(goes_on) {
             self.end_wait();
-            self.waited_for = Some(WaitedFor {
-                hold,
-                waited_ns: 0,
-                long_ns: LONG_HOLD_SWITCH_INTERVALS * gil.interval_ns(),
-                measured: None,
-            });
+            self.wait = GilWait::begin(sample, certain);
         }
-        let waited_for = self.waited_for.as_mut()?;
-        waited_for.hold = hold;
-        let contenders = &mut self.evidence.contenders;
-        if contenders.len() >= MAX_CONTENDERS && !contenders.contains_key(&holder) {
-            return None;
+        match &mut self.wait {
+            Some(wait) => wait.add(span_ns, sample),
+            None if certain => self.evidence().waited_ns += span_ns,
+            None => self.evidence().unknown_ns += span_ns,
         }
-        let contender = contenders.entry(holder).or_default();
-        let length_ns = hold.length_ns();
-        contender.held_ns += span_ns;
-        contender.longest_ns = contender.longest_ns.max(length_ns);
-        if sample.gc.is_collecting_in(holder.ident) {
-            contender.collected_ns += span_ns;
-        }
-        waited_for.waited_ns += span_ns;
-        if waited_for.measured.is_none()
-            && length_ns > MEASURED_HOLD_SWITCH_INTERVALS * gil.interval_ns()
-        {
-            let files = ThreadFiles::new(holder.native);
-            let cpu = files.cpu_times();
-            waited_for.measured = Some((files, cpu));
-        }
-        Some(holder)
     }
 
-    /// The hold that the loop waited for has ended, or the loop waits no more: was the hold long, or was its thread only not
-    /// running?
+    /// The loop does not wait for that thread any more.
     fn end_wait(&mut self) {
-        let Some(ended) = self.waited_for.take() else {
-            return;
-        };
-        let (Some((files, before)), Some(contender)) = (
-            ended.measured,
-            self.evidence.contenders.get_mut(&ended.hold.by),
-        ) else {
-            return;
-        };
-        let queued_ns = before.zip(files.cpu_times()).map_or(0, |(before, after)| {
-            after.queued_ns.saturating_sub(before.queued_ns)
-        });
-        contender.queued_ns += queued_ns;
-        if ended.hold.length_ns().saturating_sub(queued_ns) > ended.long_ns {
-            contender.held_long_ns += ended.waited_ns;
+        if let Some(mut wait) = self.wait.take() {
+            wait.credit(self.evidence());
         }
     }
 
-    /// Ends the period: the heartbeat came at `came_ns`, and `cpu` is what the loop's thread has used by now.
+    /// Ends the period: the heartbeat came at `came_ns`, and `cpu` is what the loop's thread has used by now. Returns the
+    /// number of the request whose answer belongs to the last segment.
     pub fn finish(
         mut self,
         came_ns: u64,
         cpu: Option<CpuTimes>,
-    ) -> (Option<(u64, Option<ThreadIds>)>, Evidence) {
+    ) -> (Noticed, Vec<Segment>, Option<u64>) {
         self.end_wait();
-        let seen_ns = self.evidence.sampled_ns + self.evidence.unsampled_ns;
-        self.evidence.unsampled_ns += came_ns.saturating_sub(self.due_ns).saturating_sub(seen_ns);
-        self.evidence.cpu = self.cpu_before.zip(cpu).map(|(before, after)| CpuTimes {
-            ran_ns: after.ran_ns.saturating_sub(before.ran_ns),
-            queued_ns: after.queued_ns.saturating_sub(before.queued_ns),
-        });
-        (self.noticed, self.evidence)
+        let seen_ns: u64 = self
+            .segments
+            .iter()
+            .map(|segment| segment.evidence.sampled_ns + segment.evidence.unsampled_ns)
+            .sum();
+        self.evidence().unsampled_ns += came_ns.saturating_sub(self.due_ns).saturating_sub(seen_ns);
+        self.end_last_segment(cpu);
+        if self.pending.is_none() && self.segments.last().is_some_and(|it| it.sample.is_none()) {
+            self.merge_last_segment(); // no stacks were requested any more
+        }
+        (self.noticed, self.segments, self.pending)
+    }
+
+    /// The number of the request that has not been answered.
+    pub fn pending(&self) -> Option<u64> {
+        self.pending
     }
 }

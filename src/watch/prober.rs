@@ -4,24 +4,69 @@
 //! A probe that was due while the prober was already waiting is counted with the wait that it would have had: otherwise long
 //! waits would be counted once where short ones are counted often.
 //!
+//! The prober must not take turns at the GIL from the program. So it waits for the GIL with an ordinary priority, because a
+//! thread in real time would be woken before all others that wait for the GIL. And it releases the GIL only when the thread that had it
+//! before waits for the GIL again: else that thread, which is running already, would acquire the GIL before those that have
+//! been waiting and must be woken first.
+//!
 //! The prober runs no Python code, so CPython never ends it while it runs some. At exit CPython ends threads by unwinding
 //! them, which would abort the process when the unwinding reaches Rust.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::gil::ThreadIds;
+use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::stacks;
 use crate::watch::state::{OWN_THREAD_NAME, WatchState, guard};
+use crate::watch::thread_files::ThreadFiles;
+
+/// If the prober has waited for longer, other threads may be waiting for the GIL too.
+const CONTENDED_NS: u64 = 500_000;
+/// The prober waits for the thread before it for this long at most: it takes a wakeup, which is some 50 us.
+const MAX_HAND_OVER_NS: u64 = 300_000;
+const HAND_OVER_STEP: Duration = Duration::from_micros(20);
+
+/// How often the prober has acquired the GIL from another thread, for the sampler.
+#[derive(Default)]
+pub struct ProberTurns {
+    native: AtomicU64,
+    turns: AtomicU64,
+    /// The GIL's switch number at the last turn.
+    switches: AtomicU64,
+}
+
+impl ProberTurns {
+    pub fn native(&self) -> u64 {
+        self.native.load(Ordering::Relaxed) // written once, before the first turn
+    }
+
+    pub fn turns(&self) -> u64 {
+        // Acquire: the sampler reads it before and after the GIL, and these reads must not be reordered.
+        self.turns.load(Ordering::Acquire)
+    }
+
+    /// The prober has the GIL. It is no turn if no other thread has had the GIL since the last one.
+    fn count(&self, gil: Gil) {
+        let switches = gil.switches();
+        if self.switches.swap(switches, Ordering::Relaxed) != switches {
+            self.turns.fetch_add(1, Ordering::Release); // see `turns`
+        }
+    }
+}
 
 /// Runs the thread. `current_task` is asyncio's function, and runs no Python code.
 pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
     scheduling::prepare_sampling_thread(Priority::RealTime);
     watch.name_own_thread();
+    watch
+        .prober
+        .native
+        .store(own_ids().native, Ordering::Relaxed);
     let requests = &watch.stack_requests;
     let mut pace = Pace::new();
     let mut probe_ns = now_ns() + pace.exponential_ns(watch.settings.probe_ns);
@@ -30,18 +75,29 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         if !has_request && (watch.is_closing() || now_ns() < probe_ns) {
             continue;
         }
+        scheduling::request(Priority::Prompt);
         let asked_ns = now_ns();
+        let holder = watch.gil.and_then(|gil| gil.read().holder);
         let attached_ns = Python::try_attach(|py| {
             let attached_ns = now_ns();
+            if let Some(gil) = watch.gil {
+                watch.prober.count(gil);
+            }
             answer_requests(py, watch, current_task, attached_ns);
             if guard(&watch.gil_usage).take_unnamed() {
                 read_names(py, watch);
+            }
+            if let (Some(gil), Some(holder)) = (watch.gil, holder)
+                && attached_ns - asked_ns > CONTENDED_NS
+            {
+                hand_over(gil, holder, attached_ns);
             }
             attached_ns
         });
         let Some(attached_ns) = attached_ns else {
             return; // the interpreter is shutting down
         };
+        scheduling::request(Priority::RealTime); // to be on time for the next request
         watch
             .prober_ran_ns
             .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed); // a sum, used by itself
@@ -55,19 +111,30 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
     }
 }
 
+/// Waits, with the GIL held, until the thread that had it before has asked for it too, or sleeps for something else.
+fn hand_over(gil: Gil, before: ThreadIds, attached_ns: u64) {
+    let files = ThreadFiles::new(before.native);
+    while now_ns() < attached_ns + MAX_HAND_OVER_NS && !files.has_asked_or_sleeps(gil) {
+        std::thread::sleep(HAND_OVER_STEP);
+    }
+}
+
 fn answer_requests(py: Python<'_>, watch: &WatchState, current_task: &Py<PyAny>, attached_ns: u64) {
     let requests = &watch.stack_requests;
     for request in requests.take_requests() {
-        let stacks = request.take_stacks(py, watch);
         let heartbeats = watch.heartbeats();
         let heartbeat = heartbeats
             .iter()
             .find(|heartbeat| heartbeat.loop_number == request.loop_number);
+        let below = heartbeat.and_then(|heartbeat| heartbeat.below());
+        let began_ns = scheduling::own_cpu_time_ns();
+        let stacks = request.take_stacks(py, watch, below);
+        let took_ns = scheduling::own_cpu_time_ns() - began_ns;
         let event_loop = heartbeat.and_then(|heartbeat| heartbeat.event_loop(py));
         let task = event_loop.and_then(|event_loop| {
             stacks::task(current_task.bind(py), event_loop.bind(py)).unwrap_or_default()
         });
-        requests.answer(&request, attached_ns, stacks, task);
+        requests.answer(&request, (attached_ns, took_ns), stacks, task);
     }
     requests.finish();
 }

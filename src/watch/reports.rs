@@ -6,7 +6,8 @@ use crate::gil::ThreadIds;
 use crate::histogram::{Histogram, seconds};
 use crate::watch::evidence::{Contender, Evidence};
 use crate::watch::heartbeat::LateBeat;
-use crate::watch::stack_requests::StackSample;
+use crate::watch::late_period::Noticed;
+use crate::watch::segment::Segment;
 use crate::watch::stacks::FrameData;
 
 /// A stall that is over.
@@ -14,9 +15,8 @@ pub struct FinishedStall {
     pub loop_number: u64,
     pub thread: ThreadIds,
     pub late: LateBeat,
-    pub noticed: Option<(u64, Option<ThreadIds>)>,
-    pub evidence: Evidence,
-    pub stack_sample: Option<StackSample>,
+    pub noticed: Noticed,
+    pub segments: Vec<Segment>,
 }
 
 /// A thread's native id and name.
@@ -65,9 +65,17 @@ pub struct StallReport {
     noticed: Option<f64>,
     noticed_holder: Option<ThreadInfo>,
     evidence: EvidenceReport,
+    segments: Vec<SegmentReport>,
+}
+
+#[pyclass(frozen, get_all, module = "gilscope._core")]
+#[derive(Clone)]
+pub struct SegmentReport {
+    evidence: EvidenceReport,
     asked: Option<f64>,
     attached: Option<f64>,
     loop_stack: Vec<FrameData>,
+    above: Option<usize>,
     task: Option<String>,
     coroutine: Option<String>,
 }
@@ -102,19 +110,26 @@ impl FinishedStall {
     /// The ids of the threads that the report names. They may not have been seen to hold the GIL: the thread of a loop that
     /// sleeps in its callback may never have been.
     pub fn threads(&self) -> impl Iterator<Item = ThreadIds> + use<'_> {
-        std::iter::once(self.thread).chain(self.evidence.contenders.keys().copied())
+        let segments = self.segments.iter();
+        let contenders = segments.flat_map(|segment| segment.evidence.contenders.keys().copied());
+        std::iter::once(self.thread).chain(contenders)
     }
 
     /// `info` looks a thread's name up.
     pub fn into_report(self, info: impl Fn(ThreadIds) -> ThreadInfo) -> StallReport {
         let (noticed, holder) = self.noticed.unzip();
-        let sample = self.stack_sample.as_ref();
-        let stack = |thread: ThreadIds| {
-            let mut stacks = sample.into_iter().flat_map(|sample| &sample.stacks);
-            let stack = stacks.find(|stack| stack.ident == thread.ident);
-            stack.map(|stack| stack.frames.clone()).unwrap_or_default()
-        };
-        let task = sample.and_then(|sample| sample.task.as_ref());
+        let mut all = Evidence::default();
+        let segments = self.segments.iter();
+        let segments: Vec<_> = segments
+            .map(|segment| self.segment_report(segment, &info))
+            .collect();
+        for (index, segment) in self.segments.into_iter().enumerate() {
+            if index == 0 {
+                all = segment.evidence;
+            } else {
+                all.merge(segment.evidence);
+            }
+        }
         StallReport {
             r#loop: self.loop_number,
             thread: info(self.thread),
@@ -122,18 +137,38 @@ impl FinishedStall {
             came: seconds(self.late.came_ns),
             noticed: noticed.map(seconds),
             noticed_holder: holder.flatten().map(&info),
-            evidence: EvidenceReport::new(&self.evidence, |thread, contender| ContenderReport {
-                thread: info(thread),
-                held: seconds(contender.held_ns),
-                held_long: seconds(contender.held_long_ns),
-                longest: seconds(contender.longest_ns),
-                queued: seconds(contender.queued_ns),
-                collected: seconds(contender.collected_ns),
-                stack: stack(thread),
+            evidence: EvidenceReport::new(&all, &info, |_, _| Vec::new()),
+            segments,
+        }
+    }
+
+    fn segment_report(
+        &self,
+        segment: &Segment,
+        info: &impl Fn(ThreadIds) -> ThreadInfo,
+    ) -> SegmentReport {
+        let sample = segment.sample.as_ref();
+        let stack = |thread: ThreadIds| {
+            let mut stacks = sample.into_iter().flat_map(|sample| &sample.stacks);
+            stacks.find(|stack| stack.ident == thread.ident)
+        };
+        // Once the beat has come, the loop's thread runs another callback.
+        let in_time = sample.is_some_and(|sample| sample.attached_ns <= self.late.came_ns);
+        let own = stack(self.thread).filter(|_| in_time);
+        let task = sample
+            .filter(|_| in_time)
+            .and_then(|sample| sample.task.as_ref());
+        SegmentReport {
+            evidence: EvidenceReport::new(&segment.evidence, info, |thread, contender| {
+                let shown = sample
+                    .filter(|sample| contender.held_at(sample.asked_ns, sample.attached_ns))
+                    .and_then(|_| stack(thread));
+                shown.map(|stack| stack.frames.clone()).unwrap_or_default()
             }),
             asked: sample.map(|sample| seconds(sample.asked_ns)),
             attached: sample.map(|sample| seconds(sample.attached_ns)),
-            loop_stack: stack(self.thread),
+            loop_stack: own.map(|stack| stack.frames.clone()).unwrap_or_default(),
+            above: own.and_then(|stack| stack.above),
             task: task.map(|task| task.name.clone()),
             coroutine: task.map(|task| task.coroutine.clone()),
         }
@@ -143,8 +178,18 @@ impl FinishedStall {
 impl EvidenceReport {
     fn new(
         evidence: &Evidence,
-        contender: impl Fn(ThreadIds, &Contender) -> ContenderReport,
+        info: &impl Fn(ThreadIds) -> ThreadInfo,
+        stack: impl Fn(ThreadIds, &Contender) -> Vec<FrameData>,
     ) -> Self {
+        let contender = |(&thread, figures): (&ThreadIds, &Contender)| ContenderReport {
+            thread: info(thread),
+            held: seconds(figures.held_ns),
+            held_long: seconds(figures.held_long_ns),
+            longest: seconds(figures.longest_ns),
+            queued: seconds(figures.queued_ns),
+            collected: seconds(figures.collected_ns),
+            stack: stack(thread, figures),
+        };
         Self {
             sampled: seconds(evidence.sampled_ns),
             unsampled: seconds(evidence.unsampled_ns),
@@ -157,11 +202,7 @@ impl EvidenceReport {
             ran: evidence.cpu.map(|cpu| seconds(cpu.ran_ns)),
             queued: evidence.cpu.map(|cpu| seconds(cpu.queued_ns)),
             switches: evidence.switches,
-            contenders: evidence
-                .contenders
-                .iter()
-                .map(|(&thread, figures)| contender(thread, figures))
-                .collect(),
+            contenders: evidence.contenders.iter().map(contender).collect(),
         }
     }
 }

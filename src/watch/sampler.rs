@@ -11,8 +11,8 @@ use crate::gil::GilState;
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
+use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
-use crate::watch::late_period::Sample;
 use crate::watch::state::{WatchState, guard};
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
@@ -64,7 +64,7 @@ struct Sampler<'a> {
     last_ns: u64,
     loops: Vec<WatchedLoop>,
     loops_version: u64,
-    late_periods: u64,
+    requests_so_far: u64,
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
 }
@@ -76,12 +76,13 @@ impl<'a> Sampler<'a> {
             last_ns: watch.started_ns,
             loops: Vec::new(),
             loops_version: 0,
-            late_periods: 0,
+            requests_so_far: 0,
             open: Vec::new(),
         }
     }
 
     fn sample(&mut self, now_ns: u64) {
+        let turns_before = self.watch.prober.turns();
         let gil = self.watch.gil.map(|gil| (gil, gil.read()));
         let state = gil.map_or(
             GilState {
@@ -95,10 +96,17 @@ impl<'a> Sampler<'a> {
             usage.add(now_ns, state);
             usage.current_hold()
         };
+        let turns = self.watch.prober.turns();
+        let holder = state.holder.map_or(0, |holder| holder.native);
         let sample = Sample {
+            now_ns,
             gap_ns: now_ns.saturating_sub(self.last_ns),
             gil,
             hold,
+            // Each turn of the prober makes the number grow twice: by the turn, and by that of the next thread.
+            switches: i64::try_from(state.switches).unwrap_or(0)
+                - 2 * i64::try_from(turns).unwrap_or(0),
+            probed: turns != turns_before || (holder != 0 && holder == self.watch.prober.native()),
             gc: &self.watch.gc,
         };
         self.last_ns = now_ns;
@@ -106,13 +114,17 @@ impl<'a> Sampler<'a> {
         for watched in &mut self.loops {
             watched.add(
                 self.watch,
-                now_ns,
                 &sample,
-                &mut self.late_periods,
+                &mut self.requests_so_far,
                 &mut self.open,
             );
         }
         self.report_stalls(now_ns);
+        if self.loops.iter().any(WatchedLoop::hides_system_calls) {
+            self.watch
+                .system_calls_hidden
+                .store(true, Ordering::Relaxed); // used by itself
+        }
     }
 
     fn is_a_loop_late(&self) -> bool {
@@ -150,16 +162,18 @@ impl<'a> Sampler<'a> {
     fn report_stalls(&mut self, now_ns: u64) {
         let requests = &self.watch.stack_requests;
         for (id, mut stall) in std::mem::take(&mut self.open) {
-            stall.stack_sample = id.and_then(|id| requests.take_sample(id));
-            match id {
-                Some(id) if stall.stack_sample.is_none() => {
-                    if now_ns < stall.late.came_ns.saturating_add(MAX_WAIT_FOR_STACKS_NS) {
-                        self.open.push((Some(id), stall));
-                        continue;
-                    }
-                    requests.cancel(id);
+            if let Some(id) = id {
+                let sample = requests.take_sample(id);
+                if sample.is_none()
+                    && now_ns < stall.late.came_ns.saturating_add(MAX_WAIT_FOR_STACKS_NS)
+                {
+                    self.open.push((Some(id), stall));
+                    continue;
                 }
-                _ => (),
+                requests.cancel(id);
+                if let Some(segment) = stall.segments.last_mut() {
+                    segment.sample = sample;
+                }
             }
             self.watch.add_stall(stall);
         }

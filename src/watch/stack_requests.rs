@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::system::clock::now_ns;
-use crate::watch::stacks::{self, CurrentTask, Stack};
+use crate::watch::stacks::{self, Below, CurrentTask, Stack};
 use crate::watch::state::{WatchState, guard};
 
 /// Threads whose stacks are requested in one stall, including the loop's own.
@@ -20,6 +20,8 @@ pub struct StackSample {
     /// When the stacks were requested, and when they were taken.
     pub asked_ns: u64,
     pub attached_ns: u64,
+    /// The CPU time that it took to take them, with the GIL held.
+    pub took_ns: u64,
     pub stacks: Vec<Stack>,
     pub task: Option<CurrentTask>,
 }
@@ -30,6 +32,8 @@ pub struct StackRequest {
     asked_ns: u64,
     /// The threads' `ident`s, the loop's first.
     idents: Vec<u64>,
+    /// Whether to take some other threads' stacks too, if it is unknown which ones matter.
+    stacks_of_others: bool,
 }
 
 #[derive(Default)]
@@ -49,14 +53,22 @@ pub struct StackRequests {
 }
 
 impl StackRequests {
-    /// Requests the stack of a loop's thread, for the late period `id`.
-    pub fn ask(&self, id: u64, loop_number: u64, ident: u64) {
+    /// Requests the stack of a loop's thread, with the number `id`.
+    pub fn ask(
+        &self,
+        id: u64,
+        asked_ns: u64,
+        loop_number: u64,
+        ident: u64,
+        stacks_of_others: bool,
+    ) {
         let mut queue = guard(&self.queue);
         queue.requests.push(StackRequest {
             id,
             loop_number,
-            asked_ns: now_ns(),
+            asked_ns,
             idents: vec![ident],
+            stacks_of_others,
         });
         self.changed.notify_one();
     }
@@ -105,16 +117,17 @@ impl StackRequests {
             at.map(|at| queue.requests.swap_remove(at))
         };
         if let Some(request) = request {
-            let mut stacks = request.take_stacks(py, watch);
+            let attached_ns = now_ns();
+            let mut stacks = request.take_stacks(py, watch, None);
             stacks.retain(|stack| Some(&stack.ident) != request.idents.first());
-            self.answer(&request, now_ns(), stacks, None);
+            self.answer(&request, (attached_ns, 0), stacks, None);
         }
     }
 
     pub fn answer(
         &self,
         request: &StackRequest,
-        attached_ns: u64,
+        (attached_ns, took_ns): (u64, u64),
         stacks: Vec<Stack>,
         task: Option<CurrentTask>,
     ) {
@@ -126,6 +139,7 @@ impl StackRequests {
             id: request.id,
             asked_ns: request.asked_ns,
             attached_ns,
+            took_ns,
             stacks,
             task,
         });
@@ -170,13 +184,19 @@ impl StackRequests {
 impl StackRequest {
     /// Takes the stacks, except that of a hog that may have moved on: it would show another line. The loop's own stack is
     /// that of its callback in any case.
-    pub fn take_stacks(&self, py: Python<'_>, watch: &WatchState) -> Vec<Stack> {
+    pub fn take_stacks(
+        &self,
+        py: Python<'_>,
+        watch: &WatchState,
+        below: Option<Below>,
+    ) -> Vec<Stack> {
         let own = self.idents.first();
         let moved_on = watch
             .gil
             .and_then(|gil| guard(&watch.gil_usage).moved_on(self.asked_ns, gil.switches()));
         // A stack that cannot be read is left out: a watch that fails must not break what it watches.
-        let mut stacks = stacks::take(py, &self.idents).unwrap_or_default();
+        let mut stacks =
+            stacks::take(py, &self.idents, self.stacks_of_others, below).unwrap_or_default();
         stacks.retain(|stack| {
             Some(&stack.ident) == own || moved_on.is_none_or(|ids| ids.ident != stack.ident)
         });

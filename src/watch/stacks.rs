@@ -4,13 +4,17 @@
 //! For the same reason, [`prepare`] makes the attribute names beforehand: making them at their first use, as `pyo3::intern`
 //! does, releases the GIL.
 
+use std::collections::VecDeque;
+
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
-/// How many frames are kept of one stack, the innermost ones.
-const MAX_FRAMES: usize = 64;
+use crate::watch::text::text;
+
+/// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
+const FRAMES_KEPT_AT_EACH_END: usize = 64;
 /// How many stacks of other threads are taken if it is unknown which threads matter.
 const MAX_OTHER_THREADS: usize = 16;
 
@@ -31,7 +35,7 @@ macro_rules! names {
 }
 
 names! {
-    sys, _current_frames, f_code, co_filename, co_qualname, f_lineno, f_back,
+    sys, _current_frames, f_code, co_filename, co_firstlineno, co_qualname, f_lineno, f_back,
     get_coro, __qualname__, get_name,
     threading, _active, _native_id, _name,
 }
@@ -49,13 +53,23 @@ fn names(py: Python<'_>) -> PyResult<&'static Names> {
         .ok_or_else(|| PyRuntimeError::new_err("the names are not prepared"))
 }
 
-/// A frame's file, line and function.
+/// A frame's file, line and function. Without a file, it stands for as many frames as it has for a line.
 pub type FrameData = (String, u32, String);
+
+/// From where a loop calls its callbacks: the depth of that frame, 1 for the outermost, and the id of the outermost code.
+#[derive(Clone, Copy)]
+pub struct Below {
+    pub depth: usize,
+    pub root: usize,
+}
 
 /// One thread's stack, innermost frame first.
 pub struct Stack {
     pub ident: u64,
     pub frames: Vec<FrameData>,
+    /// In the loop's own stack, how many frames lie above the one that calls the loop's callbacks: all, if it is another
+    /// stack, to which the program has switched. `None` if it is unknown.
+    pub above: Option<usize>,
 }
 
 /// The task that a loop is running a step of.
@@ -64,47 +78,101 @@ pub struct CurrentTask {
     pub coroutine: String,
 }
 
-/// Takes the stacks of the threads with these `ident`s. If there is at most one, the loop's, takes some others' too.
-pub fn take(py: Python<'_>, idents: &[u64]) -> PyResult<Vec<Stack>> {
+/// Takes the stacks of the threads with these `ident`s, the loop's first. If it is alone, some others' too, if so wanted. A
+/// stack that cannot be read is left out.
+pub fn take(
+    py: Python<'_>,
+    idents: &[u64],
+    stacks_of_others: bool,
+    below: Option<Below>,
+) -> PyResult<Vec<Stack>> {
     let names = names(py)?;
     let frames = py
         .import(&names.sys)?
         .call_method0(&names._current_frames)?
         .cast_into::<PyDict>()?;
     let mut wanted: Vec<u64> = idents.to_vec();
-    if wanted.len() < 2 {
+    if wanted.len() < 2 && stacks_of_others {
         let others = frames.keys().extract::<Vec<u64>>()?;
         let others = others.into_iter().filter(|ident| !idents.contains(ident));
         wanted.extend(others.take(MAX_OTHER_THREADS));
     }
     let mut stacks = Vec::with_capacity(wanted.len());
-    for ident in wanted {
-        if let Some(frame) = frames.get_item(ident)? {
+    for (index, ident) in wanted.into_iter().enumerate() {
+        let below = below.filter(|_| index == 0);
+        if let Ok(Some(frame)) = frames.get_item(ident)
+            && let Ok((frames, above)) = walk(frame, below)
+        {
             stacks.push(Stack {
                 ident,
-                frames: walk(frame)?,
+                frames,
+                above,
             });
         }
     }
     Ok(stacks)
 }
 
-fn walk(innermost: Bound<'_, PyAny>) -> PyResult<Vec<FrameData>> {
-    let py = innermost.py();
-    let names = names(py)?;
-    let mut frames = Vec::new();
+fn walk(
+    innermost: Bound<'_, PyAny>,
+    below: Option<Below>,
+) -> PyResult<(Vec<FrameData>, Option<usize>)> {
+    let names = names(innermost.py())?;
+    let mut inner = Vec::new();
+    let mut outer = VecDeque::new();
+    let mut depth = 0;
     let mut at = innermost;
-    while !at.is_none() && frames.len() < MAX_FRAMES {
-        let code = at.getattr(&names.f_code)?;
-        frames.push((
-            code.getattr(&names.co_filename)?.extract()?,
-            // A frame between two lines has no line number.
-            at.getattr(&names.f_lineno)?.extract().unwrap_or(0),
-            code.getattr(&names.co_qualname)?.extract()?,
-        ));
-        at = at.getattr(&names.f_back)?;
+    while !at.is_none() {
+        depth += 1;
+        let next = at.getattr(&names.f_back)?;
+        if inner.len() < FRAMES_KEPT_AT_EACH_END {
+            inner.push(at);
+        } else {
+            if outer.len() == FRAMES_KEPT_AT_EACH_END {
+                outer.pop_front();
+            }
+            outer.push_back(at);
+        }
+        at = next;
     }
-    Ok(frames)
+    let left_out = depth - inner.len() - outer.len();
+    let frames = inner.iter().map(|frame| data(frame, names));
+    let mut frames = frames.collect::<PyResult<Vec<_>>>()?;
+    if left_out > 0 {
+        let count = u32::try_from(left_out).unwrap_or(u32::MAX);
+        frames.push((String::new(), count, "frames left out".into()));
+    }
+    let before_outer = frames.len();
+    for frame in &outer {
+        frames.push(data(frame, names)?);
+    }
+    let above = below.and_then(|below| {
+        let root = outer.back().or(inner.last())?.getattr(&names.f_code).ok()?;
+        let index = depth.saturating_sub(below.depth);
+        if root.as_ptr() as usize != below.root {
+            Some(frames.len())
+        } else if index < inner.len() {
+            Some(index)
+        } else {
+            Some(before_outer + index.checked_sub(depth - outer.len())?)
+        }
+    });
+    Ok((frames, above))
+}
+
+fn data(frame: &Bound<'_, PyAny>, names: &Names) -> PyResult<FrameData> {
+    let code = frame.getattr(&names.f_code)?;
+    let line = |line: Bound<'_, PyAny>| line.extract::<u32>().ok().filter(|&line| line > 0);
+    // Code that the compiler has added has no line number: it belongs to the function.
+    let number = match line(frame.getattr(&names.f_lineno)?) {
+        None => line(code.getattr(&names.co_firstlineno)?),
+        number => number,
+    };
+    Ok((
+        text(&code.getattr(&names.co_filename)?),
+        number.unwrap_or(1),
+        text(&code.getattr(&names.co_qualname)?),
+    ))
 }
 
 /// The task that `event_loop` is running a step of, if any. `current_task` is CPython's own function.
@@ -121,8 +189,8 @@ pub fn task(
     let coroutine = task.call_method0(&names.get_coro)?;
     let qualname = coroutine.getattr(&names.__qualname__);
     Ok(Some(CurrentTask {
-        name: task.call_method0(&names.get_name)?.extract()?,
-        coroutine: qualname.and_then(|name| name.extract()).unwrap_or_default(),
+        name: text(&task.call_method0(&names.get_name)?),
+        coroutine: qualname.map(|name| text(&name)).unwrap_or_default(),
     }))
 }
 
@@ -136,13 +204,14 @@ pub fn thread_names(py: Python<'_>) -> PyResult<Vec<(u64, u64, String)>> {
     let threads: Bound<'_, PyList> = active.items();
     let mut rows = Vec::with_capacity(threads.len());
     for item in threads {
-        let (ident, thread): (u64, Bound<'_, PyAny>) = item.extract()?;
+        let Ok((ident, thread)) = item.extract::<(u64, Bound<'_, PyAny>)>() else {
+            continue;
+        };
         let native = thread
             .getattr(&names._native_id)
             .and_then(|id| id.extract());
-        let name = thread.getattr(&names._name).and_then(|name| name.extract());
-        if let (Ok(native), Ok(name)) = (native, name) {
-            rows.push((ident, native, name));
+        if let (Ok(native), Ok(name)) = (native, thread.getattr(&names._name)) {
+            rows.push((ident, native, text(&name)));
         }
     }
     Ok(rows)

@@ -10,6 +10,7 @@ use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
+use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
 use crate::watch::stack_requests::StackRequests;
 
@@ -39,6 +40,8 @@ pub struct WatchState {
     pub gil_usage: Mutex<GilUsage>,
     pub names: Mutex<HashMap<ThreadIds, String>>,
     pub stack_requests: StackRequests,
+    pub prober: ProberTurns,
+    pub system_calls_hidden: AtomicBool,
     pub waits: Histogram,
     pub lags: Histogram,
     pub beats: Arc<Beats>,
@@ -75,6 +78,8 @@ impl WatchState {
             gil_usage: Mutex::new(GilUsage::new(started_ns, settings.trace)),
             names: Mutex::default(),
             stack_requests: StackRequests::default(),
+            prober: ProberTurns::default(),
+            system_calls_hidden: AtomicBool::new(false),
             waits: Histogram::new(),
             lags: Histogram::new(),
             beats: Arc::default(),

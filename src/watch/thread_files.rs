@@ -42,17 +42,38 @@ impl ThreadFiles {
         }
     }
 
+    /// Whether the system refuses to report what the thread, which is alive, is waiting for.
+    pub fn hides_system_calls(&self) -> bool {
+        let mut buffer = [0; 160];
+        self.syscall
+            .as_ref()
+            .is_none_or(|file| text(file, &mut buffer).is_none())
+    }
+
     /// What the thread is doing, if it does not hold the GIL.
     pub fn activity(&self, gil: Option<Gil>) -> Activity {
+        self.parsed(|futex| Some(gil?.is_waited_for_at(futex)))
+    }
+
+    /// Whether the thread sleeps, be it until it gets the GIL, and does not just wait for another thread to acquire the GIL.
+    pub fn has_asked_or_sleeps(&self, gil: Gil) -> bool {
+        match self.parsed(|futex| Some(gil.is_waited_for_at(futex))) {
+            Activity::Sleeps => true,
+            Activity::WaitsForGil => {
+                let asked = self.parsed(|futex| Some(gil.is_asked_for_at(futex)));
+                asked == Activity::WaitsForGil
+            }
+            _ => false,
+        }
+    }
+
+    fn parsed(&self, is_gil: impl Fn(u64) -> Option<bool>) -> Activity {
         let mut buffer = [0; 160];
-        match self
+        let line = self
             .syscall
             .as_ref()
-            .and_then(|file| text(file, &mut buffer))
-        {
-            None => Activity::Unknown,
-            Some(line) => parse_activity(line, |futex| Some(gil?.is_waited_for_at(futex))),
-        }
+            .and_then(|file| text(file, &mut buffer));
+        line.map_or(Activity::Unknown, |line| parse_activity(line, is_gil))
     }
 
     pub fn cpu_times(&self) -> Option<CpuTimes> {

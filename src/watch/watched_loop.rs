@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use crate::gil::ThreadIds;
-use crate::watch::evidence::Evidence;
+use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::{HeartbeatState, LateBeat};
-use crate::watch::late_period::{LatePeriod, Sample};
+use crate::watch::late_period::{LatePeriod, Noticed};
 use crate::watch::reports::FinishedStall;
+use crate::watch::segment::Segment;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, ThreadFiles};
 
-/// A stall that is over, with the id of the stack request that it may be waiting for.
+/// A stall that is over, with the number of the stack request that it may be waiting for.
 pub type OpenStall = (Option<u64>, FinishedStall);
 
 pub struct WatchedLoop {
@@ -44,13 +45,17 @@ impl WatchedLoop {
         self.late_period.is_some()
     }
 
-    /// Adds a sample. `late_periods` counts them, for their ids; stalls that are over go to `open`.
+    /// Whether the loop is late and the system does not report what its thread, which is alive, is waiting for.
+    pub fn hides_system_calls(&self) -> bool {
+        self.is_late() && self.heartbeat.due_ns() == self.due_ns && self.files.hides_system_calls()
+    }
+
+    /// Adds a sample. `requests_so_far` numbers the requests for stacks; stalls that are over go to `open`.
     pub fn add(
         &mut self,
         watch: &WatchState,
-        now_ns: u64,
         sample: &Sample<'_>,
-        late_periods: &mut u64,
+        requests_so_far: &mut u64,
         open: &mut Vec<OpenStall>,
     ) {
         let due_ns = self.heartbeat.due_ns();
@@ -64,28 +69,21 @@ impl WatchedLoop {
             }
             self.cpu = self.files.cpu_times();
         }
-        let late_ns = now_ns.saturating_sub(due_ns);
-        if due_ns == 0 || late_ns < watch.settings.stall_ns / 10 {
+        let stall_ns = watch.settings.stall_ns;
+        if due_ns == 0 || sample.now_ns.saturating_sub(due_ns) < stall_ns / 10 {
             return;
         }
-        let late_period = self.late_period.get_or_insert_with(|| {
-            *late_periods += 1;
-            LatePeriod::new(*late_periods, due_ns, self.cpu)
-        });
-        let contender = late_period.add(late_ns, sample, self.thread, &self.files);
-        let requests = &watch.stack_requests;
-        if late_period.noticed.is_none() && late_ns >= watch.settings.stall_ns / 2 {
-            late_period.noticed = Some((now_ns, sample.holder()));
-            let loop_number = self.heartbeat.loop_number;
-            requests.ask(late_period.id, loop_number, self.thread.ident);
-            for contender in late_period.contenders() {
-                requests.add_thread(late_period.id, contender.ident);
-            }
-        } else if let Some(contender) = contender
-            && late_period.noticed.is_some()
-        {
-            requests.add_thread(late_period.id, contender.ident);
-        }
+        let cpu = self.cpu;
+        let late_period = self
+            .late_period
+            .get_or_insert_with(|| LatePeriod::new(due_ns, stall_ns, cpu));
+        late_period.add(sample, self.thread, &self.files);
+        late_period.request_stacks(
+            &watch.stack_requests,
+            sample,
+            (self.heartbeat.loop_number, self.thread.ident),
+            requests_so_far,
+        );
     }
 
     /// The late beat has come, or the loop has stopped: adds the stall to `open`, if it was one.
@@ -94,31 +92,30 @@ impl WatchedLoop {
         if let Some(late_period) = self.late_period.take() {
             match self.heartbeat.take_late(late_period.due_ns) {
                 Some(late) => {
-                    let id = late_period.noticed.map(|_| late_period.id);
-                    open.push((id, self.stall(late, late_period.finish(late.came_ns, cpu))));
+                    let (noticed, segments, pending) = late_period.finish(late.came_ns, cpu);
+                    open.push((pending, self.stall(late, noticed, segments)));
                 }
-                None => watch.stack_requests.cancel(late_period.id),
+                None => late_period
+                    .pending()
+                    .iter()
+                    .for_each(|&id| watch.stack_requests.cancel(id)),
             }
         }
         // Stalls that began and ended while the sampler itself did not run.
         while let Some(late) = self.heartbeat.take_any_late() {
-            let unseen = LatePeriod::new(0, late.due_ns, self.cpu);
-            open.push((None, self.stall(late, unseen.finish(late.came_ns, cpu))));
+            let unseen = LatePeriod::new(late.due_ns, watch.settings.stall_ns, self.cpu);
+            let (noticed, segments, _) = unseen.finish(late.came_ns, cpu);
+            open.push((None, self.stall(late, noticed, segments)));
         }
     }
 
-    fn stall(
-        &self,
-        late: LateBeat,
-        (noticed, evidence): (Option<(u64, Option<ThreadIds>)>, Evidence),
-    ) -> FinishedStall {
+    fn stall(&self, late: LateBeat, noticed: Noticed, segments: Vec<Segment>) -> FinishedStall {
         FinishedStall {
             loop_number: self.heartbeat.loop_number,
             thread: self.thread,
             late,
             noticed,
-            evidence,
-            stack_sample: None,
+            segments,
         }
     }
 }

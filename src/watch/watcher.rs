@@ -84,6 +84,12 @@ impl Watcher {
         self.unreadable.map(Unreadable::code)
     }
 
+    /// Whether the system has refused to report what a thread is waiting for.
+    #[getter]
+    fn system_calls_hidden(&self) -> bool {
+        self.state.system_calls_hidden.load(Ordering::Relaxed) // used by itself
+    }
+
     /// When the watch began, on the clock of `time.monotonic`.
     #[getter]
     fn began(&self) -> f64 {

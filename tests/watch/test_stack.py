@@ -96,5 +96,11 @@ def test_the_callback_of_a_native_loop_is_called_by_what_runs_the_loop() -> None
     assert callback_frames([USERS, OURS, RUNNER]) == (USERS,)
     assert callback_frames([USERS, RUNNER]) == (USERS,)
     assert callback_frames([RUNNER]) == callback_frames([OURS, RUNNER]) == ()
-    assert callback_frames([USERS, OUTER], below=1) == (USERS,)
-    assert callback_frames([OUTER], below=0) == ()
+    assert callback_frames([USERS, OUTER], above=1) == (USERS,)
+    assert callback_frames([OUTER], above=0) == ()
+
+
+def test_a_stack_that_the_program_has_switched_to_is_the_callbacks() -> None:
+    assert callback_frames([LIBRARY, USERS], above=2) == (LIBRARY, USERS)
+    assert callback_frames([LIBRARY, USERS]) == ()
+    assert callback_frames([SELECT, ONCE, OURS], above=3) == ()

@@ -19,6 +19,7 @@ from gilscope.cli import THRESHOLD, BadInput, Duration
 from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
 from gilscope.durations import parse_threshold
+from gilscope.naming import escaped
 from gilscope.records.machine import machine
 from gilscope.records.watch_report import WatchReport
 from gilscope.reports.files import WATCH_FORMATS, Format, write
@@ -154,7 +155,7 @@ class ExitSummary:
             version=version("gilscope"),
             created=self._created,
             machine=machine(),
-            command=self._named,
+            command=tuple(map(escaped, self._named)),
             stall=self._watch.stall,
             snapshot=self._watch.snapshot(),
         )

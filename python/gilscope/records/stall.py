@@ -21,13 +21,19 @@ Cause = Literal[
 
 
 class Frame(Record, frozen=True):
-    """A line of Python that a thread was running."""
+    """A line of Python that a thread was running.
+
+    Only the two ends of a deep stack are kept. Between them is a frame without a file; its ``line`` is the number of frames
+    that were left out.
+    """
 
     file: str
     line: int
     function: str
 
     def __str__(self) -> str:
+        if not self.file:
+            return f"... {self.line} frames left out ..."
         return f"{self.file}:{self.line} in {self.function}"
 
 
@@ -93,6 +99,16 @@ class Evidence(Record, frozen=True, kw_only=True):
     """The longest holder first."""
 
 
+class Part(Record, frozen=True, kw_only=True):
+    """What else a stall spent time on: a cause at a line."""
+
+    cause: Cause
+    culprit: Frame | None
+    thread: Thread | None
+    """The culprit's thread."""
+    seconds: Amount
+
+
 class Stall(Record, frozen=True, kw_only=True):
     """The loop was late by more than the threshold."""
 
@@ -118,6 +134,8 @@ class Stall(Record, frozen=True, kw_only=True):
     coroutine: str | None
     loop_stack: tuple[Frame, ...]
     evidence: Evidence
+    parts: tuple[Part, ...] = ()
+    """What else it spent time on, the longest part first. The cause and the culprit above took the most."""
 
     @property
     def end(self) -> float:
@@ -137,3 +155,5 @@ class Site(Record, frozen=True, kw_only=True):
     stalled: Amount
     """The sum of the stalls, in seconds."""
     longest: Amount
+    parts: tuple[Part, ...] = ()
+    """What else these stalls spent time on, added up by cause and line, the longest first; five at most."""

@@ -109,6 +109,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """Seconds before the first event loop, in which nothing was watched. ``elapsed`` does not include them."""
     loops_with_own_clock: Count = 0
     """In files of older versions: loops that were not watched because their clock is not the system's."""
+    system_calls_hidden: bool = False
+    """The system does not report what a sleeping thread waits for. Causes are then decided from the waits of the probes."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):

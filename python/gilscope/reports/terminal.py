@@ -30,7 +30,7 @@ class TerminalReport:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         result = self._result
         if not isinstance(result, Result):
-            yield from watch.parts(result)
+            yield from watch.parts(result, options.max_width)
         elif result.comparison is not None:
             yield from comparison.parts(result, options.max_width)
         else:
@@ -59,5 +59,5 @@ def text(result: Result | WatchReport, width: int = 100) -> str:
     """Return the report as plain text."""
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
-        console.print(TerminalReport(result))
+        console.print(TerminalReport(result), crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

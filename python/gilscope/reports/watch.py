@@ -17,23 +17,30 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gilscope.records.stall import Site
+    from gilscope.records.stall import Part, Site
     from gilscope.records.watch_report import Distribution, Snapshot, WatchReport
 
 MAX_SITES = 10
 MAX_THREADS = 5
 MIN_HELD_SHARE_TO_SHOW = 0.005
 MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
+MIN_SHARE_OF_PART_TO_SHOW = 0.1
+"""Of the time of a site's stalls: shorter parts are in the JSON report only."""
+INDENT = "   "
+SYSTEM_CALLS_HIDDEN = (
+    "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/self/task/*/syscall (as after "
+    "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
+)
 
 
-def parts(report: WatchReport) -> Iterator[RenderableType]:
-    """Yield the figures of a watch and the sites of its stalls, the worst first."""
+def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
+    """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
     seen = report.snapshot
-    yield Text(f"gilscope watch: {title(report)}", style="bold")
+    yield _unbroken(f"gilscope watch: {title(report)}", style="bold")
     yield Text(lag(seen))
     yield from (Text(line) for line in gil(seen))
     yield from (Text(line, style="yellow") for line in unseen(seen))
-    yield from _stalls(seen, report.stall)
+    yield from _stalls(seen, report.stall, width)
 
 
 def title(report: WatchReport) -> str:
@@ -91,19 +98,36 @@ def unseen(seen: Snapshot) -> Iterator[str]:
             else "have a clock of their own, and were"
         )
         yield f"{counted(seen.loops_with_own_clock, 'event loop')} {have} not watched"
+    if seen.system_calls_hidden:
+        yield SYSTEM_CALLS_HIDDEN
     if seen.lost:
         yield f"{counted(seen.lost, 'stall')} came too fast to be recorded one by one, and count in the lag only"
 
 
-def _stalls(seen: Snapshot, threshold: float) -> Iterator[RenderableType]:
+def _stalls(seen: Snapshot, threshold: float, width: int) -> Iterator[RenderableType]:
     yield Text(stalls(seen, threshold), style="" if seen.sites else "green")
     for number, site in enumerate(seen.sites[:MAX_SITES], 1):
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
-        yield from (Padding(Text(line), (0, 0, 0, 3)) for line in where(site))
+        yield from (_unbroken(line) for place in where(site) for line in in_lines(place, width))
         yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
     if more := others(seen):
         yield Text(more)
+
+
+def _unbroken(line: str, style: str = "") -> Text:
+    """Return a line that is never broken: a path in it stays a path for whoever clicks or copies it."""
+    return Text(line, style=style, no_wrap=True, overflow="ignore")
+
+
+def in_lines(place: str, width: int) -> Iterator[str]:
+    """Yield the indented lines of a place, ``at FILE:LINE in FUNCTION``; only between the two can the line be broken."""
+    where, _, function = place.rpartition(" in ")
+    if not where or len(INDENT) + len(place) <= width:
+        yield INDENT + place
+    else:
+        yield INDENT + where
+        yield f"{2 * INDENT}in {function}"
 
 
 def stalls(seen: Snapshot, threshold: float) -> str:
@@ -126,9 +150,21 @@ def what(site: Site) -> str:
 
 
 def where(site: Site) -> Iterator[str]:
+    """Yield where a site is, where the loop was, and what else the stalls spent time on."""
     if site.culprit:
         yield f"at {place_of(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
     elif site.thread:
         yield f"in thread {site.thread}; the line was not sampled"
     if site.callback and site.callback != site.culprit:
         yield f"the loop was in {place_of(site.callback)}"
+    for part in site.parts:
+        if part.seconds >= MIN_SHARE_OF_PART_TO_SHOW * site.stalled and not _is_same_function(part, site):
+            at = f" at {place_of(part.culprit)}" if part.culprit else ""
+            yield f"of this, {part.cause}: {duration(part.seconds)}{at}"
+
+
+def _is_same_function(part: Part, site: Site) -> bool:
+    """Whether the part is only another line of the function that the site is in."""
+    if part.cause != site.cause or not part.culprit or not site.culprit:
+        return False
+    return (part.culprit.file, part.culprit.function) == (site.culprit.file, site.culprit.function)

@@ -1,4 +1,4 @@
-"""Decides a stall's cause and its culprit from the evidence. If the evidence is not enough, the cause is unknown.
+"""Decides a stall's cause from the evidence. If the evidence is not enough, the cause is unknown.
 
 There are two kinds of cause. Some make a stall by themselves: the loop's own callback, and a thread that does not release the
 GIL. Others make a short delay longer: other threads' turns at the GIL, and a lack of CPU. So whatever took longer than the
@@ -7,16 +7,12 @@ threshold by itself is the cause, however much the others have prolonged it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gilscope._core import LONG_HOLD_SWITCH_INTERVALS
-from gilscope.records.stall import Cause, Contender, Evidence, Stall
-from gilscope.watch import stack as frames
-from gilscope.watch.native import evidence, stack, thread
 
 if TYPE_CHECKING:
-    from gilscope._core import StallReport
-    from gilscope.records.stall import Frame, Thread
+    from gilscope.records.stall import Cause, Contender, Evidence
 
 MIN_SHARE_OF_CAUSE = 0.5
 """A cause must explain this share of a stall."""
@@ -44,6 +40,15 @@ REMEDY: dict[Cause, str] = {
 }
 
 
+SOLE: tuple[Cause, ...] = ("blocked, computing", "blocked, waiting", "starved by a hog")
+"""What makes a stall by itself."""
+PROLONGING: tuple[Cause, ...] = ("starved by turns", "no CPU")
+"""What makes a short delay longer."""
+
+Starving = Literal["a hog", "turns", "no CPU"]
+"""What a loop waits for that waits for the GIL: a long hold, short holds in turns, or a thread that is not running."""
+
+
 class TimeSpent(NamedTuple):
     """What a stall's time was spent on, in seconds."""
 
@@ -53,76 +58,67 @@ class TimeSpent(NamedTuple):
     turns: float
     no_cpu: float
 
-
-def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -> Stall:
-    """Return the record of a native ``report``. ``stall`` is the threshold, and ``began`` is when the watch began."""
-    seen = evidence(report)
-    duration = report.came - report.due
-    own_thread, own_stack = thread(report.thread), stack(report.loop_stack)
-    decide = cause if reads_gil else cause_without_gil
-    why = decide(seen, duration=duration, threshold=stall)
-    culprit_thread, culprit_stack = _culprit(why, seen, own_thread, own_stack)
-    return Stall(
-        loop=report.loop,
-        thread=own_thread,
-        start=report.due - began,
-        duration=duration,
-        noticed=None if report.noticed is None else report.noticed - began,
-        noticed_holder=None if report.noticed_holder is None else thread(report.noticed_holder),
-        cause=why,
-        culprit=frames.culprit(culprit_stack),
-        culprit_thread=culprit_thread,
-        stack=culprit_stack,
-        callback=frames.callback(frames.callback_frames(own_stack)),
-        task=report.task,
-        coroutine=report.coroutine,
-        loop_stack=own_stack,
-        evidence=seen,
-    )
+    def by_cause(self) -> dict[Cause, float]:
+        return dict(zip((*SOLE, *PROLONGING), self, strict=True))
 
 
 def cause(seen: Evidence, *, duration: float, threshold: float) -> Cause:
-    """Return the cause that the sampler's evidence shows."""
+    """Return the cause that the sampler's evidence shows, if all of it is of one moment."""
     spent = time_spent(seen)
-    sole: dict[Cause, float] = {
-        "blocked, computing": spent.computing,
-        "blocked, waiting": spent.waiting,
-        "starved by a hog": spent.hog,
-    }
-    prolonging: dict[Cause, float] = {"starved by turns": spent.turns, "no CPU": spent.no_cpu}
-    why = max(sole, key=sole.__getitem__)
-    if sole[why] < min(threshold, MIN_SHARE_OF_CAUSE * duration):
-        why = max(prolonging, key=prolonging.__getitem__)
-        if prolonging[why] < MIN_SHARE_OF_CAUSE * duration:
-            return "unknown"
-    if why == "blocked, computing" and _only_by_gc(seen.collected, seen.held, threshold):
+    possible = possible_causes(spent.by_cause(), duration=duration, threshold=threshold)
+    if not possible:
+        return "unknown"
+    why = max(possible, key=spent.by_cause().__getitem__)
+    if why == "blocked, computing" and only_by_gc(seen.collected, seen.held, threshold):
         return "garbage collection"
-    hog = _hog(seen)
-    if why == "starved by a hog" and hog and _only_by_gc(hog.collected, hog.held, threshold):
+    hog = top_hog(seen)
+    if why == "starved by a hog" and hog and only_by_gc(hog.collected, hog.held, threshold):
         return "garbage collection"
     return why
 
 
-def time_spent(seen: Evidence) -> TimeSpent:
-    """Return what the loop's time was spent on, as far as that was seen."""
+def possible_causes(spent: dict[Cause, float], *, duration: float, threshold: float) -> tuple[Cause, ...]:
+    """Return the causes that may be a stall's, given the seconds that each took; none if they do not explain it.
+
+    One that would have been a stall by itself comes before those that prolong one. A cause that took less than half of the
+    time of another one of its kind is not the stall's, whatever a single line of it took.
+    """
+    for kind, needed in (
+        (SOLE, min(threshold, MIN_SHARE_OF_CAUSE * duration)),
+        (PROLONGING, MIN_SHARE_OF_CAUSE * duration),
+    ):
+        most = max(spent.get(why, 0.0) for why in kind)
+        if most >= needed and most > 0:
+            return tuple(why for why in kind if spent.get(why, 0.0) >= max(needed, MIN_SHARE_OF_CAUSE * most))
+    return ()
+
+
+def starved_by(seen: Evidence) -> Starving:
+    """Return what a loop waited for that waited for the GIL."""
+    if sum(contender.held_long for contender in seen.contenders) >= MIN_SHARE_OF_CAUSE * (seen.waited or seen.unknown):
+        return "a hog"
+    # One hold all along, and not long in CPU time: the thread that held the GIL was not running.
+    return "turns" if seen.switches >= MIN_SWITCHES_FOR_TURNS else "no CPU"
+
+
+def time_spent(seen: Evidence, starving: Starving | None = None) -> TimeSpent:
+    """Return what the loop's time was spent on, as far as that was seen; ``starving`` is what it waited for the GIL for."""
+    starving = starving or starved_by(seen)
     # The samples show what the thread was doing; the system counts how much of that was CPU time and run-queue delay.
     on_cpu = seen.held + seen.ran_without_gil
     ran = on_cpu if seen.ran is None else seen.ran
     queued = min(seen.queued or 0.0, on_cpu)
     share_running = 1 - queued / on_cpu if on_cpu else 0.0
     ran_without_gil = min(seen.ran_without_gil * share_running, ran)
-    by_hog = sum(contender.held_long for contender in seen.contenders) >= MIN_SHARE_OF_CAUSE * seen.waited
     # CPU time beyond what the samples show was used while the sampler did not run.
     unseen = max(0.0, seen.unsampled - max(0.0, ran - on_cpu))
-    by_turns = not by_hog and seen.switches >= MIN_SWITCHES_FOR_TURNS
-    # One hold all along, and not long in CPU time: the thread that held the GIL was not running.
-    holder_queued = 0.0 if by_hog or by_turns else seen.waited
+    waited = {"a hog": 0.0, "turns": 0.0, "no CPU": 0.0, starving: seen.waited}
     return TimeSpent(
         computing=seen.held * share_running,
         waiting=seen.slept + ran_without_gil,
-        hog=seen.waited if by_hog else 0.0,
-        turns=seen.waited if by_turns else 0.0,
-        no_cpu=queued + unseen + holder_queued + max(0.0, seen.ran_without_gil * share_running - ran_without_gil),
+        hog=waited["a hog"],
+        turns=waited["turns"],
+        no_cpu=queued + unseen + waited["no CPU"] + max(0.0, seen.ran_without_gil * share_running - ran_without_gil),
     )
 
 
@@ -150,28 +146,13 @@ def _probed_late(seen: Evidence, duration: float) -> bool:
     return seen.prober_waited - seen.stacks_age < MIN_SHARE_LEFT_TO_PROBE * duration
 
 
-def _only_by_gc(collected: float, held: float, threshold: float) -> bool:
+def only_by_gc(collected: float, held: float, threshold: float) -> bool:
     """Whether a thread's hold would not have been a stall without the garbage collector, which can also prolong a hold."""
     return collected >= NEARLY_ALL * held > 0 or (
         collected >= MIN_SHARE_OF_CAUSE * held > 0 and held - collected < threshold
     )
 
 
-def _hog(seen: Evidence) -> Contender | None:
+def top_hog(seen: Evidence) -> Contender | None:
+    """Return the thread that held the GIL for longest in long holds."""
     return max(seen.contenders, key=lambda contender: contender.held_long, default=None)
-
-
-def _culprit(
-    why: Cause, seen: Evidence, loop: Thread, own_stack: tuple[Frame, ...]
-) -> tuple[Thread | None, tuple[Frame, ...]]:
-    if why in {"no CPU", "unknown"}:
-        return None, ()
-    if why.startswith("blocked") or (why == "garbage collection" and seen.collected > 0):
-        # If the loop had moved on when its stack was taken, this is empty.
-        return loop, frames.callback_frames(own_stack)
-    if why == "starved by turns":
-        # Of the threads with a stack, name the one that held the GIL for longest.
-        culprit = max(seen.contenders, key=lambda contender: (bool(contender.stack), contender.held), default=None)
-    else:
-        culprit = _hog(seen)
-    return (culprit.thread, culprit.stack) if culprit else (None, ())

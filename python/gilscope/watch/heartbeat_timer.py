@@ -7,11 +7,13 @@ from ``call_later``. No task is created.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import sys
 import threading
 import weakref
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilscope._core import monotonic
@@ -25,6 +27,10 @@ METHODS_THAT_BEAT = ("run_forever", "_run_once", "_process_events", "_add_reader
 """A subclass of asyncio's loop that overrides none of these certainly calls a reader."""
 _beats: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 """For each class of loop: whether it certainly runs a callback that is due."""
+
+
+OUR_FILES = (f"{Path(__file__).parents[1]}/", contextlib.__file__)
+"""Where the frames are from that lie between a loop and its heartbeat."""
 
 
 class HeartbeatTimer:
@@ -41,6 +47,7 @@ class HeartbeatTimer:
         self._file = heartbeat.fileno() if _watches_files(type(loop)) else None
         self._began = 0.0
         self._is_proven = _certainly_beats(type(loop))
+        self._has_noted_depth = False
 
     @property
     def is_silent(self) -> bool:
@@ -63,6 +70,7 @@ class HeartbeatTimer:
             except NotImplementedError:  # a loop that cannot watch files
                 self._file = None
         self._schedule()
+        self._note_depth()
 
     def stop(self) -> None:
         self.alive = False
@@ -85,6 +93,17 @@ class HeartbeatTimer:
         if self.alive:
             self.heartbeat.beat()
             self._schedule()
+            if not self._has_noted_depth:
+                self._has_noted_depth = True
+                self._note_depth()
+
+    def _note_depth(self) -> None:
+        """Note from which depth of the stack the loop calls its callbacks: a native loop has no frame that says so.
+
+        The first beat is such a callback. Until it comes, the loop has been called from where it was about to run.
+        """
+        if depth := depth_below_callbacks():
+            self.heartbeat.runs_above(*depth)
 
     def _schedule(self) -> None:
         if self._file is None:
@@ -96,6 +115,22 @@ class HeartbeatTimer:
         if self._file is not None and not self._loop.is_closed():
             self._loop.remove_reader(self._file)
             self._file = None
+
+
+def depth_below_callbacks() -> tuple[int, int] | None:
+    """Return the depth of the innermost frame that is not gilscope's, 1 for the outermost, and the id of the outermost code.
+
+    ``None`` if the program itself has started the watch: it may be in a callback already.
+    """
+    frame = sys._getframe()  # noqa: SLF001 - documented
+    while frame.f_code.co_filename.startswith(OUR_FILES) and frame.f_back:
+        if frame.f_code.co_qualname == "WatchedLoops.start":
+            return None
+        frame = frame.f_back
+    depth = 1
+    while frame.f_back:
+        frame, depth = frame.f_back, depth + 1
+    return depth, id(frame.f_code)
 
 
 def _certainly_beats(kind: type[asyncio.AbstractEventLoop]) -> bool:

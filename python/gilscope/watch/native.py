@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gilscope.records.stall import Contender, Evidence, Frame, Thread
+from gilscope.watch.stack import callback_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilscope._core import ContenderReport, StallReport, ThreadInfo
+    from gilscope._core import ContenderReport, EvidenceReport, SegmentReport, ThreadInfo
 
 
-def evidence(report: StallReport) -> Evidence:
-    """Return where the time of a stall went; the contender that held the GIL for longest comes first."""
-    figures = report.evidence
+class Segment(NamedTuple):
+    """A part of a stall: the time whose samples belong to one stack sample."""
+
+    evidence: Evidence
+    loop_stack: tuple[Frame, ...]
+    callback: tuple[Frame, ...]
+    """The frames of ``loop_stack`` that are the callback's; empty if the loop was running none, or was not seen to."""
+    task: str | None
+    coroutine: str | None
+
+
+def segment(report: SegmentReport, came: float) -> Segment:
+    """Return the record of a part of the stall that ended at ``came``."""
+    loop_stack = stack(report.loop_stack)
+    return Segment(
+        evidence=evidence(report.evidence, report.asked, report.attached, came),
+        loop_stack=loop_stack,
+        callback=callback_frames(loop_stack, report.above),
+        task=report.task,
+        coroutine=report.coroutine,
+    )
+
+
+def evidence(figures: EvidenceReport, asked: float | None, attached: float | None, came: float) -> Evidence:
+    """Return where the time went; the contender that held the GIL for longest comes first."""
     contenders = sorted(map(_contender, figures.contenders), key=lambda contender: -contender.held)
-    asked, attached = report.asked, report.attached
     return Evidence(
         sampled=figures.sampled,
         unsampled=figures.unsampled,
@@ -30,7 +52,7 @@ def evidence(report: StallReport) -> Evidence:
         queued=figures.queued,
         switches=figures.switches,
         prober_waited=None if asked is None or attached is None else attached - asked,
-        stacks_age=None if attached is None else attached - report.came,
+        stacks_age=None if attached is None else attached - came,
         contenders=tuple(contenders),
     )
 

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from gilscope.naming import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,11 +41,6 @@ GENERATED = "__create_fn__."
 CONSOLE_SCRIPT_IMPORT = re.compile(r"^\s*from ([\w.]+) import ", re.MULTILINE)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 MAX_BYTES_OF_A_CONSOLE_SCRIPT = 4096
-
-
-def escaped(name: str) -> str:
-    """Return ``name`` as the native stacks have it: bytes that are not UTF-8 are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _folders(*names: str) -> tuple[PurePosixPath, ...]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from gilscope._core import GcListener, Watcher, monotonic
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
-from gilscope.watch.cause import judge
 from gilscope.watch.child_count import Children
+from gilscope.watch.judge import judge
 from gilscope.watch.loops import WatchedLoops
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
@@ -161,6 +161,7 @@ class Session:
             cost=totals.cost,
             lost=totals.lost,
             gil_unreadable=unreadable,
+            system_calls_hidden=watcher.system_calls_hidden,
             **others,
         )
 

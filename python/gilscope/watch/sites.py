@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from gilscope.records.stall import Cause, Frame, Site, Stall
+from msgspec.structs import replace
+
+from gilscope.records.stall import Cause, Frame, Part, Site, Stall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SITES = 500
 """If there are more, the smaller half is merged into one site for each cause."""
+MAX_PARTS = 5
+"""How many parts of a site are kept, the longest ones."""
 MAX_WORST = 50
 """How many stalls are kept whole, the longest ones."""
 
@@ -75,6 +79,7 @@ def _site(stall: Stall) -> Site:
         stalls=1,
         stalled=stall.duration,
         longest=stall.duration,
+        parts=_added_up(stall.parts),
     )
 
 
@@ -90,4 +95,14 @@ def _merged(sites: Iterable[Site]) -> Site:
         stalls=sum(site.stalls for site in all_sites),
         stalled=sum(site.stalled for site in all_sites),
         longest=max(site.longest for site in all_sites),
+        parts=_added_up(part for site in all_sites for part in site.parts),
     )
+
+
+def _added_up(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the parts with one cause at one line as one, and of these the longest; the thread is that of the last."""
+    sums: dict[tuple[Cause, Frame | None], Part] = {}
+    for part in parts:
+        key = (part.cause, part.culprit)
+        sums[key] = replace(part, seconds=part.seconds + (sums[key].seconds if key in sums else 0.0))
+    return tuple(sorted(sums.values(), key=lambda part: -part.seconds)[:MAX_PARTS])

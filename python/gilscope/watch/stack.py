@@ -41,10 +41,11 @@ def callback(frames: Sequence[Frame]) -> Frame | None:
     return _closest(frames[::-1])
 
 
-def callback_frames(stack: Sequence[Frame], below: int | None = None) -> tuple[Frame, ...]:
+def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[Frame, ...]:
     """Return the frames of the callback that the loop is running, innermost first; empty if it is running none.
 
-    ``below`` is the index of the frame that called a native loop, where it is known.
+    ``above`` is how many frames lie above the one from which the loop calls its callbacks: all, if the program has switched
+    stacks, as greenlet does; ``None`` if it is unknown.
     """
     for index, frame in enumerate(stack):
         place = (frame.file, frame.function)
@@ -53,10 +54,9 @@ def callback_frames(stack: Sequence[Frame], below: int | None = None) -> tuple[F
             return tuple(stack[:index])
         if place == (LOOP, "BaseEventLoop._run_once"):
             return _on_top_of_the_loop(stack[:index])
-        if index == below or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
+        if index == above or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
             return tuple(stack[:index])
-    # Code that switches stacks, such as greenlet, leaves no frame of the loop below its own.
-    return ()
+    return tuple(stack) if above == len(stack) else ()
 
 
 def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
@@ -75,5 +75,5 @@ def _is_own_wrapper(frame: Frame) -> bool:
 def _closest(frames: Sequence[Frame]) -> Frame | None:
     """Return the first frame of the lowest origin."""
     origins = {frame: origin_of(frame.file, frame.function) for frame in frames}
-    candidates = [frame for frame in frames if origins[frame] is not Origin.GILSCOPE]
+    candidates = [frame for frame in frames if frame.file and origins[frame] is not Origin.GILSCOPE]
     return min(candidates, key=origins.__getitem__, default=None)

@@ -1,0 +1,137 @@
+//! A late loop that waits for the GIL: for which thread, and whether that thread holds the GIL for long.
+
+use crate::gc_pauses::GcListener;
+use crate::gil::{Gil, GilState, ThreadIds};
+use crate::watch::evidence::{Contender, Evidence};
+use crate::watch::gil_usage::Hold;
+use crate::watch::thread_files::{CpuTimes, ThreadFiles};
+
+/// A hold is long if it takes more than this many switch intervals of CPU time, or of sleep. A thread that runs Python
+/// releases the GIL after one, if another thread asks for it.
+pub const LONG_HOLD_SWITCH_INTERVALS: u64 = 4;
+/// The CPU time of a hold's thread is measured once the hold has lasted for this many switch intervals.
+const MEASURED_HOLD_SWITCH_INTERVALS: u64 = 2;
+/// Contenders with figures of their own in one segment.
+const MAX_CONTENDERS: usize = 32;
+
+/// What the sampler sees at one moment.
+pub struct Sample<'a> {
+    pub now_ns: u64,
+    /// The time since the last sample.
+    pub gap_ns: u64,
+    pub gil: Option<(Gil, GilState)>,
+    pub hold: Option<Hold>,
+    /// How often the GIL has changed hands, without the prober's turns.
+    pub switches: i64,
+    /// The prober holds the GIL, or has just held it.
+    pub probed: bool,
+    pub gc: &'a GcListener,
+}
+
+impl Sample<'_> {
+    pub fn holder(&self) -> Option<ThreadIds> {
+        self.gil.and_then(|(_, state)| state.holder)
+    }
+
+    pub fn is_gil_free(&self) -> bool {
+        !self.probed && self.gil.is_some_and(|(_, state)| state.holder.is_none())
+    }
+}
+
+/// A wait of the loop for one thread: until another thread has acquired the GIL, or the loop's own.
+///
+/// The thread may release the GIL meanwhile. If it does that too briefly for any other thread to acquire the GIL, the loop
+/// waits on, for the same thread. The prober's turns do not end the wait either.
+pub struct GilWait {
+    /// The hold that the loop waits for, with all that follow it until another thread gets its turn.
+    pub hold: Hold,
+    /// The system says that the loop's thread waits for the GIL; otherwise it may wait for something else.
+    pub certain: bool,
+    switches: i64,
+    /// What has not been added to the evidence yet.
+    waited_ns: u64,
+    collected_ns: u64,
+    long_ns: u64,
+    /// The holder's files, and its CPU times when the hold had become worth measuring.
+    measured: Option<(ThreadFiles, Option<CpuTimes>)>,
+    queued_ns: u64,
+}
+
+impl GilWait {
+    /// `None` if no other thread holds the GIL.
+    pub fn begin(sample: &Sample<'_>, certain: bool) -> Option<Self> {
+        let (hold, (gil, state)) = (sample.hold?, sample.gil?);
+        (state.holder.is_some() && !sample.probed).then(|| Self {
+            hold,
+            certain,
+            switches: sample.switches,
+            waited_ns: 0,
+            collected_ns: 0,
+            long_ns: LONG_HOLD_SWITCH_INTERVALS * gil.interval_ns(),
+            measured: None,
+            queued_ns: 0,
+        })
+    }
+
+    /// Whether the loop, which has not acquired the GIL, still waits for the same thread.
+    pub fn goes_on(&self, sample: &Sample<'_>) -> bool {
+        sample.probed
+            || (sample.switches <= self.switches
+                && sample.holder().is_none_or(|by| by == self.hold.by))
+    }
+
+    /// Adds a sample of a wait that goes on.
+    pub fn add(&mut self, span_ns: u64, sample: &Sample<'_>) {
+        if sample.holder() == Some(self.hold.by) {
+            self.hold.to_ns = sample.now_ns;
+        }
+        self.waited_ns += span_ns;
+        if sample.gc.is_collecting_in(self.hold.by.ident) {
+            self.collected_ns += span_ns;
+        }
+        let worth_measuring_ns =
+            self.long_ns / LONG_HOLD_SWITCH_INTERVALS * MEASURED_HOLD_SWITCH_INTERVALS;
+        if self.measured.is_none() && self.hold.length_ns() > worth_measuring_ns {
+            let files = ThreadFiles::new(self.hold.by.native);
+            let cpu = files.cpu_times();
+            self.measured = Some((files, cpu));
+        }
+    }
+
+    /// Whether the hold is long so far, or was only long because its thread was not running.
+    pub fn is_long(&mut self) -> bool {
+        let Some((files, before)) = &self.measured else {
+            return false;
+        };
+        let queued_ns = before.zip(files.cpu_times()).map_or(0, |(before, after)| {
+            after.queued_ns.saturating_sub(before.queued_ns)
+        });
+        self.queued_ns = self.queued_ns.max(queued_ns);
+        self.hold.length_ns().saturating_sub(self.queued_ns) > self.long_ns
+    }
+
+    /// Adds the wait so far to the evidence. Only what follows will be added the next time.
+    pub fn credit(&mut self, evidence: &mut Evidence) {
+        let is_long = self.is_long();
+        let contenders = &mut evidence.contenders;
+        if self.certain {
+            evidence.waited_ns += self.waited_ns;
+        } else {
+            evidence.unknown_ns += self.waited_ns;
+        }
+        if contenders.len() < MAX_CONTENDERS || contenders.contains_key(&self.hold.by) {
+            contenders
+                .entry(self.hold.by)
+                .or_default()
+                .merge(&Contender {
+                    held_ns: self.waited_ns,
+                    held_long_ns: if is_long { self.waited_ns } else { 0 },
+                    longest_ns: self.hold.length_ns(),
+                    queued_ns: self.queued_ns,
+                    collected_ns: self.collected_ns,
+                    long_ns: is_long.then_some((self.hold.from_ns, self.hold.to_ns)),
+                });
+        }
+        (self.waited_ns, self.collected_ns) = (0, 0);
+    }
+}
