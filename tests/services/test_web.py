@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,18 @@ def test_a_watch_in_the_lifespan_logs_stalls_and_exports_them(tmp_path: Path) ->
     assert stalls
     assert int(stalls[1]) >= 1
     assert "gilscope_gil_readable" in metrics
+
+
+def test_each_worker_of_gunicorn_is_watched(tmp_path: Path) -> None:
+    service_file, port = from_the_page(tmp_path, "service.py"), free_port()
+    workers: dict[int, int] = {}
+    with running(tmp_path, *command_of_the_page("gunicorn", port)) as service:
+        while sorted(workers.values()) < [2, 2]:  # not at once: who listens first takes the first connections
+            worker = json.loads(get(service, port, "/report"))["worker"]
+            workers[worker] = workers.get(worker, 0) + 1
+        status, printed = service.end()
+    assert status == 0
+    assert set(logged(printed, planted(service_file))) == {str(worker) for worker in workers}
 
 
 def logged(printed: str, place: str) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 from gilscope.records import codec
-from gilscope.reports.watch_difference import cautions, summary
+from gilscope.reports.watch_difference import WatchDifference, cautions, summary
 from gilscope.watch.two_watches import SiteChange, site_changes
+from rich.console import Console
 
 from tests.support.watched import stall, watched
 
@@ -125,6 +127,14 @@ def test_the_report_of_two_watches_fits_80_columns(tmp_path: Path) -> None:
         "at /srv/server.py:41 in fixed",
         "45.0 ms per second (9 stalls, longest 300 ms) -> none",
     ]
+
+
+def test_a_long_path_stays_in_one_line() -> None:
+    deep = codec.encode(BEFORE).replace(b"/srv/server.py", b"/srv/" + b"deep/" * 20 + b"server.py")
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as printed:
+        console.print(WatchDifference(codec.decode(type(BEFORE), deep, "deep"), watched(elapsed=60.0)), crop=False)
+    assert f"   at /srv/{'deep/' * 20}server.py:41\n      in fixed\n" in printed.get()
 
 
 def test_a_watch_and_a_demo_cannot_be_compared(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ SYSTEM_CALLS_HIDDEN = (
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
     seen = report.snapshot
-    yield _unbroken(f"gilscope watch: {title(report)}", style="bold")
+    yield unbroken(f"gilscope watch: {title(report)}", style="bold")
     yield Text(lag(seen))
     yield from (Text(line) for line in gil(seen))
     yield from (Text(line, style="yellow") for line in unseen(seen))
@@ -109,13 +109,13 @@ def _stalls(seen: Snapshot, threshold: float, width: int) -> Iterator[Renderable
     for number, site in enumerate(seen.sites[:MAX_SITES], 1):
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
-        yield from (_unbroken(line) for place in where(site) for line in in_lines(place, width))
+        yield from (unbroken(line) for place in where(site) for line in in_lines(place, width))
         yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
     if more := others(seen):
         yield Text(more)
 
 
-def _unbroken(line: str, style: str = "") -> Text:
+def unbroken(line: str, style: str = "") -> Text:
     """Return a line that is never broken: a path in it stays a path for whoever clicks or copies it."""
     return Text(line, style=style, no_wrap=True, overflow="ignore")
 

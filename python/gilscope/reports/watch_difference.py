@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gilscope.formatting import counted, duration, listed
 from gilscope.naming import place_of
-from gilscope.reports.watch import title
+from gilscope.reports.watch import INDENT, in_lines, title, unbroken
 from gilscope.watch.two_watches import site_changes
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class WatchDifference:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         before, after = self._before, self._after
         for name, report in (("before", before), ("after", after)):
-            yield Text(f"{name}: gilscope watch: {title(report)}", style="bold")
+            yield unbroken(f"{name}: gilscope watch: {title(report)}", style="bold")
             yield Text(f"        {_where(report)}", style="dim")
         yield from (Text(f"Caution: {line}", style="yellow") for line in cautions(before, after))
         yield ""
         yield _figures(before.snapshot, after.snapshot)
         yield Text(LEGEND, style="dim")
-        yield from _sites(site_changes(before.snapshot, after.snapshot))
+        yield from _sites(site_changes(before.snapshot, after.snapshot), options.max_width)
 
 
 def _where(report: WatchReport) -> str:
@@ -100,7 +100,7 @@ def _row(table: Table, name: str, before: float | None, after: float | None) -> 
     table.add_row(name, *("-" if value is None else duration(value) for value in (before, after)), ratio)
 
 
-def _sites(changes: list[SiteChange]) -> Iterator[RenderableType]:
+def _sites(changes: list[SiteChange], width: int) -> Iterator[RenderableType]:
     yield ""
     if not changes:
         yield Text("No stall in either watch.", style="green")
@@ -111,10 +111,11 @@ def _sites(changes: list[SiteChange]) -> Iterator[RenderableType]:
         yield ""
         mark = "" if change.certain else " ?"
         yield Text(f"{change.trend}{mark}: {change.cause}", style=f"bold {STYLES[change.trend]}".strip())
-        moved = f" (it was line {change.moved_from})" if change.moved_from is not None else ""
-        place = f"at {place_of(change.culprit)}{moved}" if change.culprit else "the line was not sampled"
-        for line in (place, f"{_rate(change.before)} -> {_rate(change.after)}"):
-            yield Padding(Text(line), (0, 0, 0, 3))
+        place = f"at {place_of(change.culprit)}" if change.culprit else "the line was not sampled"
+        yield from map(unbroken, in_lines(place, width))
+        if change.moved_from is not None:
+            yield unbroken(f"{INDENT}(it was line {change.moved_from})")
+        yield Padding(Text(f"{_rate(change.before)} -> {_rate(change.after)}"), (0, 0, 0, len(INDENT)))
     if rest := changed[MAX_SITES:]:
         yield Text(f"and {counted(len(rest), 'smaller change')}")
 
