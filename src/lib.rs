@@ -53,7 +53,13 @@ mod _core {
     #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
     #[pymodule_export]
+    use crate::watch::call_first::CallFirst;
+    #[pymodule_export]
     use crate::watch::heartbeat::Heartbeat;
+    #[pymodule_export]
+    use crate::watch::progress::{share_samples, stalled_now, trace_after};
+    #[pymodule_export]
+    use crate::watch::reporter_process::ReporterProcess;
     #[pymodule_export]
     use crate::watch::reports::{
         Beat, ContenderReport, EvidenceReport, GilHold, SegmentReport, StallReport, ThreadInfo,

@@ -6,6 +6,8 @@
 //! (`src/countdown.rs`).
 
 pub mod clock;
+pub mod descriptors;
+pub mod detached_process;
 pub mod event_fd;
 pub mod other_threads;
 pub mod pace;

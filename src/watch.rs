@@ -8,16 +8,20 @@
 //!
 //! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
+pub mod call_first;
 pub mod evidence;
 pub mod gil_usage;
 pub mod gil_wait;
 pub mod heartbeat;
 pub mod late_period;
 pub mod prober;
+pub mod progress;
+pub mod reporter_process;
 pub mod reports;
 pub mod running_loop;
 pub mod sampler;
 pub mod segment;
+pub mod shared_page;
 pub mod stack_requests;
 pub mod stacks;
 pub mod state;

@@ -9,7 +9,7 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
-from typing import Final, Literal, NoReturn, SupportsIndex, final
+from typing import Any, Final, Literal, NoReturn, SupportsIndex, final
 
 __all__ = [
     "BEATS_KEPT",
@@ -380,8 +380,15 @@ class Watcher:
     def start_reporter(self, report: Callable[[Watcher], object]) -> None:
         """Call ``report`` with this watcher in a new thread of Python that blocks all signals."""
 
-    def next_stall(self) -> StallReport | None:
-        """Wait, with the GIL released, for the next stall that is over; ``None`` once the watch is closed and all are taken."""
+    def next_stall(self, timeout: float = ...) -> StallReport | None:
+        """Wait, with the GIL released, for the next stall that is over.
+
+        ``None`` once the watch is closed and all are taken, and if none comes within ``timeout`` seconds.
+        """
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether ``next_stall`` returns no more stalls."""
 
     def totals(self) -> WatchTotals:
         """Return the sums up to now."""
@@ -397,6 +404,58 @@ class Watcher:
 
     def close(self) -> None:
         """End the threads and wait for them, with the GIL released: some milliseconds."""
+
+def share_samples(watcher: Watcher, reporter: ReporterProcess) -> None:
+    """Have the watcher's sampler note in the reporter's page when it ran, and since when a loop is late."""
+
+def stalled_now(watcher: Watcher) -> list[tuple[ThreadInfo, int, float]]:
+    """Return the loops that are stalled now: thread, ident of the thread, and when the late beat was due."""
+
+def trace_after(
+    watcher: Watcher, *, beat_ns: int, hold_ns: int, complete: bool
+) -> tuple[bytes, bytes, list[tuple[int, str]]]:
+    """Return the beats and the holds that ended after two moments, and the names of the holds' threads.
+
+    Both are packed native 64-bit integers, in order: moment and lag of a beat in nanoseconds; native id of the thread, start
+    and end of a hold. Empty if the watch does not trace. The holds include the current one if ``complete``.
+    """
+
+@final
+class ReporterProcess:
+    """A process that is not a child of this one, and the socket to it. Nothing is sent in a forked child."""
+
+    def __new__(cls, argv: list[bytes]) -> ReporterProcess:
+        """Start ``argv``, with the socket, the page and a pidfd of this process as descriptors 3, 4 and 5.
+
+        The process gets this one's environment, directory, user and standard error, and no other of its files. ``OSError`` if
+        the system refuses; ``RuntimeError`` in a process that reaps orphans, such as process 1.
+        """
+
+    def send(self, message: bytes) -> bool:
+        """Send a message, with the GIL released. Return ``False`` if the socket still has no room for the rest of the last."""
+
+    def finish(self, message: bytes, timeout: float) -> bool:
+        """Send the last message, and wait with the GIL released until it is answered. Return whether it was."""
+
+    @property
+    def stage(self) -> int:
+        """The stage in the page; only to be set."""
+
+    @stage.setter
+    def stage(self, stage: int) -> None: ...
+    def close_in_child(self) -> None:
+        """Close the socket in a forked child."""
+
+    def report_on(self, number: int) -> None:
+        """Count the signals ``number`` in the page from now on. The handler is native: it runs whatever holds the GIL."""
+
+@final
+class CallFirst:
+    """``function`` with a call of ``first`` before it, with the same positional arguments. Has the function's attributes."""
+
+    def __new__(cls, function: Callable[..., Any], first: Callable[..., object]) -> CallFirst: ...
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any: ...
+    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class SetRunningLoop:

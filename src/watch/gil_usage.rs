@@ -101,6 +101,11 @@ impl GilUsage {
         traced.iter().copied().chain(current).collect()
     }
 
+    /// The latest holds that have ended, if they are kept.
+    pub fn ended_holds(&self) -> impl DoubleEndedIterator<Item = &Hold> {
+        self.traced.iter().flatten()
+    }
+
     /// The thread of the last long hold since `since_ns`, if it may have run Python again by the time the switch number is
     /// `switches`. Acquiring the GIL again takes the thread one switch, and taking its stack takes the prober another: up to
     /// two switches after the hold, the thread is still where the hold ended.

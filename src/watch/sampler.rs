@@ -125,6 +125,14 @@ impl<'a> Sampler<'a> {
                 .system_calls_hidden
                 .store(true, Ordering::Relaxed); // used by itself
         }
+        if let Some(page) = self.watch.page.get() {
+            let late_since = self
+                .loops
+                .iter()
+                .filter_map(WatchedLoop::late_since_ns)
+                .min();
+            page.note_sample(now_ns, late_since);
+        }
     }
 
     fn is_a_loop_late(&self) -> bool {

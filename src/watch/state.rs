@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::gc_pauses::GcListener;
@@ -12,6 +12,7 @@ use crate::watch::gil_usage::GilUsage;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
+use crate::watch::shared_page::SharedPage;
 use crate::watch::stack_requests::StackRequests;
 
 /// The name of the watch's own threads, which `threading` does not know.
@@ -55,6 +56,8 @@ pub struct WatchState {
     heartbeats_version: AtomicU64,
     stalls: Mutex<StallQueue>,
     stall_added: Condvar,
+    /// What the reporter process sees of the sampler, if there is one.
+    pub page: OnceLock<Arc<SharedPage>>,
 }
 
 /// Stalls that are over, for Python.
@@ -90,6 +93,7 @@ impl WatchState {
             heartbeats_version: AtomicU64::new(0),
             stalls: Mutex::default(),
             stall_added: Condvar::new(),
+            page: OnceLock::new(),
         }
     }
 
@@ -159,21 +163,21 @@ impl WatchState {
         self.stall_added.notify_all();
     }
 
-    /// Waits for the next stall. `None` once there will be no more.
-    pub fn next_stall(&self) -> Option<FinishedStall> {
-        let mut queue = guard(&self.stalls);
-        loop {
-            if let Some(stall) = queue.stalls.pop_front() {
-                return Some(stall);
-            }
-            if queue.ended {
-                return None;
-            }
-            queue = self
-                .stall_added
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits for the next stall. `None` once there will be no more, and if none comes within `timeout`.
+    pub fn next_stall(&self, timeout: Duration) -> Option<FinishedStall> {
+        let waits = |queue: &mut StallQueue| queue.stalls.is_empty() && !queue.ended;
+        let queue = guard(&self.stalls);
+        let (mut queue, _) = self
+            .stall_added
+            .wait_timeout_while(queue, timeout, waits)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.stalls.pop_front()
+    }
+
+    /// Whether `next_stall` will return no more stalls.
+    pub fn has_ended(&self) -> bool {
+        let queue = guard(&self.stalls);
+        queue.ended && queue.stalls.is_empty()
     }
 
     /// CPU time of the watch's own threads, up to some samples ago.

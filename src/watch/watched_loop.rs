@@ -45,6 +45,13 @@ impl WatchedLoop {
         self.late_period.is_some()
     }
 
+    /// When the beat was due that is late now.
+    pub fn late_since_ns(&self) -> Option<u64> {
+        self.late_period
+            .as_ref()
+            .map(|late_period| late_period.due_ns)
+    }
+
     /// Whether the loop is late and the system does not report what its thread, which is alive, is waiting for.
     pub fn hides_system_calls(&self) -> bool {
         self.is_late() && self.heartbeat.due_ns() == self.due_ns && self.files.hides_system_calls()

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -20,10 +21,12 @@ use crate::watch::{prober, sampler, stacks};
 
 /// The totals do not rely on a last sample that is older than this many periods.
 const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
+/// How long a wait without a limit lasts: a century.
+const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Watcher {
-    state: Arc<WatchState>,
+    pub state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
     gc_listener: Py<GcListener>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -126,11 +129,14 @@ impl Watcher {
         signals::blocked(|| start.call1((report, (slf,)))).map(drop)
     }
 
-    /// Wait, detached, for the next stall that is over; `None` once the watch is closed and there are no more.
-    fn next_stall(&self, py: Python<'_>) -> PyResult<Option<StallReport>> {
+    /// Wait, detached, for the next stall that is over; `None` once the watch is closed and there are no more, and if none
+    /// comes within `timeout`.
+    #[pyo3(signature = (timeout=f64::INFINITY))]
+    fn next_stall(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<StallReport>> {
         self.must_own_threads()?;
         self.state.name_own_thread();
-        let Some(stall) = py.detach(|| self.state.next_stall()) else {
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(LONGEST_WAIT);
+        let Some(stall) = py.detach(|| self.state.next_stall(timeout)) else {
             return Ok(None);
         };
         let unnamed = stall.threads().any(|ids| self.info(ids).name.is_none());
@@ -138,6 +144,12 @@ impl Watcher {
             prober::read_names(py, &self.state);
         }
         Ok(Some(stall.into_report(|ids| self.info(ids))))
+    }
+
+    /// Whether `next_stall` will return no more stalls.
+    #[getter]
+    fn has_ended(&self) -> bool {
+        self.state.has_ended()
     }
 
     /// The sums up to now.
@@ -227,7 +239,7 @@ impl Watcher {
         }
     }
 
-    fn info(&self, ids: ThreadIds) -> ThreadInfo {
+    pub fn info(&self, ids: ThreadIds) -> ThreadInfo {
         ThreadInfo {
             native_id: ids.native,
             name: guard(&self.state.names).get(&ids).cloned(),

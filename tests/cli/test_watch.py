@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -197,13 +196,12 @@ class TestItsReport:
         assert "blocked, waiting: " in ended.stderr
         assert f"gilscope: cannot write {Path('out.html').absolute()}: No space left on device" in ended.stderr
 
-    def test_a_program_that_hides_the_drawing_library_keeps_its_exit_status_and_its_report(self) -> None:
+    def test_a_module_of_the_programs_that_hides_the_drawing_library_does_not_cost_the_page(self) -> None:
         script("", "altair.py")
-        ended = watch("-o", "out.html", script("raise SystemExit(7)"))
+        ended = watch("-o", "out.html", script("import altair; raise SystemExit(7)"))
         assert ended.returncode == 7
         assert "gilscope watch: 0." in ended.stderr
-        assert re.search(r"gilscope: cannot write .*out\.html: (AttributeError|ImportError): ", ended.stderr)
-        assert "Traceback" not in ended.stderr
+        assert "gilscope watch:" in Path("out.html").read_text()
 
     def test_a_missing_extra_is_reported_before_anything_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gilscope.reports.files.find_spec", lambda _: None)

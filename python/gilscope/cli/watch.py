@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-from contextlib import suppress
-from datetime import UTC, datetime
+import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from gilscope.cli import THRESHOLD, BadInput, Duration
 from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
+from gilscope.cli.watch_program import run_watched
+from gilscope.cli.watch_report import formats
 from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
-from gilscope.records.machine import machine
-from gilscope.records.watch_report import WatchReport
-from gilscope.reports.files import WATCH_FORMATS, Format, write
 from gilscope.reports.lines import line
 from gilscope.watch import run_script as program
-from gilscope.watch.api import Watch
-from gilscope.watch.bins import binned
+from gilscope.watch.program import ProgramWatch
+from gilscope.watch.updates import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +83,7 @@ def command(
     """
     run = _chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
-    watch = Watch(
+    watch = ProgramWatch(
         stall=f"{stall}s",
         sample=f"{sample}s",
         probe=f"{probe}s",
@@ -96,9 +91,18 @@ def command(
         trace=bool(outputs),
     )
     for output in outputs:
-        checked(output, _formats(watch))
-    # The program may change its working directory.
-    return partial(_watched, run, watch, tuple(filter(None, named)), [output.absolute() for output in outputs])
+        checked(output, formats(None))
+    asked = Program(
+        pid=os.getpid(),
+        command=tuple(escaped(word) for word in named if word),
+        stall=stall,
+        # The program may change its working directory.
+        outputs=tuple(os.fsencode(output.absolute()) for output in outputs),
+        began=time.monotonic(),
+        seconds=None,
+        on_signal=False,
+    )
+    return partial(run_watched, run, watch, asked)
 
 
 def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
@@ -110,83 +114,6 @@ def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], N
     if not Path(script).exists():
         raise BadInput(f"cannot open {script}: it does not exist")
     return partial(program.run_script, script, arguments)
-
-
-def _watched(run: Callable[[], None], watch: Watch, named: tuple[str, ...], outputs: list[Path]) -> None:
-    summary = ExitSummary(watch, named, outputs)
-    # Registered before any function of the program, so called after all of them, when its threads have been joined.
-    atexit.register(summary.give)
-    watch.start_with_first_loop()
-    try:
-        run()
-    except KeyboardInterrupt:
-        summary.interrupted = True
-        raise
-
-
-class ExitSummary:
-    """The report on a program when it exits."""
-
-    def __init__(self, watch: Watch, named: tuple[str, ...], outputs: list[Path]) -> None:
-        self._watch = watch
-        self._named = named
-        self._outputs = outputs
-        self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._pid = os.getpid()
-        self.interrupted = False
-
-    def give(self) -> None:
-        """Print the report, and write it to the files. A forked child that leaves through ``atexit`` reports nothing."""
-        if os.getpid() != self._pid:
-            return
-        self._watch.stop()
-        report = self._report()
-        # A program that has closed stderr, or whose reader has gone, still ends with its own exit status.
-        with suppress(OSError, ValueError):
-            _show(report)
-        for output in self._outputs:
-            with suppress(OSError, ValueError):
-                _write(report, self._watch, output)
-        if self.interrupted:
-            program.interrupted_again()
-
-    def _report(self) -> WatchReport:
-        return WatchReport(
-            version=version("gilscope"),
-            created=self._created,
-            machine=machine(),
-            command=tuple(map(escaped, self._named)),
-            stall=self._watch.stall,
-            snapshot=self._watch.snapshot(),
-        )
-
-
-def _show(report: WatchReport) -> None:
-    from gilscope.cli.show import put
-    from gilscope.reports.terminal import TerminalReport
-
-    put(TerminalReport(report), stderr=True)
-
-
-def _formats(watch: Watch) -> dict[str, Format[WatchReport]]:
-    """Return the formats for a watch that has just ended: its single beats and holds still exist, so also a trace."""
-    return {".perfetto.json": Format(partial(_trace, watch)), **WATCH_FORMATS}
-
-
-def _trace(watch: Watch, report: WatchReport) -> bytes:
-    from gilscope.reports import watch_trace
-
-    return watch_trace.trace(holds=watch.holds(), stalls=report.snapshot.worst, lags=watch.lags())
-
-
-def _write(report: WatchReport, watch: Watch, output: Path) -> None:
-    try:
-        timeline = binned(lags=watch.lags(), holds=watch.holds(), end=report.snapshot.elapsed)
-        write(msgspec.structs.replace(report, timeline=timeline), output, _formats(watch))
-    except OSError as error:
-        print(f"gilscope: cannot write {output}: {error.strerror}", file=sys.stderr)
-    except Exception as error:  # noqa: BLE001 - the program may have replaced modules that draw the page
-        print(f"gilscope: cannot write {output}: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _print_stall(stall: Stall) -> None:

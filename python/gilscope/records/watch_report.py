@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gilscope.records.base import SCHEMA, Amount, Count, Positive, Record
+from gilscope.records.ending import Ending
 from gilscope.records.machine import Machine
 from gilscope.records.stall import Cause, Site, Stall
 from gilscope.records.timeline import Timeline
@@ -126,5 +127,7 @@ class WatchReport(Record, frozen=True, kw_only=True):
     stall: Positive
     """A loop that is late by this many seconds is stalled."""
     snapshot: Snapshot
+    ending: Ending | None = None
+    """``None`` if the program gave its last figures when it ended."""
     timeline: Timeline | None = None
     """``None`` in a file of an older version that did not write it."""

@@ -10,6 +10,7 @@ from rich.text import Text
 from gilscope.formatting import counted, duration
 from gilscope.naming import place_of
 from gilscope.records.watch_report import UNREADABLE, WHY_UNWATCHED
+from gilscope.reports.ending import ending
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     yield unbroken(f"gilscope watch: {title(report)}", style="bold")
     yield Text(lag(seen))
     yield from (Text(line) for line in gil(seen))
-    yield from (Text(line, style="yellow") for line in unseen(seen))
+    yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
     yield from _stalls(seen, report.stall, width)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
 from gilscope.reports import watch_chart
+from gilscope.reports.ending import ending
 from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
 from gilscope.reports.watch import MAX_SITES, gil, lag, others, stalls, title, unseen, where
@@ -25,7 +26,7 @@ def page(report: WatchReport) -> str:
     """Return the page."""
     chart = watch_chart.chart(report)
     seen = report.snapshot
-    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in unseen(seen))
+    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(seen)))
     body = filled(
         "watch.html",
         heading=escape(f"gilscope watch: {title(report)}"),

@@ -112,8 +112,11 @@ class Watch:
     def _started(self) -> Session:
         if self in _active:
             raise RuntimeError("this watch is running already: stop it first, or make another one")
-        self._session = Session(self._settings)
+        self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> Session:
+        return Session(self._settings)
 
     def _arm(self, session: Session) -> None:
         _active.add(self)

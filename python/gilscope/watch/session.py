@@ -7,7 +7,8 @@ import gc
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from gilscope._core import GcListener, Watcher, monotonic
 from gilscope.records.watch_report import Snapshot, Unreadable
@@ -44,11 +45,25 @@ class Settings(NamedTuple):
     read_gil: bool
 
 
+class Listener(Protocol):
+    """What is told of a session while it lasts. All but ``started`` are called in the thread that reports stalls."""
+
+    def started(self, watcher: Watcher) -> None:
+        """Called when the native threads start."""
+
+    def timeout(self) -> float:
+        """Return for how many seconds to wait for a stall before ``updated`` is called without one."""
+
+    def updated(self, watcher: Watcher, *, stalled: bool) -> None:
+        """Called after each stall, and after each wait."""
+
+
 class Session:
     """What one run of a watch has started, and has to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, listener: Listener | None = None) -> None:
         self._settings = settings
+        self._listener = listener
         self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._sites = Sites()
         self._children = Children()
@@ -125,6 +140,8 @@ class Session:
         )
         self._gc_listener = watcher.gc_listener
         gc.callbacks.append(self._gc_listener)
+        if self._listener is not None:
+            self._listener.started(watcher)
         watcher.start_reporter(self._report_stalls)
         return watcher
 
@@ -170,14 +187,20 @@ class Session:
         self._reporter = threading.get_ident()
         reads_gil = watcher.gil_unreadable is None
         try:
-            while (report := watcher.next_stall()) is not None:
-                stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
-                self._sites.add(stall)
-                self._pass_on(stall)
+            while (report := watcher.next_stall(self._timeout())) is not None or not watcher.has_ended:
+                if report is not None:
+                    stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
+                    self._sites.add(stall)
+                    self._pass_on(stall)
+                if self._listener is not None:
+                    self._listener.updated(watcher, stalled=report is not None)
         except Exception:
             log.exception("gilscope cannot report stalls any more")
         finally:
             self._reported_all.set()
+
+    def _timeout(self) -> float:
+        return inf if self._listener is None else self._listener.timeout()
 
     def _pass_on(self, stall: Stall) -> None:
         if self._settings.on_stall is None:

@@ -1,0 +1,229 @@
+"""The reporter process of ``gilscope watch``: it reads what the program passes on, and gives the report when the program ends.
+
+It ends when the program ends, however that happens. It runs the program's Python, but none of the program's modules: not the
+program's working directory but the modules of gilscope's own process are on its path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections import deque
+from contextlib import suppress
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gilscope._core import BEATS_KEPT, HOLDS_KEPT
+from gilscope.cli.watch_report import ReportWriter, Trace, say
+from gilscope.records.ending import Ending, UnfinishedStall
+from gilscope.reports.ending import what_happened
+from gilscope.watch.bins import Hold, LoopLag
+from gilscope.watch.updates import EXEC, PAGE, REPORTED, Page, Program, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilscope.records.ending import Kind
+
+SOCKET, PAGE_FILE, PROGRAM = 3, 4, 5
+"""The descriptors that the process is started with."""
+LENGTH = struct.Struct("=Q")
+SECONDS_TO_POLL = 0.05
+"""Look this often for what is not announced: a signal that asks for a report, a program that has closed the socket."""
+BEAT, HOLD = struct.Struct("=QQ"), struct.Struct("=QQQ")
+SECONDS_TO_END_EARLY = 1.0
+"""A program that is to be watched for a while gives the report itself, unless it takes longer than this."""
+SAME_MOMENT = 1e-6
+MAX_BYTES_READ_AT_ONCE = 1 << 20
+SIGNALS = signal.valid_signals()
+PIDFD_GET_INFO, PIDFD_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, struct.Struct("=Q52xi"), 8
+"""ioctl(2) of Linux 6.15 and later; what it returns: a mask, and the status that wait(2) would return; the mask's bit for
+that. See `linux/pidfd.h`."""
+
+
+def main() -> None:
+    """Run the process."""
+    connection = socket.socket(fileno=SOCKET)
+    messages = Messages(connection)
+    while not (arrived := messages.read()):
+        if messages.ended:
+            return
+    first, *others = arrived
+    reporter = Reporter(msgspec.msgpack.decode(first, type=Program), messages)
+    for message in others:
+        reporter.take(message)
+    connection.setblocking(False)
+    if reporter.run():
+        with suppress(OSError):
+            connection.send(b"1")
+
+
+class Messages:
+    """The messages in a stream of bytes, each after its length."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._bytes = bytearray()
+        self.ended = False
+
+    def read(self) -> list[bytes]:
+        """Read once, and return the messages that are complete now."""
+        data = self._connection.recv(MAX_BYTES_READ_AT_ONCE)
+        self.ended = not data
+        self._bytes += data
+        complete = []
+        while len(self._bytes) >= LENGTH.size:
+            end = LENGTH.size + LENGTH.unpack_from(self._bytes)[0]
+            if len(self._bytes) < end:
+                break
+            complete.append(bytes(self._bytes[LENGTH.size : end]))
+            del self._bytes[:end]
+        return complete
+
+
+class Reporter:
+    """Knows what the program has passed on, and gives the report once."""
+
+    def __init__(self, program: Program, messages: Messages) -> None:
+        self._program = program
+        self._messages = messages
+        self._writer = ReportWriter(program)
+        self._page_file = mmap(PAGE_FILE, PAGE.size, access=ACCESS_READ)
+        self._latest: Update | None = None
+        self._beats: deque[tuple[int, int]] = deque(maxlen=BEATS_KEPT)
+        self._holds: deque[tuple[int, int, int]] = deque(maxlen=HOLDS_KEPT)
+        self._names: dict[int, str] = {}
+        self._answered = 0
+
+    def run(self) -> bool:
+        """Return when there is nothing more to report; whether the program waits for that."""
+        polling = self._program.on_signal or self._program.seconds is not None
+        poll = select.poll()
+        poll.register(SOCKET, select.POLLIN)
+        poll.register(PROGRAM, select.POLLIN)
+        while not (self._latest and self._latest.last):
+            ready = dict(poll.poll(1000 * SECONDS_TO_POLL if polling else None))
+            self._read()
+            if self._latest and self._latest.last:
+                break
+            page = Page(*PAGE.unpack_from(self._page_file))
+            if self._messages.ended and page.stage == EXEC:
+                self._give_ending(page, "exec")
+                return False
+            if PROGRAM in ready:
+                if page.stage != REPORTED:
+                    self._give_ending(page, *_end(self._program.pid))
+                return False
+            if self._messages.ended and not polling:  # the program has closed a descriptor that it did not open
+                polling = True
+                poll.unregister(SOCKET)
+            if page.requests > self._answered:
+                self._answered = page.requests
+                self._give_ending(page, "runs")
+            if self._is_over():
+                self._give_ending(page, "runs")
+                return False
+        self._give(self._latest, None)
+        return True
+
+    def take(self, message: bytes) -> None:
+        """Take an update."""
+        self._latest = update = msgspec.msgpack.decode(message, type=Update)
+        self._beats.extend(BEAT.iter_unpack(update.beats))
+        self._holds.extend(HOLD.iter_unpack(update.holds))
+        self._names.update(update.names)
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            while not self._messages.ended:
+                for message in self._messages.read():
+                    self.take(message)
+
+    def _is_over(self) -> bool:
+        """Whether the time is over after which a report was wanted, and the program itself does not get to give it."""
+        if self._program.seconds is None:
+            return False
+        return time.monotonic() > self._program.began + self._program.seconds + SECONDS_TO_END_EARLY
+
+    def _give_ending(self, page: Page, kind: Kind, number: int | None = None) -> None:
+        """Report on a program that did not give its last figures. ``number`` is its signal or its exit status."""
+        update, now = self._latest, time.monotonic()
+        name = signal.Signals(number).name if kind == "signal" and number in SIGNALS else None
+        ending = Ending(
+            kind=kind,
+            signal=name if kind != "signal" else name or f"signal {number}",
+            status=number if kind == "exit" else None,
+            unseen=0.0 if update is None else max(0.0, now - update.at),
+            stalls=tuple(_unfinished(update, page, self._program.stall, now)),
+        )
+        if update is None:
+            say(f"the program {what_happened(ending)} before anything was measured: there is nothing to report")
+        else:
+            self._give(update, ending)
+
+    def _give(self, update: Update, ending: Ending | None) -> None:
+        began = update.began
+        holds = [
+            Hold(thread, self._names.get(thread), start / 1e9 - began, end / 1e9 - began)
+            for thread, start, end in self._holds
+        ]
+        lags = [LoopLag(at / 1e9 - began, lag / 1e9) for at, lag in self._beats]
+        self._writer.give(update.snapshot, Trace(holds, lags), gil=update.gil, ending=ending, quiet=update.quiet)
+
+
+def _unfinished(update: Update | None, page: Page, threshold: float, now: float) -> Iterator[UnfinishedStall]:
+    """Yield the stalls that were not over: those of the last update if they lasted on, and what the sampler saw since."""
+    since = page.late_since / 1e9
+    if not since or now - since < threshold:
+        return
+    known = [loop for loop in (update.stalled if update else ()) if abs(loop.since - since) < SAME_MOMENT]
+    for loop in known:
+        yield UnfinishedStall(thread=loop.thread, so_far=now - loop.since, culprit=loop.culprit)
+    if not known:
+        yield UnfinishedStall(thread="", so_far=now - since, culprit=None)
+
+
+def _end(pid: int) -> tuple[Kind, int | None]:
+    """Return how the program ended: by a signal, or by itself, with a status."""
+    status = _wait_status(pid)
+    if status is None:
+        return "unknown", None
+    if os.WIFSIGNALED(status):
+        return "signal", os.WTERMSIG(status)
+    return "exit", os.WEXITSTATUS(status)
+
+
+def _wait_status(pid: int) -> int | None:
+    """Return what wait(2) returns for the program, which is not a child of this process; ``None`` if Linux does not say."""
+    for read in (_status_of_zombie, _status_after_reaping):
+        with suppress(OSError, ValueError):
+            return read(pid)
+    return None
+
+
+def _status_of_zombie(pid: int) -> int:
+    """Return the status until the parent of the program has asked for it."""
+    *_, status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(status)
+
+
+def _status_after_reaping(_: int) -> int:
+    record = bytearray(PIDFD_INFO.size)
+    PIDFD_INFO.pack_into(record, 0, PIDFD_INFO_EXIT, 0)
+    fcntl.ioctl(PROGRAM, PIDFD_GET_INFO, record)
+    mask, status = PIDFD_INFO.unpack(record)
+    if not mask & PIDFD_INFO_EXIT:
+        raise ValueError("this Linux does not say")
+    return int(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""How a watched program ended, if it ended without giving its last figures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gilscope.records.base import Amount, Record
+from gilscope.records.stall import Frame
+
+Kind = Literal["signal", "exit", "exec", "unknown", "runs"]
+"""A signal ended the program; it left by ``os._exit``; it replaced itself by another; the system does not say; it runs on."""
+
+
+class UnfinishedStall(Record, frozen=True, kw_only=True):
+    """A stall that was not over."""
+
+    thread: str
+    """The name of the loop's thread; empty if it is not known."""
+    so_far: Amount
+    culprit: Frame | None
+    """``None`` if no stack was taken during the stall."""
+
+
+class Ending(Record, frozen=True, kw_only=True):
+    """The end of a program that could not give its last figures, or the moment of a report on a program that runs on."""
+
+    kind: Kind
+    signal: str | None = None
+    status: int | None = None
+    unseen: Amount = 0.0
+    """Seconds between the figures and the end."""
+    stalls: tuple[UnfinishedStall, ...] = ()

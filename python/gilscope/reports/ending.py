@@ -1,0 +1,39 @@
+"""Sentences on how a watched program ended, and on what was not watched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilscope.formatting import duration
+from gilscope.naming import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilscope.records.ending import Ending
+
+
+def ending(end: Ending | None) -> Iterator[str]:
+    """Yield how the program ended, up to when the figures reach, and which stalls were not over."""
+    if end is None:
+        return
+    if end.kind == "runs":
+        yield f"the program runs on; the figures are {duration(end.unseen)} old"
+    else:
+        yield f"the program {what_happened(end)}; the figures end {duration(end.unseen)} before that"
+    for stall in end.stalls:
+        where = f" at {place_of(stall.culprit)}" if stall.culprit else "; the line was not sampled"
+        thread = f" (thread {stall.thread})" if stall.thread else ""
+        over = "is not over" if end.kind == "runs" else "was not over"
+        yield f"one stall {over}: {duration(stall.so_far)} so far{where}{thread}"
+
+
+def what_happened(end: Ending) -> str:
+    """Return what the program did, as the rest of a sentence."""
+    return {
+        "signal": f"was ended by {end.signal}",
+        "exit": f"exited with status {end.status} without running its exit handlers, as os._exit does",
+        "exec": "replaced itself by another program, which is not watched",
+        "unknown": "ended without running its exit handlers",
+        "runs": "runs on",
+    }[end.kind]

@@ -1,0 +1,166 @@
+"""The watch of ``gilscope watch``: besides watching, it keeps a reporter process informed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gilscope._core import share_samples, stalled_now, trace_after
+from gilscope.naming import escaped
+from gilscope.records.stall import Frame
+from gilscope.watch import stack
+from gilscope.watch.api import Watch
+from gilscope.watch.bins import thread_name
+from gilscope.watch.session import Session
+from gilscope.watch.updates import RUNS, StalledLoop, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from gilscope._core import ReporterProcess, Watcher
+
+FIRST_UPDATE = 0.1
+"""Seconds from the watch's start to the first update. The time between two updates then doubles, up to ``BETWEEN_UPDATES``."""
+BETWEEN_UPDATES = 1.0
+BETWEEN_UPDATES_IN_A_STALL = 0.25
+MAX_SHARE_OF_CPU = 0.01
+"""Updates take at most this share of the time, with the GIL held. A stall that has just ended may take ten times as much."""
+SECONDS_TO_LOCK = 0.5
+"""A flush gives up if another update takes longer than this."""
+MAX_FRAMES = 64
+SECONDS_TO_REPORT = 30.0
+"""The program waits this long for its report before it ends."""
+
+
+class ProgramWatch(Watch):
+    """A watch whose figures another process gets: after each stall, and about once a second."""
+
+    reporter: ReporterProcess | None = None
+    end: float = inf
+    """When the watch ends while the program runs on, on the clock of ``time.monotonic``."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        # The program may replace what is looked up later.
+        self._clock, self._cpu_clock = time.monotonic, time.thread_time
+        self._frames: Callable[[], dict[int, Any]] = sys._current_frames  # noqa: SLF001 - documented, for debuggers
+        self._gil_is_on: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+        self._watcher: Watcher | None = None
+        self._lock = threading.Lock()
+        self._sent = 0.0
+        self._wait = FIRST_UPDATE
+        self._cost = 0.0
+        self._beat_ns = self._hold_ns = 0
+        self._culprits: dict[float, Frame | None] = {}
+        self.ended_early = False
+
+    def started(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        if self.reporter:
+            share_samples(watcher, self.reporter)
+
+    def timeout(self) -> float:
+        if self.reporter is None:
+            return inf
+        return max(0.001, min(self._sent + self._wait, self.end) - self._clock())
+
+    def updated(self, watcher: Watcher, *, stalled: bool) -> None:
+        """Send an update if one is due, or if a stall has just ended and the last update is not too recent."""
+        if self.reporter is None or self.ended_early:
+            return
+        now = self._clock()
+        if now >= self.end:
+            self.ended_early = True
+            self.stop()
+            self.reporter.send(self._encoded((), last=True)[0])
+        elif now >= self._sent + (10 * self._cost if stalled else self._wait):
+            self._update(self.reporter, self._stalled(watcher, with_stacks=True))
+
+    def flush(self) -> None:
+        """Pass on what is known at this moment, because the program may end at once. Never raises."""
+        with suppress(Exception):
+            if self.reporter and not self.ended_early:
+                stalled = self._stalled(self._watcher, with_stacks=False) if self._watcher else ()
+                self._update(self.reporter, stalled)
+
+    def finish(self, *, quiet: bool) -> bool:
+        """Pass on the last figures, and wait for the report. Return whether it was given."""
+        with suppress(Exception):
+            if self.reporter:
+                return self.reporter.finish(self._encoded((), last=True, quiet=quiet)[0], SECONDS_TO_REPORT)
+        return False
+
+    def _new_session(self) -> Session:
+        return Session(self._settings, self)
+
+    def _update(self, reporter: ReporterProcess, stalled: tuple[StalledLoop, ...]) -> None:
+        if not self._lock.acquire(timeout=SECONDS_TO_LOCK):
+            return
+        try:
+            cpu = self._cpu_clock()
+            message, ends = self._encoded(stalled)
+            reporter.stage = RUNS
+            if reporter.send(message):
+                self._beat_ns, self._hold_ns = ends
+            self._sent = self._clock()
+            self._cost = self._cpu_clock() - cpu
+            longest = BETWEEN_UPDATES_IN_A_STALL if stalled else BETWEEN_UPDATES
+            self._wait = max(min(2 * self._wait, longest), self._cost / MAX_SHARE_OF_CPU)
+        finally:
+            self._lock.release()
+
+    def _encoded(
+        self, stalled: tuple[StalledLoop, ...], *, last: bool = False, quiet: bool = False
+    ) -> tuple[bytes, tuple[int, int]]:
+        """Return a message, and up to when its beats and its holds reach."""
+        at = self._clock()
+        beats, holds, names = b"", b"", list[tuple[int, str]]()
+        if self._watcher:
+            since = {"beat_ns": self._beat_ns, "hold_ns": self._hold_ns}
+            beats, holds, names = trace_after(self._watcher, **since, complete=last)
+        update = Update(
+            at=at,
+            began=self.began,
+            snapshot=self.snapshot(),
+            stalled=stalled,
+            gil=self._gil_is_on(),
+            beats=beats,
+            holds=holds,
+            names=dict(names),
+            last=last,
+            quiet=quiet,
+        )
+        ends = (
+            int.from_bytes(beats[-16:-8], sys.byteorder) if beats else self._beat_ns,
+            int.from_bytes(holds[-8:], sys.byteorder) if holds else self._hold_ns,
+        )
+        return msgspec.msgpack.encode(update), ends
+
+    def _stalled(self, watcher: Watcher, *, with_stacks: bool) -> tuple[StalledLoop, ...]:
+        """Return the loops that are stalled now, with their lines as they were first seen in this stall."""
+        now = stalled_now(watcher)
+        frames = self._frames() if now and with_stacks else {}
+        self._culprits = {
+            since: self._culprits.get(since) or stack.culprit(_stack(frames.get(ident))) for _, ident, since in now
+        }
+        return tuple(
+            StalledLoop(thread_name(thread.native_id, thread.name), since, self._culprits[since])
+            for thread, _, since in now
+        )
+
+
+def _stack(innermost: FrameType | None) -> list[Frame]:
+    frames: list[Frame] = []
+    while innermost is not None and len(frames) < MAX_FRAMES:
+        code = innermost.f_code
+        line = innermost.f_lineno or code.co_firstlineno
+        frames.append(Frame(escaped(code.co_filename), line, escaped(code.co_qualname)))
+        innermost = innermost.f_back
+    return frames

@@ -1,0 +1,64 @@
+//! Descriptors of this process: how to open some, to number them, and to recognise them later.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Two connected stream sockets.
+pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut pair = [0; 2];
+    // SAFETY: the kernel fills in two descriptors.
+    let failed = unsafe {
+        libc::socketpair(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            0,
+            pair.as_mut_ptr(),
+        )
+    };
+    if failed < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((owned(pair[0])?, owned(pair[1])?))
+}
+
+/// A pidfd of this process; negative if the system has none.
+pub fn pidfd_of_this_process() -> RawFd {
+    // SAFETY: the call takes no pointer.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    RawFd::try_from(number).unwrap_or(-1)
+}
+
+/// The limit of this process's descriptors.
+pub fn highest_number() -> RawFd {
+    // SAFETY: the kernel fills in the record.
+    let limit = unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur
+    };
+    RawFd::try_from(limit).unwrap_or(RawFd::MAX)
+}
+
+/// The descriptor that a system call has just returned, or the error if it is negative.
+pub fn owned(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just opened, and no other code knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The same file with a number of at least `lowest`.
+pub fn raised(file: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open.
+    owned(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })
+}
+
+/// The device and the inode of an open socket.
+pub fn identity(number: RawFd) -> Option<(u64, u64)> {
+    // SAFETY: the kernel fills in the record, or fails.
+    unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        (libc::fstat(number, &raw mut about) == 0).then_some((about.st_dev, about.st_ino))
+    }
+}

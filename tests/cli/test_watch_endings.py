@@ -1,0 +1,201 @@
+"""However a watched program ends, its report arrives, and it ends as it would have ended without a watch."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+STALLS_AND = """
+    import asyncio, os, signal, sys, time
+
+    def nap():
+        time.sleep(0.3)
+
+    async def main():
+        await asyncio.sleep(0.05)
+        nap()
+        await asyncio.sleep(0.05)
+        end()
+
+    def end():
+        {end}
+
+    {start}
+    asyncio.run(main())
+"""
+"""A program that stalls once, in line 4, and then ends in its own way."""
+SECONDS_TO_LIVE = 120
+WAITS = "print('stalled', flush=True); time.sleep(60)"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def program(*, end: str = "pass", start: str = "") -> str:
+    Path("program.py").write_text(dedent(STALLS_AND).format(end=end, start=start).lstrip())
+    return "program.py"
+
+
+def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end. Its reporter has ended as well: it keeps the pipe open that is read here."""
+    return subprocess.run(
+        [sys.executable, "-m", "gilscope", "watch", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_TO_LIVE,
+        check=False,
+    )
+
+
+def told(report: str) -> None:
+    """Assert that there is one report, and that it names the stall. On a busy machine there may be others beside it."""
+    assert report.count("gilscope watch: ") == 1
+    assert re.search(r"\n\d+\. blocked, waiting: 0\.\d\d s, once\n   at program\.py:4 in nap", report), report
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL, signal.SIGSEGV])
+def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_and_its_file_arrive(
+    number: signal.Signals,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gilscope", "watch", "-o", "out.json", "-o", "out.perfetto.json", program(end=WAITS)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "stalled\n"
+        process.send_signal(number)
+        report = process.stderr.read()
+        assert process.wait(SECONDS_TO_LIVE) == -number
+    told(report)
+    assert f"the program was ended by {number.name}; the figures end " in report
+    saved = json.loads(Path("out.json").read_bytes())
+    assert (saved["ending"]["kind"], saved["ending"]["signal"]) == ("signal", number.name)
+    assert max(filter(None, saved["timeline"]["worst"])) > 0.2
+    assert "blocked, waiting" in {
+        event["name"] for event in json.loads(Path("out.perfetto.json").read_bytes())["traceEvents"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("end", "start", "status", "sentence"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM)", "", -signal.SIGTERM, "was ended by SIGTERM"),
+        ("signal.raise_signal(signal.SIGHUP)", "", -signal.SIGHUP, "was ended by SIGHUP"),
+        ("os._exit(3)", "", 3, "exited with status 3 without running its exit handlers"),
+        ("os.execv(sys.executable, ['python', '-c', 'raise SystemExit(4)'])", "", 4, "replaced itself by another"),
+        ("os.abort()", "", -signal.SIGABRT, "was ended by SIGABRT"),
+        (
+            "os.kill(os.getpid(), signal.SIGTERM)",
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))",
+            5,
+            "",
+        ),
+        ("raise ValueError", "", 1, ""),
+    ],
+)
+def test_the_report_arrives_and_the_exit_status_is_the_programs_own(
+    end: str, start: str, status: int, sentence: str
+) -> None:
+    ended = watch(program(end=end, start=start))
+    assert ended.returncode == status
+    told(ended.stderr)
+    assert sentence in ended.stderr
+
+
+def test_a_stall_that_the_program_does_not_survive_is_reported_with_its_line() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gilscope", "watch", program(start="signal.alarm(3)", end="time.sleep(60)")],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        report = process.stderr.read()
+        assert process.wait(SECONDS_TO_LIVE) == -signal.SIGALRM
+    sentence = r"one stall was not over: 2\.\d+ s so far at program\.py:13 in end \(thread MainThread\)"
+    assert re.search(sentence, " ".join(report.split())), report
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "os.close(2)",
+        "os.closerange(3, 2000)",
+        "os.chdir('/')",
+        "os.environ.clear(); sys.path.clear()",
+        "os.setuid(65534) if os.getuid() == 0 else None",
+        "if os.getuid() == 0: os.mkdir('empty'); os.chroot('empty')",
+    ],
+)
+def test_what_the_program_does_to_itself_does_not_cost_the_report(start: str) -> None:
+    """In these the way to a line may be gone (after chroot there is no /proc), but not the report."""
+    ended = watch("-o", "out.json", program(start=start))
+    assert ended.returncode == 0
+    assert ended.stderr.count("gilscope watch: ") == 1
+    assert re.search(r"\d+ stalls? over 50\.0 ms", ended.stderr)
+    assert "cannot" not in ended.stderr
+    assert json.loads(Path("out.json").read_bytes())["snapshot"]["sites"]
+
+
+def test_a_program_with_a_full_stderr_keeps_its_exit_status_and_its_file_is_written() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        status = subprocess.call(
+            [sys.executable, "-m", "gilscope", "watch", "-o", "out.json", program(end="os._exit(3)")], stderr=full
+        )
+    assert status == 3
+    give_up = time.monotonic() + SECONDS_TO_LIVE
+    while not Path("out.json").exists() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    time.sleep(0.05)
+    assert json.loads(Path("out.json").read_bytes())["kind"] == "watch"
+
+
+def test_a_child_that_outlives_the_program_does_not_hold_the_report_back() -> None:
+    ended = watch(program(end="os.fork() or (os.closerange(0, 3), time.sleep(5), os._exit(0))"))
+    assert ended.returncode == 0
+    told(ended.stderr)
+    assert "1 child process was started, but not watched" in ended.stderr
+
+
+def test_the_program_does_not_see_the_reporter() -> None:
+    Path("program.py").write_text(
+        dedent(
+            """
+            import os, signal, sys, threading
+            print(os.open("/dev/null", os.O_RDONLY), threading.active_count(), os.getpid() == os.getpgid(0))
+            print([signal.getsignal(number) for number in sorted(signal.valid_signals())])
+            print(any(open(f"/proc/self/task/{task}/children").read() for task in os.listdir("/proc/self/task")))
+            for name in ("_exit", "execv", "execve", "kill"):
+                print(repr(getattr(os, name)), getattr(os, name).__name__)
+            try:
+                os.wait()
+            except ChildProcessError as error:
+                print(error)
+            try:
+                os.execv("missing", ["missing"])
+            except OSError as error:
+                print(error, error.__traceback__.tb_next)
+            """
+        )
+    )
+    plain = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=True)
+    watched = watch("program.py")
+    assert watched.stdout == plain.stdout
+
+
+def test_a_failed_exec_does_not_end_the_watch() -> None:
+    ended = watch(program(start="try: os.execv('missing', ['missing'])\nexcept OSError: pass"))
+    told(ended.stderr)
