@@ -5,3 +5,4 @@ pub mod knocker;
 pub mod reading;
 pub mod switch_interval;
 pub mod tally;
+pub mod windows;

@@ -89,11 +89,20 @@ def test_yielding():
 @pytest.mark.limit_gil_hold("20ms")
 def test_failing():
     assert 1 == 2
+@pytest.mark.limit_gil_hold("20ms")
+def test_released_too_briefly():
+    for _ in range(800):
+        hold(500)
+        ctypes.CDLL(None).getppid()
 """,
     )
-    result.assert_outcomes(passed=2, failed=2)
+    result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines(
-        ["*the GIL was held for 3?? ms without a break; the limit is 20.0 ms*", "*assert 1 == 2*"],
+        [
+            "*the GIL was held for 3?? ms without a break; the limit is 20.0 ms*",
+            "*assert 1 == 2*",
+            "*for the GIL, which was released again and again, but too briefly for another thread to acquire it*",
+        ],
     )
 
 

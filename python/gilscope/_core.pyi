@@ -153,11 +153,14 @@ class Knocker:
     nothing and every other method raises ``RuntimeError``. The methods keep the GIL unless they say otherwise.
     """
 
-    def __new__(cls, *, mean_gap: float, watched: int | None, keep: int, ordinary: bool = False) -> Knocker:
+    def __new__(
+        cls, *, mean_gap: float, watched: int | None, keep: int, ordinary: bool = False, lowered: float | None = None
+    ) -> Knocker:
         """Make a knocker that knocks every ``mean_gap`` seconds on average and keeps the first ``keep`` knocks.
 
         ``watched`` is the native id of a thread of this process, whose CPU time and run-queue delay are read at each knock.
-        The thread asks the system to be run first, unless ``ordinary``: then it waits as a thread of the program does.
+        The thread asks the system to be run first, unless ``ordinary``: then it waits as a thread of the program does. With
+        ``lowered`` it lowers the switch interval to that many seconds for four fifths of the time, and is ordinary in the rest.
         ``ValueError`` if ``mean_gap`` is under a microsecond.
         """
 
@@ -246,6 +249,10 @@ class Knock:
 
         ``None`` if the system does not report it.
         """
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the knocker had lowered the switch interval when the knock began."""
 
     @property
     def held(self) -> bool:

@@ -119,10 +119,17 @@ def _loop_lag_limited(item: pytest.Item) -> Iterator[None]:
         pytest.fail(failure(snapshot, limit), pytrace=False)
 
 
-def _fail_hold(longest: float, collecting: bool, limit: float) -> None:
+def _fail_hold(longest: float, collecting: bool, brief: bool, limit: float) -> None:
     from gilscope.formatting import duration
     from gilscope.records.remedies import REMEDY
 
+    if brief:
+        pytest.fail(
+            f"a thread waited {duration(longest)} for the GIL, which was released again and again, but too briefly for another "
+            f"thread to acquire it; the limit is {duration(limit)}. An event loop in this process stalls that long. "
+            f"{REMEDY['brief releases']}",
+            pytrace=False,
+        )
     why = " by a garbage collection" if collecting else ""
     pytest.fail(
         f"the GIL was held for {duration(longest)} without a break{why}; the limit is {duration(limit)}. An event loop in "

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::histogram::seconds;
 use crate::knock::reading::Reading;
 use crate::knock::tally::{Knock, Tally};
+use crate::knock::windows::Windows;
 use crate::locked::Locked;
 use crate::system::clock::{now_ns, read_clock_ns};
 use crate::system::other_threads::OtherThreads;
@@ -32,6 +33,7 @@ pub struct KnockThread {
     mean_gap_ns: u64,
     watched: Option<i32>,
     priority: Priority,
+    lowered_us: Option<u32>,
     pub tally: Locked<Tally>,
     stopping: Locked<bool>,
     stop: Condvar,
@@ -42,12 +44,20 @@ pub struct KnockThread {
 }
 
 impl KnockThread {
-    pub fn new(mean_gap_ns: u64, watched: Option<i32>, priority: Priority, keep: usize) -> Self {
+    /// With `lowered_us` the thread lowers the switch interval for most of the time.
+    pub fn new(
+        mean_gap_ns: u64,
+        watched: Option<i32>,
+        priority: Priority,
+        lowered_us: Option<u32>,
+        keep: usize,
+    ) -> Self {
         Self {
             pid: std::process::id(),
             mean_gap_ns,
             watched,
             priority,
+            lowered_us,
             tally: Locked::new(Tally::new(keep)),
             stopping: Locked::new(false),
             stop: Condvar::new(),
@@ -123,20 +133,27 @@ impl KnockThread {
         // 300.
         Python::try_attach(|py| {
             self.tally.with(|tally| tally.begin(now_ns()));
+            let mut pace = Pace::new();
+            let mut windows = self.lowered_us.map(Windows::new);
+            if let Some(windows) = &mut windows {
+                windows.change_if_due(py, &mut pace, now_ns());
+            }
             let _ = attached.send(());
-            py.detach(|| self.knock_until_stopped());
+            py.detach(|| self.knock_until_stopped(&mut pace, &mut windows));
+            if let Some(windows) = &mut windows {
+                windows.end(py);
+            }
         });
     }
 
-    fn knock_until_stopped(&self) {
-        let mut pace = Pace::new();
+    fn knock_until_stopped(&self, pace: &mut Pace, windows: &mut Option<Windows>) {
         let watched = self.watched.and_then(ThreadStats::of);
         let own = watched.as_ref().and_then(|_| ThreadStats::of(own_tid()));
         let mut others = OtherThreads::except(self.watched.unwrap_or_default(), own_tid());
         let both_stats = watched.as_ref().zip(own.as_ref());
         let mut last = Reading::take(both_stats);
-        let is_ordinary = self.priority == Priority::Ordinary;
-        let mut placement = is_ordinary.then(Placement::of_this_thread).flatten();
+        let waits_as_others = self.priority == Priority::Ordinary || windows.is_some();
+        let mut placement = waits_as_others.then(Placement::of_this_thread).flatten();
         while self.sleep(pace.exponential_ns(self.mean_gap_ns)) {
             if let Some((placement, (watched, _))) = placement.as_mut().zip(both_stats)
                 && let Some(core) = watched.core()
@@ -151,7 +168,15 @@ impl KnockThread {
             let start_ns = now_ns();
             self.tally
                 .with(|tally| tally.waiting_since_ns = Some(start_ns));
-            let Some(end_ns) = Python::try_attach(|_| now_ns()) else {
+            let lowered = windows.as_ref().is_some_and(|windows| windows.is_lowered);
+            let attached = Python::try_attach(|py| {
+                let end_ns = now_ns();
+                if let Some(windows) = windows.as_mut() {
+                    windows.change_if_due(py, pace, end_ns);
+                }
+                end_ns
+            });
+            let Some(end_ns) = attached else {
                 // The interpreter is finalizing. Returning would attach again: so the thread sleeps until the process ends.
                 loop {
                     std::thread::park();
@@ -166,6 +191,7 @@ impl KnockThread {
                 wait: seconds(end_ns - start_ns),
                 slept,
                 state,
+                lowered,
                 of_other_thread: false,
                 ran_before: seconds(before.ran_ns.saturating_sub(last.ran_ns)),
                 ran: seconds(after.ran_ns.saturating_sub(before.ran_ns)),

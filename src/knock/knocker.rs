@@ -12,6 +12,7 @@ use pyo3::types::PyTuple;
 
 use crate::histogram::nanoseconds;
 use crate::knock::knock_thread::KnockThread;
+use crate::knock::switch_interval::microseconds;
 use crate::knock::tally::{Knock, KnockTally};
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
@@ -27,20 +28,27 @@ static STARTED: Locked<Vec<Weak<KnockThread>>> = Locked::new(Vec::new());
 #[pymethods]
 impl Knocker {
     #[new]
-    #[pyo3(signature = (*, mean_gap, watched, keep, ordinary=false))]
-    fn new(mean_gap: f64, watched: Option<i32>, keep: usize, ordinary: bool) -> PyResult<Self> {
+    #[pyo3(signature = (*, mean_gap, watched, keep, ordinary=false, lowered=None))]
+    fn new(
+        mean_gap: f64,
+        watched: Option<i32>,
+        keep: usize,
+        ordinary: bool,
+        lowered: Option<f64>,
+    ) -> PyResult<Self> {
         let mean_gap_ns = nanoseconds(mean_gap)?;
         if mean_gap_ns < 1000 {
             return Err(PyValueError::new_err(
                 "mean_gap must be at least a microsecond",
             ));
         }
+        let lowered_us = lowered.map(microseconds).transpose()?;
         let priority = if ordinary {
             Priority::Ordinary
         } else {
             Priority::RealTime
         };
-        let thread = KnockThread::new(mean_gap_ns, watched, priority, keep);
+        let thread = KnockThread::new(mean_gap_ns, watched, priority, lowered_us, keep);
         Ok(Self(Arc::new(thread)))
     }
 

@@ -41,25 +41,13 @@ impl LoweredSwitchInterval {
 
     /// Lower the interval; return what it was before the first context lowered it.
     fn __enter__(&self, py: Python<'_>) -> PyResult<f64> {
-        LOWERED.with_python(py, |lowered| {
-            if lowered.asked_us.is_empty() {
-                lowered.usual_us = get_us(py)?;
-            }
-            lowered.asked_us.push(self.us);
-            set(py, lowered.lowest_us())?;
-            Ok(f64::from(lowered.usual_us) / 1e6)
-        })
+        lower(py, self.us).map(|usual_us| f64::from(usual_us) / 1e6)
     }
 
     /// Restore the interval that the other contexts ask for, or the usual one if this is the last context.
     #[pyo3(signature = (*exception))]
     fn __exit__(&self, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let py = exception.py();
-        LOWERED.with_python(py, |lowered| {
-            let own = lowered.asked_us.iter().position(|&us| us == self.us);
-            own.map(|at| lowered.asked_us.swap_remove(at));
-            set(py, lowered.lowest_us())
-        })
+        restore(exception.py(), self.us)
     }
 }
 
@@ -68,6 +56,29 @@ impl Lowered {
         let usual_us = self.usual_us;
         self.asked_us.iter().fold(usual_us, |low, &us| low.min(us))
     }
+}
+
+/// Lowers the interval to `asked_us` at most; returns what it was before the first that lowered it. [`restore`] must follow.
+pub fn lower(py: Python<'_>, asked_us: u32) -> PyResult<u32> {
+    LOWERED.with_python(py, |lowered| {
+        if lowered.asked_us.is_empty() {
+            lowered.usual_us = get_us(py)?;
+        }
+        lowered.asked_us.push(asked_us);
+        set(py, lowered.lowest_us())?;
+        Ok(lowered.usual_us)
+    })
+}
+
+/// Takes back one [`lower`], if there is any.
+pub fn restore(py: Python<'_>, asked_us: u32) -> PyResult<()> {
+    LOWERED.with_python(py, |lowered| {
+        let Some(at) = lowered.asked_us.iter().position(|&us| us == asked_us) else {
+            return Ok(());
+        };
+        lowered.asked_us.swap_remove(at);
+        set(py, lowered.lowest_us())
+    })
 }
 
 /// Calls `work` while the interval is `us`, and restores the interval.
@@ -98,7 +109,7 @@ fn set(py: Python<'_>, us: u32) -> PyResult<()> {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in range, as the condition says
-fn microseconds(interval: f64) -> PyResult<u32> {
+pub fn microseconds(interval: f64) -> PyResult<u32> {
     let us = (interval * 1e6).round();
     if us >= 1.0 && us <= f64::from(u32::MAX) {
         Ok(us as u32)

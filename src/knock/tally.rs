@@ -22,6 +22,8 @@ pub struct Knock {
     pub slept: Option<u64>,
     pub state: Option<ThreadState>,
     #[pyo3(get)]
+    pub lowered: bool,
+    #[pyo3(get)]
     pub of_other_thread: bool,
     #[pyo3(get)]
     pub ran_before: f64,

@@ -88,6 +88,14 @@ pub fn request(priority: Priority) {
         runtime: 100_000,
         ..real_time
     };
+    let ordinary = SchedAttr {
+        runtime: 0,
+        ..short_slices
+    };
+    if priority == Priority::Ordinary {
+        set(&ordinary);
+        return;
+    }
     let _ = (priority == Priority::RealTime && set(&real_time)) || set(&short_slices);
 }
 

@@ -1,55 +1,90 @@
-"""The holds of the GIL in a block of code, compared with a limit on their length."""
+"""The holds of the GIL in a block of code, and the waits for it, compared with a limit on their length.
+
+The block runs once, so it is seen at two switch intervals in turn: mostly at a lowered one, at which a long hold cannot be
+mistaken for code that yields, and in between at the program's own, at which code that releases the GIL only briefly, again
+and again, keeps a thread waiting.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import contextmanager
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope._core import Knocker, LoweredSwitchInterval, monotonic
+from gilscope._core import Knocker, monotonic
 from gilscope.checks.gc_pauses import explain, recorded_pauses
-from gilscope.checks.knocks import SampledTime
+from gilscope.checks.knocks import SampledTime, knocks_in
 from gilscope.checks.phase import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
 from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from gilscope._core import GcListener
+    from gilscope._core import GcListener, Knock
+
+
+class Over(NamedTuple):
+    """The longest of the holds or waits that were over a limit."""
+
+    longest: float
+    collecting: bool
+    """Whether it was a garbage collection."""
+    brief: bool
+    """Whether it was a wait for code that released the GIL again and again, but too briefly; otherwise it was one hold."""
 
 
 class Holds:
     """The waits of the threads that asked for the GIL while the block ran. Complete when the block has ended."""
 
-    def __init__(self, collections: GcListener) -> None:
+    def __init__(self, collections: GcListener, switch_interval: float) -> None:
         self._sampled = SampledTime()
+        self._knocks: list[Knock] = []
         self._collections = collections
+        self._switch_interval = switch_interval
         self.judged = False
         """Whether the system reports run-queue delays; otherwise a long wait may have been one, and proves nothing."""
 
-    def over(self, limit: float) -> tuple[float, bool] | None:
-        """Return the longest hold that was certainly over ``limit``, and whether it was a garbage collection."""
-        over = [wait for wait in self._sampled.waits if wait.held and wait.least > limit]
+    def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
+        """Add what the knocks between ``begin`` and ``end`` show."""
+        self.judged = all(knock.state is not None for knock in knocks)
+        self._knocks = knocks_in(knocks, [(begin, end)])
+        self._sampled.add(knocks, begin=begin, end=end)
+
+    def over(self, limit: float) -> Over | None:
+        """Return the longest hold, or wait for what was not one hold, that was certainly over ``limit``."""
+        # At the program's own interval code that yields makes a thread wait for one interval. What takes longer is a hold or
+        # a series of them with releases that are too brief: the lowered interval would have told, had it been in force.
+        over = [
+            (wait, knock)
+            for wait, knock in zip(self._sampled.waits, self._knocks, strict=True)
+            if wait.held and wait.least > limit + (0.0 if knock.lowered else self._switch_interval)
+        ]
         if not over:
             return None
-        longest = max(over, key=attrgetter("likely"))
-        return longest.likely, explain(self._collections, longest)
+        wait, knock = max(over, key=lambda one: one[0].likely)
+        return Over(wait.likely, explain(self._collections, wait), brief=not knock.lowered and self._was_woken(knock))
+
+    def _was_woken(self, knock: Knock) -> bool:
+        """Return whether releases ended the sleeps of a waiting knock. Otherwise each lasts a whole switch interval."""
+        return knock.slept is not None and knock.slept > knock.wait / self._switch_interval + 2
 
 
 @contextmanager
 def holds() -> Iterator[Holds]:
     """Sample the GIL while the block runs, on the thread that runs the block."""
-    watched = threading.get_native_id()
-    with LoweredSwitchInterval(interval=LOWERED_SWITCH_INTERVAL_SECONDS), recorded_pauses() as collections:
-        found = Holds(collections)
-        with Knocker(mean_gap=MEAN_GAP_SECONDS, watched=watched, keep=MAX_KNOCKS_KEPT) as knocker:
+    with recorded_pauses() as collections:
+        found = Holds(collections, sys.getswitchinterval())
+        with Knocker(
+            mean_gap=MEAN_GAP_SECONDS,
+            watched=threading.get_native_id(),
+            keep=MAX_KNOCKS_KEPT,
+            lowered=LOWERED_SWITCH_INTERVAL_SECONDS,
+        ) as knocker:
             begin = monotonic()
             try:
                 yield found
             finally:
                 end = monotonic()
                 knocker.stop()
-                knocks = knocker.knocks()
-                found.judged = all(knock.state is not None for knock in knocks)
-                found._sampled.add(knocks, begin=begin, end=end)  # noqa: SLF001 - its own
+                found.add(knocker.knocks(), begin=begin, end=end)
