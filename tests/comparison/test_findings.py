@@ -218,6 +218,7 @@ def at_speed(trial: Trial, speed: float, cores: float, *, others: float = 0.0) -
         cores=float(trial.concurrency or 1),
         elapsed=[0.1] * 10,
         cpu=[0.1 * cores] * 10,
+        queued=[0.0] * 10,
         rate=[speed] * 10,
         change=[0.0] * 10,
     )

@@ -171,7 +171,12 @@ def sliced(trial: Trial, *, rate: float, cores: list[float], wanted: float = 2.0
     assert trial.measure is not None
     cpu = [busy * 0.1 for busy in cores]
     baseline = Baseline(
-        cores=wanted, elapsed=[0.1] * len(cores), cpu=cpu, rate=[rate] * len(cores), change=[0.0] * len(cores)
+        cores=wanted,
+        elapsed=[0.1] * len(cores),
+        cpu=cpu,
+        queued=[0.0] * len(cores),
+        rate=[rate] * len(cores),
+        change=[0.0] * len(cores),
     )
     measure = msgspec.structs.replace(trial.measure, tasks=round(rate * sum(cpu) / 100), baseline_slices=baseline)
     return msgspec.structs.replace(trial, count=100, measure=measure)

@@ -51,13 +51,6 @@ def test_the_time_for_which_a_trial_is_stopped_is_neither_lag_nor_work() -> None
     assert all(end <= measure.elapsed + 0.001 for lane in measure.lanes for end in lane.end)
 
 
-def test_a_trial_that_lacks_good_slices_runs_longer_and_no_longer_than_its_patience() -> None:
-    hopeless = BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=1000.0, patience=0.4, good_slices=1)
-    assert measured(hopeless, seconds=0.2).elapsed >= 0.6
-    enough = BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=0.001, patience=60.0, good_slices=1)
-    assert measured(enough, seconds=0.2).elapsed < 30
-
-
 def test_a_baseline_that_cannot_be_measured_is_missing_and_the_trial_runs() -> None:
     measure = measured(BaselineTask(function="gilscope:no_such_kernel", count=1, cores=1.0), seconds=0.1)
     assert measure.baseline_slices is None

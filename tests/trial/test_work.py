@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from gilscope.demo.findings import findings
 from gilscope.records.result import Baseline, Measure, Result, Trial
-from gilscope.trial.work import Work, work, work_without_baseline
+from gilscope.trial.work import BUSY, Work, undisturbed_work, work, work_without_baseline
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
@@ -28,11 +28,17 @@ def sliced(finished: Finished) -> Sliced:
         wanted: float,
         efficiency: float = 1.0,
         changes: float = 0.0,
+        queued: float = 0.0,
     ) -> Trial:
         cpu = [busy * SLICE for busy in cores]
         steps = efficiency * sum(used * rate for used, rate in zip(cpu, rates, strict=True))
         baseline = Baseline(
-            cores=wanted, elapsed=[SLICE] * len(cores), cpu=cpu, rate=rates, change=[changes] * len(cores)
+            cores=wanted,
+            elapsed=[SLICE] * len(cores),
+            cpu=cpu,
+            queued=[queued * SLICE] * len(cores),
+            rate=rates,
+            change=[changes] * len(cores),
         )
         trial = finished(case)
         assert trial.measure is not None
@@ -109,6 +115,31 @@ def test_a_trial_without_a_baseline_of_its_own_is_compared_with_the_runs(finishe
 def test_no_finding_rests_on_doubtful_work(run_of: Run, sliced: Sliced) -> None:
     held = sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0)
     for free, expected in (([1.98] * 20, True), ([1.98] * 4 + [1.75] * 16, False)):
-        released = sliced("thread/released", free, [2e9] * 20, wanted=2.0)
-        claims = [finding.claim for finding in findings(run_of(held, released, cores=2.0))]
-        assert ("2 tasks that need the GIL do the work of one." in claims) is expected
+        moved = 0.0 if expected else 0.9
+        released = sliced("thread/released", free, [2e9] * 20, wanted=2.0, changes=moved)
+        assert claims_one_gil(run_of(held, released, cores=2.0)) is expected
+
+
+def claims_one_gil(result: Result) -> bool:
+    return "2 tasks that need the GIL do the work of one." in [finding.claim for finding in findings(result)]
+
+
+def test_on_a_busy_machine_the_time_in_which_threads_waited_for_a_core_is_left_out(run_of: Run, sliced: Sliced) -> None:
+    held = sliced("thread/held", [0.4] * 20, [2e9] * 20, wanted=1.0, queued=0.62)
+    released = sliced("thread/released", [0.5] * 20, [2e9] * 20, wanted=2.0, queued=1.47)
+    result = run_of(held, released, cores=2.0)
+    assert (undisturbed_work(held), undisturbed_work(released)) == pytest.approx((1.02, 1.97))
+    assert [of(held).doubt, of(released).doubt] == [BUSY, BUSY]
+    evidence = next(finding.evidence for finding in findings(result) if "need the GIL" in finding.claim)
+    assert evidence == (
+        "Work a second, relative to one task alone, without the time for which thread/held and thread/released waited for a "
+        "core: thread/held 1.02, thread/released 1.97."
+    )
+
+
+def test_python_threads_that_queued_are_no_evidence_because_waiting_for_the_gil_makes_them_queue(
+    run_of: Run, sliced: Sliced
+) -> None:
+    python = sliced("thread/python", [0.4] * 20, [2e9] * 20, wanted=1.0, queued=0.6)
+    released = sliced("thread/released", [0.5] * 20, [2e9] * 20, wanted=2.0, queued=1.47)
+    assert not claims_one_gil(run_of(python, released, cores=2.0))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilscope.trial.work import work, work_without_baseline
+from gilscope.trial.work import undisturbed_work, work, work_without_baseline
 
 if TYPE_CHECKING:
-    from gilscope.records.result import Measure, Result
+    from gilscope.records.result import Measure, Result, Trial
     from gilscope.trial.work import Work
 
 
@@ -25,7 +25,7 @@ class DemoFigures:
 
     def work(self, case: str) -> Work | None:
         """Return the work done a second, relative to one task of the same kernel alone."""
-        trial = next((trial for trial in self.result.trials if trial.case == case), None)
+        trial = self._trial(case)
         if trial is None or trial.measure is None:
             return None
         if (figure := work(trial)) is not None:
@@ -33,10 +33,24 @@ class DemoFigures:
         alone = self.result.alone.get(case.rpartition("/")[2])
         return None if alone is None else work_without_baseline(trial.measure, alone)
 
+    def _trial(self, case: str) -> Trial | None:
+        return next((trial for trial in self.result.trials if trial.case == case), None)
+
     def sure_work(self, case: str) -> float | None:
         """Return the work of ``case``, or ``None`` if it cannot be relied on."""
         figure = self.work(case)
         return None if figure is None or figure.doubt else figure.value
+
+    def work_with_cores(self, case: str) -> float | None:
+        """Return the work of ``case``, or what it would have done with a core whenever it wanted one.
+
+        ``None`` if neither can be relied on. Python in threads takes turns at the GIL so often that only the first can be.
+        """
+        sure = self.sure_work(case)
+        trial = self._trial(case)
+        if sure is not None or trial is None or case == "thread/python":
+            return sure
+        return undisturbed_work(trial)
 
     def cores(self, case: str) -> float | None:
         """Return how many cores the case kept busy, on average."""

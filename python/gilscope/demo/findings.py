@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.demo.figures import DemoFigures
-from gilscope.formatting import milliseconds
+from gilscope.formatting import listed, milliseconds
 from gilscope.records.finding import Finding
 
 if TYPE_CHECKING:
@@ -64,15 +64,17 @@ def releasing_does_not_help_inline(run: DemoFigures) -> Finding | None:
 
 
 def one_gil_does_the_work_of_one(run: DemoFigures) -> Finding | None:
-    tasks = run.result.plan.concurrency
-    released = run.sure_work("thread/released")
-    alike = {case: work for case in ("thread/python", "thread/held") if (work := run.sure_work(case)) is not None}
-    if tasks < 2 or not alike or released is None or max(alike.values()) > 1.25 or released < 1.5:
+    tasks, cases = run.result.plan.concurrency, ("thread/python", "thread/held", "thread/released")
+    works = {case: work for case in cases if (work := run.work_with_cores(case)) is not None}
+    released = works.get("thread/released")
+    alike = [work for case, work in works.items() if case != "thread/released"]
+    if tasks < 2 or not alike or released is None or max(alike) > 1.25 or released < 1.5:
         return None
+    corrected = [case for case in works if run.sure_work(case) is None]
+    without = f", without the time for which {listed(corrected)} waited for a core" if corrected else ""
     return Finding(
         f"{tasks} tasks that need the GIL do the work of one.",
-        f"Work a second, relative to one task alone: {', '.join(f'{c} {w:.2f}' for c, w in alike.items())}, "
-        f"thread/released {released:.2f}.",
+        f"Work a second, relative to one task alone{without}: {', '.join(f'{c} {w:.2f}' for c, w in works.items())}.",
         "Release the GIL, or use processes: more threads add nothing to Python code, or to native code that holds the GIL.",
     )
 

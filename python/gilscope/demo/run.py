@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 CALIBRATION_TIMEOUT_SECONDS = 60.0
 BASELINE_SLICE_SECONDS = 0.005
 """Measure one task alone for so long, on each core, whenever the trial is stopped."""
-PATIENCE_SECONDS = 1.5
-GOOD_SLICES = 6
-"""Slices of a trial in which it has its cores, before it may end early."""
 
 
 def calibrate(waiting: Waiting | None = None) -> dict[str, float]:
@@ -66,14 +63,7 @@ def baseline(case: Case, plan: Plan, alone: dict[str, float]) -> BaselineTask:
         function=f"gilscope:{KERNELS[case.kernel]}",
         count=max(1, int(alone[case.kernel] * BASELINE_SLICE_SECONDS)),
         cores=wanted_cores(case, plan),
-        patience=patience(case, plan),
-        good_slices=GOOD_SLICES,
     )
-
-
-def patience(case: Case, plan: Plan) -> float:
-    """Return how many seconds longer ``case`` may run if other programs use the cores: a finding needs the threads' work."""
-    return min(PATIENCE_SECONDS, plan.seconds, (plan.timeout - plan.seconds) / 2) if case.strategy == "thread" else 0.0
 
 
 def wanted_cores(case: Case, plan: Plan) -> float:

@@ -104,13 +104,15 @@ class Baseline(Record, frozen=True, kw_only=True):
     """The length of each slice."""
     cpu: list[Amount]
     """The CPU time that the trial used in each slice."""
+    queued: list[Amount]
+    """The run-queue delay in each slice of the threads that computed in it: they were runnable and had no core."""
     rate: list[Positive]
     """Steps of one task alone in a second of CPU time, on the cores that the trial used: before and after each slice."""
     change: list[float]
     """The relative change of that rate from the beginning to the end of each slice; 0 if the trial changed its core."""
 
     def __post_init__(self) -> None:
-        must_be_as_long(elapsed=self.elapsed, cpu=self.cpu, rate=self.rate, change=self.change)
+        must_be_as_long(elapsed=self.elapsed, cpu=self.cpu, queued=self.queued, rate=self.rate, change=self.change)
 
 
 class Measure(Record, frozen=True, kw_only=True):

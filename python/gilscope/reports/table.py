@@ -142,9 +142,7 @@ def doubts(result: Result) -> Iterator[str]:
         work = figures.work(trial.case)
         if work is not None and work.doubt:
             cases.setdefault(work.doubt, []).append(trial.case)
-    yield from (
-        f"? Do not rely on the work of {listed(names)}: {doubt}. No finding does." for doubt, names in cases.items()
-    )
+    yield from (f"? Do not rely on the work of {listed(names)}: {doubt}." for doubt, names in cases.items())
 
 
 def starts(result: Result) -> str:

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-GOOD_SHARE = 0.9
-"""A slice of a trial is good if the trial had this share of the cores that it wanted."""
-
-
 class BaselineTask(msgspec.Struct, frozen=True, kw_only=True):
     """The task whose baseline is measured, by the dotted name of its kernel."""
 
@@ -41,21 +37,15 @@ class BaselineTask(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of one slice of the baseline."""
     cores: float
     """How many cores the trial keeps busy if nobody else uses them."""
-    patience: float = 0.0
-    """How many seconds longer the trial may run if other programs left it too few good slices."""
-    good_slices: int = 0
-    """How many are enough."""
 
 
 class BaselineProcess:
     """The process that stops a trial and measures its baseline, started and ready."""
 
-    def __init__(self, child: subprocess.Popen[str], pauses: Pauses, task: BaselineTask) -> None:
+    def __init__(self, child: subprocess.Popen[str], pauses: Pauses) -> None:
         self.pid = child.pid
         self.clock = TrialClock(pauses)
         self._child = child
-        self._pauses = pauses
-        self._task = task
 
     def begin(self, pids: list[int]) -> None:
         """Measure the first slice of the baseline, and from now on stop these processes again and again."""
@@ -72,10 +62,6 @@ class BaselineProcess:
             return used_by(self.pid)
         except OSError:  # it has ended
             return 0.0
-
-    def wants_more(self, late: float) -> bool:
-        """Whether a trial that should have ended ``late`` seconds ago should go on."""
-        return late < self._task.patience and self._pauses.good_slices < self._task.good_slices
 
     def _ask(self, line: str) -> str:
         """Return the answer to a line; empty if the process has ended."""
@@ -110,7 +96,7 @@ def baseline_process(task: BaselineTask | None) -> Iterator[BaselineProcess | No
     try:
         assert child.stdout is not None  # noqa: S101
         ready = child.stdout.readline()
-        yield BaselineProcess(child, pauses, task) if ready else None
+        yield BaselineProcess(child, pauses) if ready else None
     finally:
         child.kill()
         child.communicate()

@@ -16,13 +16,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from gilscope.isolated.supervise import die_with_parent
 from gilscope.records.result import Baseline
-from gilscope.trial.baseline import GOOD_SHARE, BaselineTask
+from gilscope.trial.baseline import BaselineTask
 from gilscope.trial.clock import MAX_PAUSES, Pauses
 
 if TYPE_CHECKING:
@@ -36,13 +36,21 @@ MIN_SHARE_OF_A_CORE = 0.1
 """Ignore a thread that used less of a slice than this share."""
 
 
+class Used(NamedTuple):
+    """What one thread used of a slice, in seconds, and the core that it ran on last."""
+
+    cpu: float
+    queued: float
+    core: int
+
+
 class Trial:
-    """The processes of a trial, and on which cores they used how much CPU time since the last look."""
+    """The processes of a trial, and what their threads used since the last look."""
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
-        self._used: dict[tuple[int, str], int] = {}
-        self.by_core()
+        self._before: dict[tuple[str, str], tuple[int, int]] = {}
+        self.used()
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -58,19 +66,22 @@ class Trial:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def by_core(self) -> dict[int, float]:
-        """Return the CPU seconds that the threads used since the last call, by the core that each ran on last."""
-        cores: dict[int, float] = {}
-        for pid in self._pids:
-            for thread in Path(f"/proc/{pid}/task").glob("*"):
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
-                    used = int((thread / "schedstat").read_text().split()[0])
-                    # The 39th field of proc_pid_stat(5); the second, a name in parentheses, may contain spaces.
-                    core = int((thread / "stat").read_text().rpartition(")")[2].split()[36])
-                    new = used - self._used.get((pid, thread.name), 0)
-                    self._used[pid, thread.name] = used
-                    cores[core] = cores.get(core, 0.0) + new / 1e9
-        return cores
+    def used(self) -> list[Used]:
+        """Return what each thread used since the last call."""
+        threads = [thread for pid in self._pids for thread in Path(f"/proc/{pid}/task").glob("*")]
+        return [used for thread in threads if (used := self._used(thread)) is not None]
+
+    def _used(self, thread: Path) -> Used | None:
+        try:
+            cpu, queued = map(int, (thread / "schedstat").read_text().split()[:2])
+            # The 39th field of proc_pid_stat(5); the second, a name in parentheses, may contain spaces.
+            core = int((thread / "stat").read_text().rpartition(")")[2].split()[36])
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            return None
+        key = (thread.parts[2], thread.name)
+        cpu_before, queued_before = self._before.get(key, (0, 0))
+        self._before[key] = cpu, queued
+        return Used((cpu - cpu_before) / 1e9, (queued - queued_before) / 1e9, core)
 
 
 @dataclass
@@ -83,6 +94,7 @@ class Measuring:
     kernel: Callable[[int], int]
     elapsed: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    queued: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     change: list[float] = field(default_factory=list)
 
@@ -95,24 +107,26 @@ class Measuring:
         """End a slice of the trial: stop the trial, measure one task alone on the cores that it used, and let it go on."""
         began = time.perf_counter()
         with self.trial.stopped():
-            elapsed, by_core = began - self._resumed, self.trial.by_core()
-            cpu = sum(by_core.values())
-            self._add(
-                elapsed, cpu, {core: used for core, used in by_core.items() if used > elapsed * MIN_SHARE_OF_A_CORE}
-            )
-            if cpu >= GOOD_SHARE * self.task.cores * elapsed:
-                self.pauses.good_slices += 1
+            elapsed, used = began - self._resumed, self.trial.used()
+            cpu = sum(thread.cpu for thread in used)
+            computing = [thread for thread in used if thread.cpu > elapsed * MIN_SHARE_OF_A_CORE]
+            self.elapsed.append(elapsed)
+            self.cpu.append(cpu)
+            self.queued.append(sum(thread.queued for thread in computing))
+            by_core: dict[int, float] = {}
+            for thread in computing:
+                by_core[thread.core] = by_core.get(thread.core, 0.0) + thread.cpu
+            self._measure_again(by_core)
             self._resumed = time.perf_counter()
             self.pauses.add(began, self._resumed)
 
-    def _add(self, elapsed: float, cpu: float, by_core: dict[int, float]) -> None:
+    def _measure_again(self, by_core: dict[int, float]) -> None:
+        """Measure one task alone on the cores that the trial used for so many seconds; keep the mean with the last time."""
         if not by_core:  # the trial waited, or other programs had the cores
             by_core = dict.fromkeys(self._rates, 1.0)
         busiest = sorted(by_core, key=lambda core: by_core[core])[-MAX_CORES:]
         before, after = self._rates, self._measure(busiest)
         whole = sum(by_core[core] for core in after)
-        self.elapsed.append(elapsed)
-        self.cpu.append(cpu)
         self.rate.append(sum(by_core[core] * (before.get(core, now) + now) / 2 for core, now in after.items()) / whole)
         # By how much the speed rose or fell within the slice, of a core whose speed is known at both of its ends.
         known = [core for core in after if core in before]
@@ -135,7 +149,14 @@ class Measuring:
 
     def record(self) -> Baseline:
         """Return what was measured."""
-        return Baseline(cores=self.task.cores, elapsed=self.elapsed, cpu=self.cpu, rate=self.rate, change=self.change)
+        return Baseline(
+            cores=self.task.cores,
+            elapsed=self.elapsed,
+            cpu=self.cpu,
+            queued=self.queued,
+            rate=self.rate,
+            change=self.change,
+        )
 
 
 def main(fd: str, argument: str) -> None:

@@ -12,8 +12,8 @@ import time
 from bisect import bisect_right
 
 MAX_PAUSES = 5000
-_COUNT, _GOOD, _FIRST = 0, 1, 2
-"""Where the shared array of floats has the number of pauses, the number of good slices, and the first pause."""
+_COUNT, _FIRST = 0, 1
+"""Where the shared array of floats has the number of pauses, and the first pause."""
 _BYTES = 8 * (_FIRST + 2 * MAX_PAUSES)
 
 
@@ -47,15 +47,6 @@ class Pauses:
         place = _FIRST + 2 * len(self)
         self._array[place], self._array[place + 1] = begin, end
         self._array[_COUNT] += 1
-
-    @property
-    def good_slices(self) -> int:
-        """How many slices between two pauses had the cores that the trial wanted."""
-        return int(self._array[_GOOD])
-
-    @good_slices.setter
-    def good_slices(self, number: int) -> None:
-        self._array[_GOOD] = number
 
 
 class TrialClock:

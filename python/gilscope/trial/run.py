@@ -94,15 +94,13 @@ class _TimedCalls:
         self._yield_after_call = yield_after_call
         self.times = Histogram()
 
-    async def until(
-        self, over: Callable[[float], bool], clock: TrialClock, lanes: Lanes, slot: int
-    ) -> tuple[int, float]:
-        """Make one call after another until ``over(now)``; return how many, and when after the start the last one ended.
+    async def until(self, deadline: float, clock: TrialClock, lanes: Lanes, slot: int) -> tuple[int, float]:
+        """Make one call after another until ``deadline``; return how many, and when after the start the last one ended.
 
-        A call that runs at that time is finished and counted in full.
+        A call that still runs at the deadline is finished and counted in full.
         """
         calls = 0
-        while not over(asked := clock.now()):
+        while (asked := clock.now()) < deadline:
             done = await self._run(*self._call)
             answered = clock.now()
             calls += 1
@@ -135,14 +133,11 @@ async def _beside_a_ticker(
     baseline_before = _cpu_time(baseline)
     lanes, end = Lanes(began), began + plan.seconds
 
-    def over(now: float) -> bool:
-        return now >= end and (baseline is None or not baseline.wants_more(now - end))
-
     done: list[tuple[int, float]] = []
     if calls is None:
         await asyncio.sleep(plan.seconds)
     else:
-        done = await asyncio.gather(*(calls.until(over, clock, lanes, slot) for slot in range(plan.concurrency)))
+        done = await asyncio.gather(*(calls.until(end, clock, lanes, slot) for slot in range(plan.concurrency)))
     elapsed, spent = clock.now() - began, processes.cpu_time() - cpu_before
     ours = None if spent.used is None else spent.used + _cpu_time(baseline) - baseline_before
     others_share, idle_share = machine_load.shares(load_before, machine_load.now(), ours)

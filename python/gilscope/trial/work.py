@@ -12,11 +12,11 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilscope.trial.baseline import GOOD_SHARE
-
 if TYPE_CHECKING:
     from gilscope.records.result import Baseline, Measure, Trial
 
+GOOD_SHARE = 0.9
+"""A slice of a trial is good if the trial had this share of the cores that it wanted."""
 MAX_WORK_OF_A_CORE = 1.1
 """More work than this for each busy core is impossible: the baseline must be wrong."""
 MAX_BASELINE_ERROR = 0.15
@@ -68,6 +68,21 @@ def work(trial: Trial, *, own_task: bool = True) -> Work | None:
     if not enough and (own_task or crowded(measure)):
         return figure._replace(doubt=BUSY)
     return figure._replace(doubt=_impossible(figure.value, cores)) if own_task else figure
+
+
+def undisturbed_work(trial: Trial) -> float | None:
+    """Return the work that a trial would have done with a core whenever it wanted one; ``None`` if that is uncertain.
+
+    A thread that waits for the GIL wakes at every switch interval, and queues for a core that it does not need. Only threads
+    that computed in a slice count; if threads take turns at the GIL within a slice, this is still too much.
+    """
+    figure, measure = work(trial), trial.measure
+    if figure is None or measure is None or measure.baseline_slices is None or figure.doubt not in ("", BUSY):
+        return None
+    baseline = measure.baseline_slices
+    slices = zip(baseline.cpu, baseline.queued, baseline.elapsed, strict=True)
+    wanted = statistics.median((cpu + queued) / elapsed for cpu, queued, elapsed in slices if elapsed)
+    return figure.value / figure.cores * wanted if figure.cores else None
 
 
 def crowded(measure: Measure) -> bool:
