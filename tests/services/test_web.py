@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services.service import command_of_the_page, free_port, from_the_page, get, planted, running
+from tests.services.service import command_of_the_page, free_port, from_the_page, get, planted, reported, running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.thorough
+
+
+def test_fastapi_under_uvicorn_is_watched_until_sigterm(tmp_path: Path) -> None:
+    app, port = from_the_page(tmp_path, "app.py"), free_port()
+    with running(tmp_path, *command_of_the_page("gilscope watch", port)) as service:
+        assert [get(service, port, "/report") for _ in range(2)] == ['{"rows":3}'] * 2
+        _, printed = service.end()
+    assert "gilscope watch: " in printed
+    assert reported(tmp_path / "watch.json")[planted(app)] == {"blocked, waiting"}
 
 
 def test_a_watch_in_the_lifespan_logs_stalls_and_exports_them(tmp_path: Path) -> None:
