@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 const STACK_SIZE: usize = 64 * 1024;
 /// Signals that a terminal or a service manager sends to every process of a service. The program ignores them.
-const IGNORED: [c_int; 8] = [
+const IGNORED: [c_int; 9] = [
     libc::SIGHUP,
     libc::SIGINT,
     libc::SIGQUIT,
@@ -21,6 +21,7 @@ const IGNORED: [c_int; 8] = [
     libc::SIGTTIN,
     libc::SIGTTOU,
     libc::SIGUSR1,
+    libc::SIGUSR2,
 ];
 
 /// What the two clones need. They share the caller's memory, so they must not allocate, lock or return early.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from functools import partial
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import THRESHOLD, BadInput, Duration
+from gilscope.cli import RUN, THRESHOLD, Duration
 from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
+from gilscope.cli.programs import chosen
 from gilscope.cli.watch_program import run_watched
 from gilscope.cli.watch_report import formats
 from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
 from gilscope.reports.lines import line
-from gilscope.watch import run_script as program
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
 
@@ -67,6 +68,19 @@ if TYPE_CHECKING:
     help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json. Repeatable.",
 )
 @click.option("--live", is_flag=True, help="Print each stall on stderr as it happens.")
+@click.option(
+    "--for",
+    "seconds",
+    type=RUN,
+    metavar="DURATION",
+    help="Report after this time and end the watch. The program runs on.",
+)
+@click.option(
+    "--on-signal",
+    "signal_name",
+    type=click.Choice(["USR1", "USR2"]),
+    help="Report also whenever the program receives this signal. The program runs on.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
     module: str | None,
@@ -75,13 +89,15 @@ def command(
     probe: float,
     outputs: tuple[Path, ...],
     live: bool,
+    seconds: float | None,
+    signal_name: str | None,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
     """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
 
-    The report goes to stderr, and the exit status is the program's own.
+    SCRIPT is a file, or a command of this environment such as uvicorn. The report goes to stderr, and the exit status is the program's own.
     """
-    run = _chosen(module, command_line)
+    run = chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
     watch = ProgramWatch(
         stall=f"{stall}s",
@@ -99,21 +115,10 @@ def command(
         # The program may change its working directory.
         outputs=tuple(os.fsencode(output.absolute()) for output in outputs),
         began=time.monotonic(),
-        seconds=None,
-        on_signal=False,
+        seconds=seconds,
+        signal=getattr(signal, f"SIG{signal_name}") if signal_name else None,
     )
     return partial(run_watched, run, watch, asked)
-
-
-def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
-    if module:
-        return partial(program.run_module, module, list(command_line))
-    if not command_line:
-        raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
-    script, *arguments = command_line
-    if not Path(script).exists():
-        raise BadInput(f"cannot open {script}: it does not exist")
-    return partial(program.run_script, script, arguments)
 
 
 def _print_stall(stall: Stall) -> None:

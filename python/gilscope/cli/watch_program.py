@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,15 @@ class ProgramEnd:
         watch.reporter = self._reporter = _reporter(asked)
         if self._reporter is None:
             self._load()
+            if asked.seconds is not None or asked.signal is not None:
+                _say(
+                    "--for and --on-signal have no effect: the system does not let gilscope start a process that reports"
+                )
             _call_first(os, "_exit", self._report_at_exit)
             return
+        watch.end = inf if asked.seconds is None else asked.began + asked.seconds
+        if asked.signal is not None:
+            self._reporter.report_on(asked.signal)
         os.register_at_fork(after_in_child=self._reporter.close_in_child)
         _call_first(os, "_exit", self._flush)
         _call_first(os, "kill", self._flush_if_killed)
@@ -92,8 +100,7 @@ class ProgramEnd:
             gil = getattr(sys, "_is_gil_enabled", lambda: True)()
             self._writer.give(self._watch.snapshot(), trace, gil=gil, quiet=quiet)
         except Exception as error:  # noqa: BLE001 - after chroot, for example, a module may not be found any more
-            with suppress(OSError, ValueError, AttributeError):
-                print(f"gilscope: cannot give the report: {type(error).__name__}: {error}", file=sys.stderr)
+            _say(f"cannot give the report: {type(error).__name__}: {error}")
 
     def _load(self) -> None:
         from gilscope.cli.watch_report import ReportWriter
@@ -116,6 +123,11 @@ class ProgramEnd:
         self._flush()
         if self._reporter is not None:
             self._reporter.stage = EXEC
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        print(f"gilscope: {sentence}", file=sys.stderr)
 
 
 def _reporter(asked: Program) -> ReporterProcess | None:

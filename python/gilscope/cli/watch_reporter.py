@@ -105,7 +105,7 @@ class Reporter:
 
     def run(self) -> bool:
         """Return when there is nothing more to report; whether the program waits for that."""
-        polling = self._program.on_signal or self._program.seconds is not None
+        polling = self._program.signal is not None or self._program.seconds is not None
         poll = select.poll()
         poll.register(SOCKET, select.POLLIN)
         poll.register(PROGRAM, select.POLLIN)

@@ -28,6 +28,10 @@ MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
 MIN_SHARE_OF_PART_TO_SHOW = 0.1
 """Of the time of a site's stalls: shorter parts are in the JSON report only."""
 INDENT = "   "
+WATCH_CHILDREN = (
+    ": to watch what they do, run the program in one process (for uvicorn, without --reload and --workers), or start a "
+    "gilscope.Watch in each"
+)
 SYSTEM_CALLS_HIDDEN = (
     "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/self/task/*/syscall (as after "
     "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
@@ -41,7 +45,7 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     yield Text(lag(seen))
     yield from (Text(line) for line in gil(seen))
     yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
-    yield from _stalls(seen, report.stall, width)
+    yield from _stalls(report, width)
 
 
 def title(report: WatchReport) -> str:
@@ -87,7 +91,10 @@ def gil(seen: Snapshot) -> Iterator[str]:
 def unseen(seen: Snapshot) -> Iterator[str]:
     """Yield what the figures do not include."""
     if seen.children:
-        yield f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
+        yield (
+            f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
+            f"{'' if seen.lags.count else WATCH_CHILDREN}"
+        )
     for unwatched in seen.unwatched_loops:
         yield f"an event loop of {unwatched.name} ran, but was not watched: {WHY_UNWATCHED[unwatched.why]}"
     if seen.elapsed and seen.before_loops >= MIN_SECONDS_BEFORE_LOOPS_TO_SHOW:
@@ -105,8 +112,10 @@ def unseen(seen: Snapshot) -> Iterator[str]:
         yield f"{counted(seen.lost, 'stall')} came too fast to be recorded one by one, and count in the lag only"
 
 
-def _stalls(seen: Snapshot, threshold: float, width: int) -> Iterator[RenderableType]:
-    yield Text(stalls(seen, threshold), style="" if seen.sites else "green")
+def _stalls(report: WatchReport, width: int) -> Iterator[RenderableType]:
+    seen = report.snapshot
+    style = "" if seen.sites else "green" if is_all_clear(report) else "yellow"
+    yield Text(stalls(seen, report.stall), style=style)
     for number, site in enumerate(seen.sites[:MAX_SITES], 1):
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
@@ -133,9 +142,23 @@ def in_lines(place: str, width: int) -> Iterator[str]:
 
 def stalls(seen: Snapshot, threshold: float) -> str:
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
+    if not count and not seen.lags.count:
+        return "whether a loop stalls is unknown: no event loop of this process was watched"
     if not count:
-        return f"no stall over {duration(threshold)}"
+        watched_all = not seen.children and not _unwatched(seen)
+        return f"no stall over {duration(threshold)}" + ("" if watched_all else " in what was watched")
     return f"{counted(count, 'stall')} over {duration(threshold)}, {total:.2f} s in all:"
+
+
+def is_all_clear(report: WatchReport) -> bool:
+    """Whether everything was watched, and nothing stalled."""
+    seen, end = report.snapshot, report.ending
+    nothing_stalled = not sum(seen.stalls.values()) and not seen.lost and not (end and end.stalls)
+    return nothing_stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
+
+
+def _unwatched(seen: Snapshot) -> bool:
+    return bool(seen.unwatched_loops or seen.loops_with_own_clock)
 
 
 def others(seen: Snapshot) -> str:

@@ -40,8 +40,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     began: float
     seconds: float | None
     """The report is wanted after so many seconds from ``began``."""
-    on_signal: bool
-    """A report may be asked for while the program runs."""
+    signal: int | None
+    """A report is wanted whenever the program receives this signal."""
 
 
 class StalledLoop(msgspec.Struct, frozen=True):

@@ -1,0 +1,89 @@
+"""What ``gilscope watch`` runs: a script, a module, or a command of this environment such as uvicorn."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from difflib import get_close_matches
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilscope.cli import BadInput
+from gilscope.watch import run_script as program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHEBANG = re.compile(
+    rb"#!\s*(\S*?/env\s+(?:-S\s+)?)?(\S*python[0-9.]*)\b|#!/bin/sh\n'''exec' \"?([^\"\n]*?python[0-9.]*)\"?[ \n]"
+)
+"""The first line of a script in Python; installers write the second form if the path of the interpreter is long."""
+
+
+def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
+    """Return a function that runs the program. Raises :class:`BadInput` if there is no such program."""
+    if module:
+        _must_exist(module)
+        return partial(program.run_module, module, list(command_line))
+    if not command_line:
+        raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
+    script, *arguments = command_line
+    return partial(program.run_script, script if Path(script).exists() else _command(script), arguments)
+
+
+def _must_exist(module: str) -> None:
+    """Raise :class:`BadInput` if the module's top-level package does not exist. Imports nothing."""
+    package = module.partition(".")[0]
+    before = sys.path[0]
+    if not sys.flags.safe_path:
+        sys.path[0] = str(Path.cwd())
+    try:
+        found = find_spec(package) is not None
+    except (ImportError, ValueError):
+        found = package in sys.modules
+    finally:
+        sys.path[0] = before
+    if not found:
+        raise BadInput(
+            f"cannot run -m {module}: there is no module named {package}{_did_you_mean(package, _commands())}"
+        )
+
+
+def _command(name: str) -> str:
+    """Return the file of a command, which the shell would find by its name, if it is a script for this Python."""
+    if "/" in name or name.endswith(".py"):
+        files = [file.name for file in Path(name).parent.glob("*.py")] if Path(name).parent.is_dir() else []
+        raise BadInput(f"cannot open {name}: it does not exist{_did_you_mean(Path(name).name, files)}")
+    beside = Path(sys.executable).parent
+    file = shutil.which(name, path=str(beside)) or shutil.which(name)
+    if file is None:
+        raise BadInput(
+            f"cannot run {name}: there is no such file here, and no such command in {beside} or on PATH"
+            f"{_did_you_mean(name, _commands())}"
+        )
+    with Path(file).open("rb") as script:
+        python = SHEBANG.match(script.read(1000))
+    if python is None:
+        raise BadInput(
+            f"cannot watch {file}: it is not a Python script. Give a script, -m MODULE, or a command written in Python"
+        )
+    interpreter = Path((python[2] or python[3]).decode(errors="replace"))
+    ours = {beside.resolve(), Path(sys.executable).resolve().parent}
+    if Path(file).parent != beside and not python[1] and interpreter.parent.resolve() not in ours:
+        raise BadInput(
+            f"cannot watch {file}: it belongs to another Python, {interpreter}. Install {name} beside gilscope"
+        )
+    return file
+
+
+def _commands() -> list[str]:
+    folders = (Path(sys.executable).parent, Path.cwd())
+    return [file.name for folder in folders for file in folder.glob("*") if file.is_file()]
+
+
+def _did_you_mean(name: str, names: list[str]) -> str:
+    close = [close for close in get_close_matches(name, names, n=1, cutoff=0.7) if close != name]
+    return f". Did you mean {close[0]}?" if close else ""

@@ -1,0 +1,143 @@
+"""What `gilscope watch` runs, what it refuses, and reports while the program runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gilscope.cli import BadInput
+from gilscope.cli.programs import chosen
+
+SERVES = """
+import asyncio, sys, time
+
+async def main():
+    await asyncio.sleep(0.05)
+    time.sleep(0.3)
+    await asyncio.sleep(0.05)
+    print("stalled", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+asyncio.run(main())
+"""
+SECONDS_TO_LIVE = 120
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def script(file: Path, first_line: str) -> str:
+    file.write_text(f"{first_line}\nimport sys; print(sys.argv, sys.path[0])\n")
+    file.chmod(0o755)
+    return str(file)
+
+
+class TestACommand:
+    def test_of_this_environment_is_run_as_the_shell_runs_it(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        commands = folder / "bin"
+        commands.mkdir()
+        file = script(commands / "serve", f"#!{sys.executable}")
+        monkeypatch.setenv("PATH", str(commands), prepend=":")
+        for name in ("path", "argv"):
+            monkeypatch.setattr(sys, name, [*getattr(sys, name)])
+        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        chosen(None, ("serve", "app:app"))()
+        assert capsys.readouterr().out == f"{[file, 'app:app']} {commands}\n"
+
+    @pytest.mark.parametrize(
+        "first_line", [f"#!{sys.executable} -E", "#!/usr/bin/env python3", "#!/usr/bin/env -S python"]
+    )
+    def test_may_name_its_python_in_any_way(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, first_line: str
+    ) -> None:
+        script(folder / "bin-serve", first_line)
+        monkeypatch.chdir("/")
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+        assert callable(chosen(None, ("bin-serve",)))
+
+    def test_may_have_the_first_line_that_installers_write_for_a_long_path(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script(folder / "serve", f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''")
+        monkeypatch.chdir("/")
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+        assert callable(chosen(None, ("serve",)))
+
+    @pytest.mark.parametrize(
+        ("first_line", "complaint"),
+        [
+            (
+                "#!/opt/other/bin/python3",
+                "it belongs to another Python, /opt/other/bin/python3. Install serve beside gilscope",
+            ),
+            ("#!/bin/sh", "it is not a Python script"),
+        ],
+    )
+    def test_that_cannot_be_watched_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, first_line: str, complaint: str
+    ) -> None:
+        script(folder / "serve", first_line)
+        monkeypatch.chdir("/")
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+        with pytest.raises(BadInput, match=complaint):
+            chosen(None, ("serve",))
+
+
+@pytest.mark.parametrize(
+    ("module", "command_line", "complaint"),
+    [
+        (None, ("pytset",), "cannot run pytset: there is no such file here, .* Did you mean pytest?"),
+        (None, ("progam.py",), "cannot open progam.py: it does not exist. Did you mean program.py?"),
+        (None, ("no/such/file",), "cannot open no/such/file: it does not exist$"),
+        ("no_such_module", (), "cannot run -m no_such_module: there is no module named no_such_module"),
+        ("no_such_package.module", (), "there is no module named no_such_package"),
+    ],
+)
+def test_what_does_not_exist_is_refused(module: str | None, command_line: tuple[str, ...], complaint: str) -> None:
+    script(Path("program.py"), "")
+    with pytest.raises(BadInput, match=complaint):
+        chosen(module, command_line)
+
+
+def test_a_program_that_fails_before_a_loop_runs_has_no_report() -> None:
+    Path("program.py").write_text("import no_such_module")
+    plain = subprocess.run([sys.executable, "program.py"], capture_output=True, check=False)
+    watched = subprocess.run(
+        [sys.executable, "-m", "gilscope", "watch", "program.py"], capture_output=True, check=False
+    )
+    assert (watched.returncode, watched.stderr) == (plain.returncode, plain.stderr)
+
+
+@pytest.mark.parametrize("options", [["--for", "1s"], ["--on-signal", "USR1"]])
+def test_a_report_while_the_program_runs_leaves_the_program_running(options: list[str]) -> None:
+    Path("program.py").write_text(SERVES)
+    with subprocess.Popen(
+        [sys.executable, "-m", "gilscope", "watch", *options, "program.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "stalled\n"
+        if "USR1" in options:
+            process.send_signal(signal.SIGUSR1)
+        report = process.stderr.readline()
+        while "blocked, waiting: 0." not in (line := process.stderr.readline()):
+            report += line
+        assert process.poll() is None
+        process.stdin.close()
+        rest = process.stderr.read()
+        assert process.wait(SECONDS_TO_LIVE) == 0
+    assert report.startswith("gilscope watch: ")
+    assert rest.count("gilscope watch: ") == (1 if "USR1" in options else 0)

@@ -1,0 +1,80 @@
+"""A report says how the program ended and what was not watched; it is green only if all was watched and nothing stalled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from gilscope.records.ending import Ending, UnfinishedStall
+from gilscope.records.stall import Frame
+from gilscope.records.watch_report import UnwatchedLoop, WatchReport
+from gilscope.reports.terminal import text
+from gilscope.reports.watch import is_all_clear
+
+from tests.support.watched import distribution, stall, watched
+
+NO_LOOP = {"lags": distribution(), "loop_runs": 0}
+
+
+def seen(**changed: Any) -> WatchReport:
+    report = watched()
+    return msgspec.structs.replace(report, snapshot=msgspec.structs.replace(report.snapshot, **changed))
+
+
+def test_a_program_whose_loops_were_all_watched_and_never_stalled_is_all_clear() -> None:
+    assert is_all_clear(seen())
+    assert text(seen()).endswith("\nno stall over 50.0 ms")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"children": 2}, "no stall over 50.0 ms in what was watched"),
+        (
+            {"unwatched_loops": (UnwatchedLoop("trio.run", "library"),)},
+            "no stall over 50.0 ms in what was watched",
+        ),
+        (NO_LOOP, "whether a loop stalls is unknown: no event loop of this process was watched"),
+    ],
+)
+def test_what_was_not_watched_is_never_all_clear(changed: dict[str, Any], sentence: str) -> None:
+    assert not is_all_clear(seen(**changed))
+    assert text(seen(**changed)).endswith(f"\n{sentence}")
+
+
+def test_lost_stalls_and_stalls_that_were_not_over_are_not_all_clear() -> None:
+    assert not is_all_clear(seen(lost=1))
+    unfinished = Ending(kind="signal", signal="SIGKILL", stalls=(UnfinishedStall(thread="", so_far=1, culprit=None),))
+    assert not is_all_clear(watched(ending=unfinished))
+    assert not is_all_clear(watched(stall("no CPU", 1.0, 0.1)))
+
+
+def test_a_server_that_only_starts_workers_is_told_how_to_watch_one() -> None:
+    said = " ".join(text(seen(children=2, **NO_LOOP)).split())
+    assert "2 child processes were started, but not watched: to watch what they do, run the program in one" in said
+
+
+@pytest.mark.parametrize(
+    ("ending", "sentence"),
+    [
+        (
+            Ending(kind="signal", signal="SIGKILL", unseen=0.4),
+            "the program was ended by SIGKILL; the figures end 400 ms",
+        ),
+        (Ending(kind="exit", status=3), "the program exited with status 3 without running its exit handlers"),
+        (Ending(kind="exec"), "the program replaced itself by another program, which is not watched"),
+        (Ending(kind="unknown"), "the program ended without running its exit handlers"),
+        (Ending(kind="runs"), "the program runs on"),
+        (
+            Ending(
+                kind="signal",
+                signal="SIGTERM",
+                stalls=(UnfinishedStall(thread="MainThread", so_far=5.25, culprit=Frame("/srv/a.py", 3, "f")),),
+            ),
+            "one stall was not over: 5.25 s so far at /srv/a.py:3 in f (thread MainThread)",
+        ),
+    ],
+)
+def test_an_ending_is_one_sentence(ending: Ending, sentence: str) -> None:
+    assert sentence in " ".join(text(watched(ending=ending)).split())
