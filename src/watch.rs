@@ -8,6 +8,7 @@
 //!
 //! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
+pub mod asgi;
 pub mod call_first;
 pub mod evidence;
 pub mod gil_usage;

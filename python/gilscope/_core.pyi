@@ -623,6 +623,10 @@ class SegmentReport:
     def coroutine(self) -> str | None:
         """The qualified name of that task's coroutine."""
 
+    @property
+    def request(self) -> str | None:
+        """The method and path of the request that an ASGI application was answering; ``None`` on CPython 3.11."""
+
 @final
 class EvidenceReport:
     """Where a late loop's time went, in seconds from when the beat was due."""

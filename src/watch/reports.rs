@@ -78,6 +78,7 @@ pub struct SegmentReport {
     above: Option<usize>,
     task: Option<String>,
     coroutine: Option<String>,
+    request: Option<String>,
 }
 
 #[pyclass(frozen, get_all, module = "gilscope._core")]
@@ -171,6 +172,7 @@ impl FinishedStall {
             above: own.and_then(|stack| stack.above),
             task: task.map(|task| task.name.clone()),
             coroutine: task.map(|task| task.coroutine.clone()),
+            request: own.and_then(|stack| stack.request.clone()),
         }
     }
 }

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::watch::asgi;
 use crate::watch::text::text;
 
 /// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
@@ -24,11 +25,15 @@ macro_rules! names {
         #[allow(non_snake_case)] // as Python has them
         struct Names {
             $($name: Py<PyString>,)*
+            asgi: asgi::Names,
         }
 
         impl Names {
             fn new(py: Python<'_>) -> Self {
-                Self { $($name: PyString::intern(py, stringify!($name)).unbind(),)* }
+                Self {
+                    $($name: PyString::intern(py, stringify!($name)).unbind(),)*
+                    asgi: asgi::Names::new(py),
+                }
             }
         }
     };
@@ -70,6 +75,8 @@ pub struct Stack {
     /// In the loop's own stack, how many frames lie above the one that calls the loop's callbacks: all, if it is another
     /// stack, to which the program has switched. `None` if it is unknown.
     pub above: Option<usize>,
+    /// The request that a web application is answering.
+    pub request: Option<String>,
 }
 
 /// The task that a loop is running a step of.
@@ -101,13 +108,10 @@ pub fn take(
     for (index, ident) in wanted.into_iter().enumerate() {
         let below = below.filter(|_| index == 0);
         if let Ok(Some(frame)) = frames.get_item(ident)
-            && let Ok((frames, above)) = walk(frame, below)
+            && let Ok(mut stack) = walk(frame, below, index == 0)
         {
-            stacks.push(Stack {
-                ident,
-                frames,
-                above,
-            });
+            stack.ident = ident;
+            stacks.push(stack);
         }
     }
     Ok(stacks)
@@ -116,7 +120,8 @@ pub fn take(
 fn walk(
     innermost: Bound<'_, PyAny>,
     below: Option<Below>,
-) -> PyResult<(Vec<FrameData>, Option<usize>)> {
+    looks_for_request: bool,
+) -> PyResult<Stack> {
     let names = names(innermost.py())?;
     let mut inner = Vec::new();
     let mut outer = VecDeque::new();
@@ -157,7 +162,25 @@ fn walk(
             Some(before_outer + index.checked_sub(depth - outer.len())?)
         }
     });
-    Ok((frames, above))
+    // The outermost application is the first to know the request.
+    let request = looks_for_request
+        .then(|| {
+            outer
+                .iter()
+                .rev()
+                .chain(inner.iter().rev())
+                .find_map(|frame| {
+                    let code = frame.getattr(&names.f_code).ok()?;
+                    asgi::request(frame, &code, &names.asgi)
+                })
+        })
+        .flatten();
+    Ok(Stack {
+        ident: 0,
+        frames,
+        above,
+        request,
+    })
 }
 
 fn data(frame: &Bound<'_, PyAny>, names: &Names) -> PyResult<FrameData> {

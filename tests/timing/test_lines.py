@@ -137,6 +137,17 @@ def test_a_signal_handler_on_top_of_the_selector() -> None:
         signal.signal(signal.SIGUSR2, before)
 
 
+def test_a_request_is_read_from_its_asgi_scope() -> None:
+    async def app(scope: dict[str, str], receive: None, send: None) -> None:  # noqa: ARG001 - what applications take
+        await asyncio.sleep(SHORT)
+        nap()
+        await asyncio.sleep(SHORT)
+
+    scope = {"type": "http", "method": "GET", "path": "/caf\udce9"}
+    stall = the("blocked, waiting", "nap", stalls(run_asyncio, lambda: app(scope, None, None)))
+    assert stall.request == (r"GET /caf\udce9" if sys.version_info >= (3, 12) else None)
+
+
 def test_names_that_are_not_utf_8_cost_neither_a_line_nor_a_file(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(folder)  # noqa: PTH102 - pathlib has no bytes

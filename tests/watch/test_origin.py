@@ -120,6 +120,16 @@ def test_the_programs_own_package_is_the_one_that_was_started(
     assert Origin.USER not in origins.values()
 
 
+def test_a_server_that_runs_an_application_of_the_users_is_not_the_program(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[..., None]
+) -> None:
+    started(module="server", argv=("app:app",))
+    app = ModuleType("app")
+    app.__file__ = "/srv/app.py"
+    monkeypatch.setitem(sys.modules, "app", app)
+    assert origin_of("/venv/site-packages/server/views.py") is Origin.INSTALLED
+
+
 def test_all_of_the_archive_that_was_started_is_the_program(
     monkeypatch: pytest.MonkeyPatch, started: Callable[..., None]
 ) -> None:

@@ -136,6 +136,8 @@ class Stall(Record, frozen=True, kw_only=True):
     evidence: Evidence
     parts: tuple[Part, ...] = ()
     """What else it spent time on, the longest part first. The cause and the culprit above took the most."""
+    request: str | None = None
+    """The method and path of the request that an ASGI application was answering, as in ``GET /report``."""
 
     @property
     def end(self) -> float:
@@ -143,10 +145,12 @@ class Stall(Record, frozen=True, kw_only=True):
 
 
 class Site(Record, frozen=True, kw_only=True):
-    """All stalls with one cause at one line."""
+    """All stalls with one cause at one place: a line, or the neighbouring lines of one handler."""
 
     cause: Cause
     culprit: Frame | None
+    """The line that stalled the loops for longest. Where no code of the user's was on the stack, the outermost function of the
+    library that was answering the request."""
     thread: str | None
     """The name of the culprit's thread in the latest stall."""
     callback: Frame | None
@@ -157,3 +161,11 @@ class Site(Record, frozen=True, kw_only=True):
     longest: Amount
     parts: tuple[Part, ...] = ()
     """What else these stalls spent time on, added up by cause and line, the longest first; five at most."""
+    lines: tuple[int, ...] = ()
+    """All lines of the place, if there are several."""
+    coroutine: str | None = None
+    """The coroutine of the loop's task in the latest stall."""
+    task: str | None = None
+    request: str | None = None
+    innermost: tuple[Frame, ...] = ()
+    """Where no code of the user's was on the stack: its innermost five frames in the latest stall."""

@@ -179,12 +179,27 @@ def where(site: Site) -> Iterator[str]:
         yield f"at {place_of(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
     elif site.thread:
         yield f"in thread {site.thread}; the line was not sampled"
+    if len(site.lines) > 1:
+        yield f"lines {', '.join(map(str, site.lines))}"
+    if site.innermost:
+        yield from _in_a_library(site)
     if site.callback and site.callback != site.culprit:
         yield f"the loop was in {place_of(site.callback)}"
     for part in site.parts:
         if part.seconds >= MIN_SHARE_OF_PART_TO_SHOW * site.stalled and not _is_same_function(part, site):
             at = f" at {place_of(part.culprit)}" if part.culprit else ""
             yield f"of this, {part.cause}: {duration(part.seconds)}{at}"
+
+
+def _in_a_library(site: Site) -> Iterator[str]:
+    """Yield what is known of a request that only the code of libraries answers."""
+    known = [f"request {site.request}"] if site.request else []
+    known += [f"task {site.task}"] if site.task else []
+    if known:
+        yield f"none of your code was on the stack: {', '.join(known)}; innermost frames:"
+    else:
+        yield "none of your code was on the stack; innermost frames:"
+    yield from (place_of(frame) for frame in site.innermost if frame.file)
 
 
 def _is_same_function(part: Part, site: Site) -> bool:

@@ -81,6 +81,7 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
         callback=frames.callback(shown.callback),
         task=shown.task,
         coroutine=shown.coroutine,
+        request=shown.request,
         loop_stack=shown.loop_stack,
         evidence=_with_stacks(whole, segments),
         parts=parts,

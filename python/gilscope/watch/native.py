@@ -22,6 +22,7 @@ class Segment(NamedTuple):
     """The frames of ``loop_stack`` that are the callback's; empty if the loop was running none, or was not seen to."""
     task: str | None
     coroutine: str | None
+    request: str | None = None
 
 
 def segment(report: SegmentReport, came: float) -> Segment:
@@ -33,6 +34,7 @@ def segment(report: SegmentReport, came: float) -> Segment:
         callback=callback_frames(loop_stack, report.above),
         task=report.task,
         coroutine=report.coroutine,
+        request=report.request,
     )
 
 

@@ -97,14 +97,19 @@ def program_packages() -> frozenset[str]:
     """Return the installed packages, and archives, that are the program's own."""
     main: Any = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    return _packages(getattr(main, "__file__", None), getattr(spec, "name", None), tuple(sys.argv[1:]))
+    names = (argument.partition(":")[0] for argument in sys.argv[1:])
+    # What is not imported yet may be so at the next call.
+    named = tuple(name for name in names if name.partition(".")[0] in sys.modules)
+    return _packages(getattr(main, "__file__", None), getattr(spec, "name", None), named)
 
 
 @lru_cache(8)
-def _packages(file: str | None, module: str | None, arguments: tuple[str, ...]) -> frozenset[str]:
+def _packages(file: str | None, module: str | None, named: tuple[str, ...]) -> frozenset[str]:
     # A server or a worker is told which application it shall run, and that is the program then: `uvicorn app:app`.
-    named = {top for argument in arguments for top in _tops(argument.partition(":")[0])}
-    return frozenset(named or {top for name in _entries(file, module) for top in _tops(name)} | set(_own(file)))
+    if any(map(_is_users, named)):
+        return frozenset()
+    tops = {top for name in named for top in _tops(name)}
+    return frozenset(tops or {top for name in _entries(file, module) for top in _tops(name)} | set(_own(file)))
 
 
 def _entries(file: str | None, module: str | None) -> Iterator[str]:
@@ -124,6 +129,12 @@ def _own(file: str | None) -> Iterator[str]:
         origin, package = _place(escaped(file))
         if origin is Origin.INSTALLED:
             yield package
+
+
+def _is_users(name: str) -> bool:
+    """Whether ``name`` is a module of the user's that has been imported, such as the application of a server."""
+    file = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None) if name != "__main__" else None
+    return isinstance(file, str) and _place(escaped(file))[0] is Origin.USER
 
 
 def _tops(module: str) -> Iterator[str]:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from gilscope.records.stall import Cause, Frame, Part, Site, Stall
+from gilscope.watch.origin import Origin, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_SITES = 500
 """If there are more, the smaller half is merged into one site for each cause."""
+MAX_LINES_APART = 5
+"""Lines of a function that are further apart do different things."""
+INNERMOST = 5
+"""How many frames of a library's stack are shown."""
 MAX_PARTS = 5
 """How many parts of a site are kept, the longest ones."""
 MAX_WORST = 50
 """How many stalls are kept whole, the longest ones."""
+
+Key = tuple[Cause, Frame | None, str | None]
+"""The cause, the line, and the request where only a library's code answers it."""
 
 
 class Sites:
@@ -25,15 +34,16 @@ class Sites:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sites: dict[tuple[Cause, Frame | None], Site] = {}
+        self._sites: dict[Key, Site] = {}
         self._worst: list[Stall] = []
         self._stalled: dict[Cause, float] = {}
         self._stalls: dict[Cause, int] = {}
 
     def add(self, stall: Stall) -> None:
         with self._lock:
-            key = (stall.cause, stall.culprit)
-            self._sites[key] = _merged([*filter(None, [self._sites.get(key)]), _site(stall)])
+            site = _site(stall)
+            key = _key(site)
+            self._sites[key] = _merged([*filter(None, [self._sites.get(key)]), site])
             if len(self._sites) > MAX_SITES:
                 self._merge_smallest()
             self._worst = sorted([*self._worst, stall], key=lambda it: -it.duration)[:MAX_WORST]
@@ -43,7 +53,8 @@ class Sites:
     def ranked(self) -> tuple[Site, ...]:
         """Return the sites, the one that stalled the loops for longest first."""
         with self._lock:
-            return tuple(sorted(self._sites.values(), key=lambda site: -site.stalled))
+            sites = list(self._sites.values())
+        return tuple(sorted(_grouped(sites), key=lambda site: -site.stalled))
 
     def worst(self) -> tuple[Stall, ...]:
         """Return the longest stalls, the longest first."""
@@ -63,17 +74,30 @@ class Sites:
     def _merge_smallest(self) -> None:
         """Merge the smaller half of the sites into one site for each cause, without a line."""
         ranked = sorted(self._sites.values(), key=lambda site: -site.stalled)
-        kept = {(site.cause, site.culprit): site for site in ranked[: MAX_SITES // 2]}
+        kept = {_key(site): site for site in ranked[: MAX_SITES // 2]}
         for site in ranked[MAX_SITES // 2 :]:
-            key = (site.cause, None)
+            key = (site.cause, None, None)
             kept[key] = _merged([*filter(None, [kept.get(key)]), site])
         self._sites = kept
 
 
+def _key(site: Site) -> Key:
+    return site.cause, site.culprit, site.request if site.innermost else None
+
+
 def _site(stall: Stall) -> Site:
+    culprit = stall.culprit
+    innermost: tuple[Frame, ...] = ()
+    if culprit and stall.callback and stall.thread == stall.culprit_thread and not _is_programs(culprit):
+        # The innermost line of a library is chance, and says nothing about the request.
+        culprit, innermost = stall.callback, stall.stack[:INNERMOST]
     return Site(
         cause=stall.cause,
-        culprit=stall.culprit,
+        culprit=culprit,
+        coroutine=stall.coroutine,
+        task=stall.task,
+        request=stall.request,
+        innermost=innermost,
         thread=str(stall.culprit_thread) if stall.culprit_thread else None,
         callback=stall.callback,
         stalls=1,
@@ -84,19 +108,53 @@ def _site(stall: Stall) -> Site:
 
 
 def _merged(sites: Iterable[Site]) -> Site:
-    """Return one site with the sums of ``sites``, and with the thread and the callback of the last."""
+    """Return one site with the sums of ``sites``, and with what differs between stalls as in the last."""
     first, *_ = all_sites = list(sites)
     last = all_sites[-1]
-    return Site(
-        cause=first.cause,
+    return replace(
+        last,
         culprit=first.culprit if first.culprit == last.culprit else None,
-        thread=last.thread,
-        callback=last.callback,
         stalls=sum(site.stalls for site in all_sites),
         stalled=sum(site.stalled for site in all_sites),
         longest=max(site.longest for site in all_sites),
         parts=_added_up(part for site in all_sites for part in site.parts),
     )
+
+
+def _is_programs(line: Frame) -> bool:
+    return origin_of(line.file, line.function) <= Origin.PROGRAM
+
+
+def _grouped(sites: Iterable[Site]) -> Iterator[Site]:
+    """Yield the sites, those of one handler as one: neighbouring lines of a function, run by the same callback and coroutine."""
+    handlers: dict[object, list[Site]] = defaultdict(list)
+    for site in sites:
+        line, callback = site.culprit, site.callback
+        if line is None or site.innermost:
+            yield site
+            continue
+        place = (line.file, line.function, callback and (callback.file, callback.function), site.coroutine)
+        handlers[site.cause, place].append(site)
+    for handler in handlers.values():
+        group: list[Site] = []
+        for site in sorted(handler, key=_line):
+            if group and _line(site) > _line(group[-1]) + MAX_LINES_APART:
+                yield _group(group)
+                group = []
+            group.append(site)
+        yield _group(group)
+
+
+def _line(site: Site) -> int:
+    return site.culprit.line if site.culprit else 0
+
+
+def _group(sites: list[Site]) -> Site:
+    """Return one site for several: at the line that stalled the loops for longest, with the lines of all."""
+    if len(sites) == 1:
+        return sites[0]
+    longest = max(sites, key=lambda site: site.stalled)
+    return replace(_merged(sites), culprit=longest.culprit, lines=tuple(dict.fromkeys(map(_line, sites))))
 
 
 def _added_up(parts: Iterable[Part]) -> tuple[Part, ...]:
