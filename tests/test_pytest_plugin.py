@@ -75,9 +75,11 @@ def test_the_marker_fails_a_test_with_a_longer_stretch_and_says_how_long(pyteste
     result = run(
         pytester,
         """
+def helper():
+    hold(340_000)
 @pytest.mark.limit_gil_hold("20ms")
 def test_long():
-    hold(340_000)
+    helper()
 @pytest.mark.limit_gil_hold("200ms")
 def test_short():
     hold(10_000)
@@ -100,6 +102,7 @@ def test_released_too_briefly():
     result.stdout.fnmatch_lines(
         [
             "*the GIL was held for 3?? ms without a break; the limit is 20.0 ms*",
+            "  held at *:6 in helper, called from *:9 in test_long (thread MainThread)",
             "*assert 1 == 2*",
             "*for the GIL, which was released again and again, but too briefly for another thread to acquire it*",
         ],

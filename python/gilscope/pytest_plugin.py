@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from gilscope.checks.limit import Over
     from gilscope.records.verdict import Verdict
     from gilscope.watch.api import Watch
 
@@ -91,7 +92,8 @@ def _gil_hold_limited(item: pytest.Item) -> Iterator[None]:
         return
     from gilscope.checks.limit import holds
 
-    with holds() as found:
+    limit = min(limits)
+    with holds(limit) as found:
         yield
     if not found.judged:
         item.warn(
@@ -99,8 +101,8 @@ def _gil_hold_limited(item: pytest.Item) -> Iterator[None]:
                 f"limit_gil_hold cannot judge {item.name}: the system does not report how long threads wait for a CPU"
             )
         )
-    elif (over := found.over(min(limits))) is not None:
-        _fail_hold(*over, min(limits))
+    elif (over := found.over(limit)) is not None:
+        _fail_hold(over, limit, test=str(item.path))
 
 
 @contextmanager
@@ -113,29 +115,30 @@ def _loop_lag_limited(item: pytest.Item) -> Iterator[None]:
     from gilscope.watch.api import Watch
     from gilscope.watch.responsive import failure
 
-    with Watch(stall=limit) as watch:
+    with Watch(stall=f"{limit}s") as watch:
         yield
     if (snapshot := watch.snapshot()).stalls:
-        pytest.fail(failure(snapshot, limit), pytrace=False)
+        pytest.fail(failure(snapshot, limit, test=str(item.path)), pytrace=False)
 
 
-def _fail_hold(longest: float, collecting: bool, brief: bool, limit: float) -> None:
+def _fail_hold(over: Over, limit: float, *, test: str) -> None:
     from gilscope.formatting import duration
     from gilscope.records.remedies import REMEDY
+    from gilscope.watch.responsive import places
 
-    if brief:
-        pytest.fail(
-            f"a thread waited {duration(longest)} for the GIL, which was released again and again, but too briefly for another "
-            f"thread to acquire it; the limit is {duration(limit)}. An event loop in this process stalls that long. "
-            f"{REMEDY['brief releases']}",
-            pytrace=False,
+    longest = duration(over.longest)
+    if over.brief:
+        said = (
+            f"a thread waited {longest} for the GIL, which was released again and again, but too briefly for another thread to "
+            "acquire it"
         )
-    why = " by a garbage collection" if collecting else ""
-    pytest.fail(
-        f"the GIL was held for {duration(longest)} without a break{why}; the limit is {duration(limit)}. An event loop in "
-        f"this process stalls that long. {REMEDY['hogs']}",
-        pytrace=False,
-    )
+    else:
+        why = " by a garbage collection" if over.collecting else ""
+        said = f"the GIL was held for {longest} without a break{why}"
+    said += f"; the limit is {duration(limit)}. An event loop in this process stalls that long."
+    if over.kept_by is not None:
+        said += f"\n  held{places(over.kept_by.stack, test=test)} (thread {over.kept_by.thread or 'unnamed'})"
+    pytest.fail(f"{said}\n  -> {REMEDY['brief releases' if over.brief else 'hogs']}", pytrace=False)
 
 
 def _limit(marker: pytest.Mark, *, unit_required: bool = False) -> float:

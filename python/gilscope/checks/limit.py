@@ -17,11 +17,13 @@ from gilscope.checks.gc_pauses import explain, recorded_pauses
 from gilscope.checks.knocks import SampledTime, knocks_in
 from gilscope.checks.phase import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
 from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS
+from gilscope.checks.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilscope._core import GcListener, Knock
+    from gilscope.checks.witness import Sighting
 
 
 class Over(NamedTuple):
@@ -32,12 +34,15 @@ class Over(NamedTuple):
     """Whether it was a garbage collection."""
     brief: bool
     """Whether it was a wait for code that released the GIL again and again, but too briefly; otherwise it was one hold."""
+    kept_by: Sighting | None
+    """The thread that kept the GIL, and its stack, if it was seen."""
 
 
 class Holds:
     """The waits of the threads that asked for the GIL while the block ran. Complete when the block has ended."""
 
-    def __init__(self, collections: GcListener, switch_interval: float) -> None:
+    def __init__(self, collections: GcListener, witness: Witness, switch_interval: float) -> None:
+        self._witness = witness
         self._sampled = SampledTime()
         self._knocks: list[Knock] = []
         self._collections = collections
@@ -63,7 +68,12 @@ class Holds:
         if not over:
             return None
         wait, knock = max(over, key=lambda one: one[0].likely)
-        return Over(wait.likely, explain(self._collections, wait), brief=not knock.lowered and self._was_woken(knock))
+        return Over(
+            wait.likely,
+            explain(self._collections, wait),
+            brief=not knock.lowered and self._was_woken(knock),
+            kept_by=self._witness.between(wait.start, wait.end),
+        )
 
     def _was_woken(self, knock: Knock) -> bool:
         """Return whether releases ended the sleeps of a waiting knock. Otherwise each lasts a whole switch interval."""
@@ -71,20 +81,23 @@ class Holds:
 
 
 @contextmanager
-def holds() -> Iterator[Holds]:
-    """Sample the GIL while the block runs, on the thread that runs the block."""
+def holds(limit: float) -> Iterator[Holds]:
+    """Sample the GIL while the block runs, on the thread that runs the block, and see who keeps it for about ``limit``."""
     with recorded_pauses() as collections:
-        found = Holds(collections, sys.getswitchinterval())
+        witness = Witness(limit / 2)
+        found = Holds(collections, witness, sys.getswitchinterval())
         with Knocker(
             mean_gap=MEAN_GAP_SECONDS,
             watched=threading.get_native_id(),
             keep=MAX_KNOCKS_KEPT,
             lowered=LOWERED_SWITCH_INTERVAL_SECONDS,
         ) as knocker:
+            witness.start()
             begin = monotonic()
             try:
                 yield found
             finally:
                 end = monotonic()
+                witness.stop()
                 knocker.stop()
                 found.add(knocker.knocks(), begin=begin, end=end)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from gilscope.durations import parse_threshold
 from gilscope.formatting import duration
 from gilscope.naming import place_of
+from gilscope.watch import stack as stacks
 from gilscope.watch.api import Watch
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from gilscope.records.stall import Site
+    from gilscope.records.stall import Frame, Site
     from gilscope.records.watch_report import Snapshot
 
 MAX_SITES_IN_FAILURE = 5
@@ -39,17 +40,38 @@ def assert_loop_responsive(max_lag: float | str = 0.05) -> Iterator[Watch]:
         raise UnresponsiveError(failure(snapshot, limit))
 
 
-def failure(snapshot: Snapshot, max_lag: float) -> str:
-    """Return the message of a failing test."""
+def failure(snapshot: Snapshot, max_lag: float, *, test: str = "") -> str:
+    """Return the message of a failing test, which is in the file ``test``."""
     count = sum(snapshot.stalls.values())
     times = "once" if count == 1 else f"{count} times"
     longest = duration(snapshot.worst[0].duration)
     head = f"the event loop was late by more than {duration(max_lag)} {times}, the longest lag was {longest}"
-    return "\n".join([f"{head}:", *(line for site in snapshot.sites[:MAX_SITES_IN_FAILURE] for line in _lines(site))])
+    return "\n".join(
+        [f"{head}:", *(line for site in snapshot.sites[:MAX_SITES_IN_FAILURE] for line in _lines(site, snapshot, test))]
+    )
 
 
-def _lines(site: Site) -> Iterator[str]:
+def places(stack: Sequence[Frame], *, test: str = "", below: Sequence[Frame] = ()) -> str:
+    """Return the line that cost the time, the innermost function that it called, and the line of the ``test``, a file.
+
+    ``below`` is the stack from which a loop was run.
+    """
+    culprit = stacks.culprit(stack)
+    if culprit is None:
+        return ""
+    named = f" at {place_of(culprit)}"
+    if stack[0] != culprit:
+        named += f", in {place_of(stack[0])}"
+    line = next((frame for frame in reversed((*stack, *below)) if frame.file == test), culprit)
+    return named if line == culprit else f"{named}, called from {place_of(line)}"
+
+
+def _lines(site: Site, snapshot: Snapshot, test: str) -> Iterator[str]:
+    known = (stall for stall in snapshot.worst if (stall.cause, stall.culprit) == (site.cause, site.culprit))
+    stall = next(known, None)
     where = f" at {place_of(site.culprit)}" if site.culprit else ""
+    if stall is not None and stall.stack:
+        where = places(stall.stack, test=test, below=stall.loop_stack)
     thread = f" (thread {site.thread})" if site.thread else ""
     yield f"  {duration(site.longest)}: {site.cause}{where}{thread}"
     yield f"      -> {REMEDY[site.cause]}"
