@@ -40,7 +40,7 @@ def parse(arguments: list[str]) -> None:
         return
     command = command_line.get_command(context, rest[0])
     assert command is not None, f"there is no gilscope {rest[0]}"
-    context = click.Context(command)
+    context = click.Context(command, **command.context_settings)
     options, *_ = command.make_parser(context).parse_args(rest[1:])
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name in options:
