@@ -1,7 +1,7 @@
 """The shares, from constructed samples."""
 
 import pytest
-from gilscope.checks.shares import shares_of
+from gilscope.checks.shares import shares_of, shares_of_real_waits
 
 from tests.support.samples import sampled, wait
 
@@ -29,3 +29,11 @@ def test_few_samples_are_not_certain() -> None:
     assert not shares_of(sampled(wait(held=False)), mean_gap=0.0005).certain
     assert not shares_of(sampled(), mean_gap=0.0005).certain
     assert shares_of(sampled(*[wait(held=False)] * 30), mean_gap=0.0005).certain
+
+
+def test_a_long_wait_in_which_no_release_woke_the_thread_is_the_systems_doing() -> None:
+    long = wait(least=0.05)
+    woken = [long._replace(slept=100)] * 3
+    undisturbed = [long._replace(slept=11)] * 3
+    assert shares_of_real_waits(sampled(*woken, between=0.01), switch_interval=0.005).largest == "hogs"
+    assert shares_of_real_waits(sampled(*undisturbed, between=0.01), switch_interval=0.005).hogged == 0

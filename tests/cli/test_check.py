@@ -215,6 +215,16 @@ def test_the_output_of_the_statement_goes_to_stderr() -> None:
     assert json.loads(done.stdout)
 
 
+@needs_gil
+def test_a_hold_over_the_limit_is_exit_status_1_whatever_the_verdict() -> None:
+    done = check("--max-hold", "5ms", "--time", "0.1", "--expect", "hogs", *HOLD)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"`hold\(20_000\)` stalls an event loop in its process for [\d.]+ ms; the limit is 5.00 ms\n", done.stderr
+    )
+    assert check("--max-hold", "2s", "--time", "0.1", *HOLD).returncode == 0
+
+
 CONNECTION = """
 import os, threading, time
 class Connection:  # as duckdb's, it belongs to the thread that made it

@@ -211,3 +211,16 @@ def test_work_on_threads_of_the_call_counts_as_computing() -> None:
         found = gilscope.check(lambda: list(pool.map(hashlib.sha256, [data, data])))
     assert found.busy_cores is not None
     assert found.busy_cores > 0.2  # the calling thread itself computes for none of the time
+
+
+@needs_gil
+def test_a_long_hold_in_every_call_that_releases_the_gil_is_counted_and_may_be_forbidden() -> None:
+    def released_and_held() -> None:
+        time.sleep(0.06)
+        HOLD(25_000)
+
+    found = gilscope.assert_releases(released_and_held)
+    assert found.holds_per_call == pytest.approx(1, abs=0.5)
+    assert "in every call it held the GIL without a break" in str(found)
+    with pytest.raises(AssertionError, match=r"stalls an event loop in its process for .*; the limit is 5\.00 ms"):
+        gilscope.assert_releases(released_and_held, max_hold="5ms")

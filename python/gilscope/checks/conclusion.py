@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gilscope._core import GcListener
     from gilscope.checks.calls import Calls
     from gilscope.checks.knocks import SampledTime, Wait
+    from gilscope.checks.shares import Shares
     from gilscope.records.machine import Machine
 
 
@@ -67,7 +68,7 @@ class Conclusion:
             hogged=shares.hogged,
             longest_hold=longest_hold,
             long_holds=len(shares.hogging),
-            longest_wait=_longest_wait(longest, waits),
+            longest_wait=_longest_wait(longest, real),
             starved=None if real is None else real.hogged,
             collecting=longest is not None and self.collections is not None and explain(self.collections, longest),
             waits=_quantiles(waits if waits is not None and waits.waits else holds),
@@ -113,12 +114,12 @@ class Conclusion:
         return max(0.0, min(calls.computed, calls.own_time), of_the_process) / calls.own_time
 
 
-def _longest_wait(hold: Wait | None, waits: SampledTime | None) -> float | None:
+def _longest_wait(hold: Wait | None, real: Shares | None) -> float | None:
     """Return the longest real wait. For the end of a hold without a break a thread waits at any switch interval."""
-    if waits is None:
+    if real is None:
         return hold.likely if hold is not None else None
-    real = (wait.likely for wait in waits.waits if wait.held)
-    return max(hold.likely if hold is not None else 0.0, max(real, default=0.0))
+    waits = (hold, *real.hogging[:1], *real.yielding[:1])
+    return max((wait.likely for wait in waits if wait is not None), default=0.0)
 
 
 def _quantiles(sampled: SampledTime) -> Waits:

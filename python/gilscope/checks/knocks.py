@@ -37,6 +37,8 @@ class Wait(NamedTuple):
     """Best estimate of the same, if it was longer than the knocker's delays."""
     before: float
     """The thread's own time since the previous knock: the present hold had lasted for at most this long."""
+    slept: int | None = None
+    """How often the knocker slept in the wait; ``None`` if unknown."""
 
 
 @dataclass
@@ -98,6 +100,7 @@ def _wait(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
         most=min(most, inside),
         likely=min(likely, inside),
         before=_own_before(knock, gap),
+        slept=knock.slept,
     )
 
 

@@ -17,6 +17,7 @@ from gilscope.checks.gc_pauses import explain, recorded_pauses
 from gilscope.checks.knocks import SampledTime, knocks_in
 from gilscope.checks.phase import MAX_KNOCKS_KEPT, MEAN_GAP_SECONDS
 from gilscope.checks.run import LOWERED_SWITCH_INTERVAL_SECONDS
+from gilscope.checks.shares import was_woken
 from gilscope.checks.witness import Witness
 
 if TYPE_CHECKING:
@@ -71,13 +72,9 @@ class Holds:
         return Over(
             wait.likely,
             explain(self._collections, wait),
-            brief=not knock.lowered and self._was_woken(knock),
+            brief=not knock.lowered and was_woken(wait, self._switch_interval),
             kept_by=self._witness.between(wait.start, wait.end),
         )
-
-    def _was_woken(self, knock: Knock) -> bool:
-        """Return whether releases ended the sleeps of a waiting knock. Otherwise each lasts a whole switch interval."""
-        return knock.slept is not None and knock.slept > knock.wait / self._switch_interval + 2
 
 
 @contextmanager

@@ -93,7 +93,9 @@ class Checking:
             return self._verdict((calls, knocks) if calls.spans else None)
         look = self.last_look
         if look is not None and self.holds.calls.ended == look.calls.ended:
-            waits = Calls(self.call, spans=[(look.began, monotonic())]).sampled_by(look.phase.knocker.knocks())
+            waits = Calls(self.call, apart=True, spans=[(look.began, monotonic())]).sampled_by(
+                look.phase.knocker.knocks()
+            )
             return self.conclusion.verdict(look.calls, look.holds, waits, endless=not look.calls.made)
         calls, knocks = self.holds.so_far()
         if not calls.spans or calls.own_time <= 0:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import inf, log, sqrt
 from typing import TYPE_CHECKING, Literal
 
+from gilscope.checks.knocks import SampledTime
+
 if TYPE_CHECKING:
-    from gilscope.checks.knocks import SampledTime, Wait
+    from gilscope.checks.knocks import Wait
 
 LONG_HOLD_SECONDS = 0.001
 """A hold without a break that is longer than this makes the callable a hog."""
@@ -50,8 +52,19 @@ def shares_of(sampled: SampledTime, *, mean_gap: float) -> Shares:
 
 
 def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Shares:
-    """Return the shares at the program's own switch interval: hogged is a wait longer than a turn of code that yields."""
-    return _shares(sampled, limit=longest_turn(switch_interval), hold=inf)
+    """Return the shares at the program's own switch interval.
+
+    Hogged is a wait that is longer than a turn of code that yields, because the GIL was released too briefly. In any other
+    long wait the system kept a thread from running, or the GIL was held without a break.
+    """
+    limit = longest_turn(switch_interval)
+    brief = [wait for wait in sampled.waits if wait.least <= limit or was_woken(wait, switch_interval)]
+    return _shares(SampledTime(brief, sampled.between), limit=limit, hold=inf)
+
+
+def was_woken(wait: Wait, switch_interval: float) -> bool:
+    """Return whether releases ended the sleeps of a wait. Otherwise each sleep lasts a whole switch interval."""
+    return wait.slept is None or wait.slept > (wait.end - wait.start) / switch_interval + 2
 
 
 def longest_turn(switch_interval: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 import msgspec
 
-from gilscope.cli import RUN, BadInput, Source, setup
+from gilscope.cli import RUN, THRESHOLD, BadInput, Source, setup
 from gilscope.records.failed_check import FailedCheck
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def kinds_of(expectation: str) -> list[Kind]:
     type=Expectation(),
     help=f"Exit with status 1 if a verdict is none of these, separated by commas: {', '.join(DOES)}.",
 )
+@click.option(
+    "--max-hold",
+    type=THRESHOLD,
+    help="Exit with status 1 if an event loop would stall for longer than this: because of one hold, or of releases that are "
+    "too brief.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON: a list with one item a statement.")
 def command(
     statements: tuple[str, ...],
@@ -72,6 +78,7 @@ def command(
     time: float,
     timeout: float,
     expect: str | None,
+    max_hold: float | None,
     as_json: bool,
 ) -> int:
     """Check whether each STATEMENT hogs, yields or releases the GIL.
@@ -80,6 +87,9 @@ def command(
     verdict says what happens to another thread that asks for the GIL at a random moment: it gets the GIL at once
     (releases), it gets the GIL within the switch interval (yields), or it waits for the end of a hold of more than 1 ms
     without a break (hogs). If the evidence is not enough, the verdict is undecided, with the reason.
+
+    What a thread really waits is measured at the program's own switch interval. A statement that releases the GIL again and
+    again, but too briefly for another thread to acquire it, hogs.
 
     Exit status: 1 if a verdict is not the expected one, 2 if a statement cannot be run.
     """
@@ -91,10 +101,15 @@ def command(
     for statement in statements:
         _must_be_python(statement, setup)
     checked = [_checked(statement, setup, time, timeout) for statement in statements]
-    _show(checked, as_json=as_json)
+    _show(checked, max_hold, as_json=as_json)
     if any(isinstance(one, FailedCheck) for one in checked):
         return BadInput.exit_code
-    return _as_expected([one for one in checked if not isinstance(one, FailedCheck)], kinds_of(expect)) if expect else 0
+    verdicts = [one for one in checked if not isinstance(one, FailedCheck)]
+    unexpected = _unexpected(verdicts, kinds_of(expect)) if expect else []
+    too_long = [] if max_hold is None else _too_long(verdicts, max_hold)
+    for said in (*unexpected, *too_long):
+        click.echo(said, err=True)
+    return 1 if unexpected or too_long else 0
 
 
 def _must_be_python(statement: str, setup: str) -> None:
@@ -122,7 +137,7 @@ def _to_stderr(printed: str) -> None:
     sys.stderr.flush()
 
 
-def _show(checked: list[Verdict | FailedCheck], *, as_json: bool) -> None:
+def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1))
     elif len(checked) > 1:
@@ -134,15 +149,20 @@ def _show(checked: list[Verdict | FailedCheck], *, as_json: bool) -> None:
         from gilscope.cli.show import say
         from gilscope.records.verdict import sentences
 
-        say(f"{' '.join(sentences(checked[0], longer='--time 5'))}\n({checked[0].evidence})")
+        said = sentences(checked[0], longer="--time 5", max_hold=max_hold)
+        say(f"{' '.join(said)}\n({checked[0].evidence})")
 
 
-def _as_expected(verdicts: list[Verdict], expect: list[Kind]) -> int:
+def _unexpected(verdicts: list[Verdict], expect: list[Kind]) -> list[str]:
     from gilscope.checks.assertions import meets
     from gilscope.naming import quoted
 
     others = [verdict for verdict in verdicts if not any(meets(verdict, kind) for kind in expect)]
     wanted = " or ".join(DOES[kind] for kind in expect)
-    for verdict in others:
-        click.echo(f"expected that {quoted(verdict.name)} {wanted}, but {FOUND[verdict.kind]}", err=True)
-    return 1 if others else 0
+    return [f"expected that {quoted(verdict.name)} {wanted}, but {FOUND[verdict.kind]}" for verdict in others]
+
+
+def _too_long(verdicts: list[Verdict], max_hold: float) -> list[str]:
+    from gilscope.checks.assertions import too_long
+
+    return [said for verdict in verdicts if (said := too_long(verdict, max_hold))]

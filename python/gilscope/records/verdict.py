@@ -86,8 +86,8 @@ class Verdict(Record, frozen=True, kw_only=True):
     """The longest time for which a thread waited for the GIL at the program's own switch interval, because of one call; or
     the longest hold, if that is longer. ``None`` if it was not measured."""
     starved: Amount | None = None
-    """Share of the time in which a thread that asks for the GIL waits longer than for code that yields: the switch interval
-    and 1 ms. ``None`` if it was not measured."""
+    """Share of the time in which a thread that asks for the GIL waits longer than the switch interval and 1 ms, because the
+    call releases it too briefly. ``None`` if it was not measured."""
     collecting: bool = False
     """Whether the longest hold was a garbage collection."""
     waits: Waits | None
