@@ -56,3 +56,15 @@ def test_gaps_show_in_the_strip() -> None:
 def test_a_strip_is_never_longer_than_its_ticks() -> None:
     assert strip(Bins(width=1.0, due=[1, 1], came=[1, 1], worst=[0.0, 0.0]), 60) == "||"
     assert strip(Bins(width=1.0, due=[], came=[], worst=[]), 60) == ""
+
+
+def test_doubtful_work_is_marked_and_the_reason_is_below_the_table(run_of: Run, finished: Finished) -> None:
+    impossible = [finished(case, work=3.14, cpu=3.96) for case in ("process/python", "bridge/released")]
+    text = printed(run_of(*impossible, finished("thread/held", work=0.98)), 200)
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if "/" in line.split(" ")[0]}
+    assert rows["process/python"][5:7] == ["?3.14", "1.98"]
+    assert rows["thread/held"][5] == "0.98"
+    assert (
+        "? Do not rely on the work of process/python and bridge/released: it is more than the busy cores can do, so the machine's "
+        "speed changed after the baseline was measured." in text
+    )

@@ -99,7 +99,7 @@ def test_a_baseline_that_moved_within_most_slices_is_too_uncertain(sliced: Slice
 
 def test_more_work_than_the_busy_cores_can_do_is_doubtful(sliced: Sliced, finished: Finished) -> None:
     figure = of(sliced("inline/held", [1.0] * 20, [2e9] * 20, wanted=1.0, efficiency=1.66))
-    assert figure.doubt.startswith("more than the busy cores can do")
+    assert figure.doubt.startswith("it is more than the busy cores can do")
     measure = finished("process/python", work=3.14, cpu=2 * 1.98).measure
     assert isinstance(measure, Measure)
     assert work_without_baseline(measure, 1000.0).doubt == figure.doubt

@@ -126,4 +126,4 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
 def _impossible(value: float, cores: float) -> str:
     if value <= cores * MAX_WORK_OF_A_CORE:
         return ""
-    return "more than the busy cores can do: the machine's speed changed after the baseline was measured"
+    return "it is more than the busy cores can do, so the machine's speed changed after the baseline was measured"
