@@ -96,7 +96,12 @@ def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_an
         ("os.kill(os.getpid(), signal.SIGTERM)", "", -signal.SIGTERM, "was ended by SIGTERM"),
         ("signal.raise_signal(signal.SIGHUP)", "", -signal.SIGHUP, "was ended by SIGHUP"),
         ("os._exit(3)", "", 3, "exited with status 3 without running its exit handlers"),
-        ("os.execv(sys.executable, ['python', '-c', 'raise SystemExit(4)'])", "", 4, "replaced itself by another"),
+        (
+            "os.execv(sys.executable, [sys.executable, '-c', 'raise SystemExit(4)'])",
+            "",
+            4,
+            "replaced itself by another",
+        ),
         ("os.abort()", "", -signal.SIGABRT, "was ended by SIGABRT"),
         (
             "os.kill(os.getpid(), signal.SIGTERM)",
@@ -194,6 +199,40 @@ def test_the_program_does_not_see_the_reporter() -> None:
     plain = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=True)
     watched = watch("program.py")
     assert watched.stdout == plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("pass", 0), ("os._exit(3)", 3), ("os.getuid() or os.chroot(os.path.expanduser('~'))", 0)]
+)
+def test_where_no_reporter_process_can_be_started_the_program_reports_itself(end: str, status: int) -> None:
+    """A process that adopts orphans, like process 1 of a container, would have the reporter as a child."""
+    adopts_orphans = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.executable, sys.argv[1:])"
+    ended = subprocess.run(
+        [sys.executable, "-c", adopts_orphans, sys.executable, "-m", "gilscope", "watch", program(end=end)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_TO_LIVE,
+        check=False,
+    )
+    assert ended.returncode == status
+    assert ended.stderr.count("gilscope watch: ") == 1
+    assert re.search(r"blocked, waiting: 0\.\d\d s, once\n +at .*program\.py:4\s+in nap", ended.stderr), ended.stderr
+
+
+def test_if_the_reporter_process_is_killed_the_program_reports_itself() -> None:
+    kills_it = """
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        files = {os.readlink(f"/proc/{pid}/fd/{number}") for number in (2, 4)}
+    except OSError:
+        continue
+    if os.readlink("/proc/self/fd/2") in files and "/memfd:gilscope (deleted)" in files:
+        os.kill(int(pid), signal.SIGKILL)
+"""
+    ended = watch("-o", "out.json", program(start=kills_it))
+    assert ended.returncode == 0
+    told(ended.stderr)
+    assert json.loads(Path("out.json").read_bytes())["ending"] is None
 
 
 def test_a_failed_exec_does_not_end_the_watch() -> None:

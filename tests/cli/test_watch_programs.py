@@ -140,4 +140,6 @@ def test_a_report_while_the_program_runs_leaves_the_program_running(options: lis
         rest = process.stderr.read()
         assert process.wait(SECONDS_TO_LIVE) == 0
     assert report.startswith("gilscope watch: ")
+    assert ("the watch has ended" in report) == ("--for" in options)
+    assert "the program runs on; " in report
     assert rest.count("gilscope watch: ") == (1 if "USR1" in options else 0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gilscope.watch.program import ProgramWatch
     from gilscope.watch.updates import Program
 
-REPORTER = "import sys; sys.path += sys.argv[1:]; from gilscope.cli.watch_reporter import main; main()"
+REPORTER = "import sys; sys.path[:] = sys.argv[1:]; from gilscope.cli.watch_reporter import main; main()"
 """It finds the modules that this process finds, but none in the working directory or beside the script."""
 
 
@@ -134,13 +134,20 @@ def _reporter(asked: Program) -> ReporterProcess | None:
     """Start the reporter process; ``None`` if the system does not let us."""
     if not sys.executable:
         return None
-    folder = str(Path(__file__).parents[2])
-    argv = [sys.executable, "-I", "-c", REPORTER, *(path for path in sys.path[1:] if path), folder]
+    argv = [sys.executable, "-I", "-c", REPORTER, *_path()]
     try:
         reporter = ReporterProcess([os.fsencode(argument) for argument in argv])
     except (OSError, RuntimeError):
         return None
     return reporter if reporter.send(msgspec.msgpack.encode(asked)) else None
+
+
+def _path() -> list[str]:
+    """Return this process's path without the working directory or the folder of the script. It leads to this gilscope."""
+    folder = str(Path(__file__).parents[2])
+    path = [entry for entry in sys.path[0 if sys.flags.safe_path else 1 :] if entry]
+    first = next((entry for entry in path if (Path(entry) / "gilscope").is_dir()), None)
+    return path if first == folder else [folder, *path]
 
 
 def _call_first(owner: Any, name: str, first: Callable[..., object]) -> None:

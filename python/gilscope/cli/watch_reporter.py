@@ -15,6 +15,7 @@ import struct
 import time
 from collections import deque
 from contextlib import suppress
+from math import inf
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +51,15 @@ that. See `linux/pidfd.h`."""
 
 
 def main() -> None:
-    """Run the process."""
-    connection = socket.socket(fileno=SOCKET)
-    messages = Messages(connection)
+    """Run the process. If it fails, the program gives the report itself, if the program is still there."""
+    try:
+        connection = socket.socket(fileno=SOCKET)
+        _serve(connection, Messages(connection))
+    except Exception as error:  # noqa: BLE001 - in a program that was killed, this sentence is all that is left
+        say(f"the process that gives the report failed: {type(error).__name__}: {error}")
+
+
+def _serve(connection: socket.socket, messages: Messages) -> None:
     while not (arrived := messages.read()):
         if messages.ended:
             return
@@ -131,7 +138,8 @@ class Reporter:
             if self._is_over():
                 self._give_ending(page, "runs")
                 return False
-        self._give(self._latest, None)
+        until = inf if self._program.seconds is None else self._program.began + self._program.seconds
+        self._give(self._latest, Ending(kind="runs") if self._latest.at >= until else None)
         return True
 
     def take(self, message: bytes) -> None:
@@ -165,7 +173,7 @@ class Reporter:
             stalls=tuple(_unfinished(update, page, self._program.stall, now)),
         )
         if update is None:
-            say(f"the program {what_happened(ending)} before anything was measured: there is nothing to report")
+            say(f"the program {what_happened(ending)} before an event loop was watched: there is nothing to report")
         else:
             self._give(update, ending)
 

@@ -18,7 +18,9 @@ def ending(end: Ending | None) -> Iterator[str]:
     if end is None:
         return
     if end.kind == "runs":
-        yield f"the program runs on; the figures are {duration(end.unseen)} old"
+        yield "the program runs on; " + (
+            f"the figures are {duration(end.unseen)} old" if end.unseen else "the watch has ended"
+        )
     else:
         yield f"the program {what_happened(end)}; the figures end {duration(end.unseen)} before that"
     for stall in end.stalls:
