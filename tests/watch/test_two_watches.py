@@ -88,6 +88,12 @@ def test_a_line_that_moved_is_the_same_site() -> None:
     assert (change.trend, change.culprit and change.culprit.line, change.moved_from) == ("same", 57, 41)
 
 
+def test_another_line_of_the_same_handler_is_not_a_line_that_moved() -> None:
+    after = watched(*stalls("report", 4, 0.1), *stalls("report", 9, 0.1, line=43))
+    change = compared(watched(*stalls("report", 9, 0.1)), after)["report"]
+    assert (change.culprit and change.culprit.line, change.moved_from) == (43, None)
+
+
 def test_a_file_that_moved_is_the_same_site() -> None:
     text = codec.encode(BEFORE).replace(b"/srv/server.py", b"/opt/v2/server.py")
     assert set(trends(BEFORE, codec.decode(type(BEFORE), text, "moved")).values()) == {"same"}

@@ -98,7 +98,7 @@ def _by_name(groups: Iterable[list[Site]]) -> dict[Hashable, list[list[Site]]]:
 def _change(before: list[Site], after: list[Site], watched_before: float, watched_after: float) -> SiteChange:
     one, other = _rate(before, watched_before), _rate(after, watched_after)
     shown = (after or before)[0]
-    lines = {site.culprit.line for site in after if site.culprit}
+    lines = {line for site in after if site.culprit for line in (site.culprit.line, *site.lines)}
     earlier = before[0].culprit.line if before and before[0].culprit else None
     moved = bool(lines) and earlier is not None and earlier not in lines
     return SiteChange(
