@@ -137,7 +137,8 @@ def _fail_hold(over: Over, limit: float, *, test: str) -> None:
         said = f"the GIL was held for {longest} without a break{why}"
     said += f"; the limit is {duration(limit)}. An event loop in this process stalls that long."
     if over.kept_by is not None:
-        said += f"\n  held{places(over.kept_by.stack, test=test)} (thread {over.kept_by.thread or 'unnamed'})"
+        where = places(over.kept_by.stack, test=test) or " by a call that had returned when this was seen"
+        said += f"\n  held{where} (thread {over.kept_by.thread or 'unnamed'})"
     pytest.fail(f"{said}\n  -> {REMEDY['brief releases' if over.brief else 'hogs']}", pytrace=False)
 
 

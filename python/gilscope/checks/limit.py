@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gilscope._core import GcListener, Knock
+    from gilscope.checks.knocks import Wait
     from gilscope.checks.witness import Sighting
+
+SLEEPS_UNTIL_YIELDED = 2
 
 
 class Over(NamedTuple):
@@ -64,7 +67,9 @@ class Holds:
         over = [
             (wait, knock)
             for wait, knock in zip(self._sampled.waits, self._knocks, strict=True)
-            if wait.held and wait.least > limit + (0.0 if knock.lowered else self._switch_interval)
+            if wait.held
+            and wait.least > limit + (0.0 if knock.lowered else self._switch_interval)
+            and (knock.lowered or self._was_kept(wait, knock, limit))
         ]
         if not over:
             return None
@@ -75,6 +80,18 @@ class Holds:
             brief=not knock.lowered and was_woken(wait, self._switch_interval),
             kept_by=self._witness.between(wait.start, wait.end),
         )
+
+    def _was_kept(self, wait: Wait, knock: Knock, limit: float) -> bool:
+        """Return whether one thread kept the GIL in a wait at the program's own interval, and not several in turns.
+
+        For code that yields a thread sleeps until it asks for the GIL, and until it is answered. Waiting for longer after
+        that is waiting for a CPU.
+        """
+        if knock.slept is not None and knock.slept <= SLEEPS_UNTIL_YIELDED:
+            return False
+        seen = self._witness.between(wait.start, wait.end)
+        longest = self._witness.longest_between_looks(wait.start, wait.end)
+        return (seen is None or not seen.in_turns) and longest > limit + self._switch_interval
 
 
 @contextmanager

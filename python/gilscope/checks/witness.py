@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,15 @@ if TYPE_CHECKING:
 
 MIN_GAP_SECONDS = 0.005
 """Between two looks, at least: each takes the GIL, and makes a turn for code that yields."""
+MIN_CPU_SECONDS = 0.001
+"""A thread that has used more CPU time during a wait may have had turns at the GIL in it."""
+MIN_SHARE_OF_ONE = 0.9
+"""If several threads used CPU time, one of them kept the GIL only if it used this share of that."""
 MAX_SIGHTINGS = 1000
 MAX_FRAMES = 64
 OURS = str(Path(__file__).parents[1])
+END_OF_BLOCK = str(Path(__file__).with_name("limit.py"))
+"""A thread that is in this file has left the block whose holds are limited."""
 WAITING_FUNCTIONS = (
     "wait",
     "_wait_for_tstate_lock",
@@ -48,7 +56,9 @@ class Sighting:
     end: float
     thread: str
     stack: tuple[Frame, ...]
-    """Innermost frame first."""
+    """Innermost frame first; empty if the thread had left it before it could be seen."""
+    in_turns: bool
+    """Whether several threads computed meanwhile, so that none of them kept the GIL all the time."""
 
 
 class Witness:
@@ -56,6 +66,7 @@ class Witness:
 
     def __init__(self, least: float) -> None:
         self.sightings: list[Sighting] = []
+        self._looks: list[float] = []
         self._least = least
         self._stopping = threading.Event()
         self._last = 0.0
@@ -78,6 +89,12 @@ class Witness:
         longest = max(common, default=0.0)
         return common[longest] if longest > 0 else None
 
+    def longest_between_looks(self, start: float, end: float) -> float:
+        """Return the longest part of that time in which this thread did not get the GIL either."""
+        inside = self._looks[bisect_right(self._looks, start) : bisect_left(self._looks, end)]
+        points = [start, *inside, end]
+        return max(later - earlier for earlier, later in pairwise(points))
+
     def _look_again_and_again(self) -> None:
         gap, gaps = 0.0, max(MIN_GAP_SECONDS, self._least)
         while len(self.sightings) < MAX_SIGHTINGS:
@@ -95,6 +112,7 @@ class Witness:
         if waited > self._least:
             self._note(now, waited, {ident: cpu - self._used.get(ident, 0.0) for ident, cpu in used.items()})
         self._last, self._used = now, used
+        self._looks.append(now)
 
     def _note(self, now: float, waited: float, spent: dict[int, float]) -> None:
         frames = {
@@ -102,11 +120,13 @@ class Witness:
             for ident, frame in sys._current_frames().items()  # noqa: SLF001 - the documented way to another thread's stack
             if ident != threading.get_ident() and not frame.f_code.co_filename.startswith(OURS)
         }
-        ident = _kept_it(frames, spent, waited)
+        ident = _kept_it(frames, spent, waited) if frames else None
         if ident is not None:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             stack = tuple(_frames(frames[ident]))
-            self.sightings.append(Sighting(now - waited, now, names.get(ident, ""), stack))
+            if any(frame.file == END_OF_BLOCK for frame in stack):
+                stack = ()
+            self.sightings.append(Sighting(now - waited, now, names.get(ident, ""), stack, _took_turns(spent)))
 
 
 def _cpu_times() -> dict[int, float]:
@@ -121,7 +141,12 @@ def _kept_it(frames: dict[int, FrameType], spent: dict[int, float], waited: floa
     if ident is not None and (len(frames) == 1 or spent.get(ident, 0.0) >= waited / 2):
         return ident
     active = [ident for ident, frame in frames.items() if frame.f_code.co_name not in WAITING_FUNCTIONS]
-    return active[0] if len(active) == 1 else None
+    return active[0] if len(active) == 1 else ident if _took_turns(spent) else None
+
+
+def _took_turns(spent: dict[int, float]) -> bool:
+    computed = [cpu for cpu in spent.values() if cpu > MIN_CPU_SECONDS]
+    return len(computed) > 1 and max(computed) < MIN_SHARE_OF_ONE * sum(computed)
 
 
 def _frames(frame: FrameType | None) -> Iterator[Frame]:
