@@ -173,7 +173,10 @@ class Result(Record, frozen=True, kw_only=True):
     machine: Machine
     plan: Plan
     alone: dict[str, Positive]
-    """Steps a second of each kernel, one task alone in an idle process: the baseline of ``rate``."""
+    """Steps of each kernel in a second of CPU time, measured once at the start: it gives the tasks their size.
+
+    It is the baseline of a trial that has none of its own, too.
+    """
     idle: Trial
     trials: list[Trial]
     comparison: Comparison | None = None

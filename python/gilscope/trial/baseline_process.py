@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MEAN_SLICE_SECONDS = 0.1
 """How long the trial runs between two pauses, on average. Random, so that it does not fall into step with the trial."""
+MAX_SLICE_SECONDS = 0.3
+"""On a busy machine a pause lasts longer, and the next slice lasts as long as the pause did, but no longer than this."""
 MAX_CORES = 4
 """Measure the baseline on at most this many cores in one pause: those that the trial used most."""
 MIN_SHARE_OF_A_CORE = 0.1
@@ -102,6 +104,8 @@ class Measuring:
         self._cores = os.sched_getaffinity(0)
         self._rates = self._measure(sorted(self._cores)[:MAX_CORES])
         self._resumed = time.perf_counter()
+        self.paused = 0.0
+        """How long the last pause lasted."""
 
     def pause(self) -> None:
         """End a slice of the trial: stop the trial, measure one task alone on the cores that it used, and let it go on."""
@@ -119,6 +123,7 @@ class Measuring:
             self._measure_again(by_core)
             self._resumed = time.perf_counter()
             self.pauses.add(began, self._resumed)
+            self.paused = self._resumed - began
 
     def _measure_again(self, by_core: dict[int, float]) -> None:
         """Measure one task alone on the cores that the trial used for so many seconds; keep the mean with the last time."""
@@ -170,7 +175,7 @@ def main(fd: str, argument: str) -> None:
     measuring = Measuring(task, trial, pauses, kernel)
     print("measured", flush=True)
     while len(pauses) < MAX_PAUSES - 1:
-        wait = random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS
+        wait = max(random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS, min(measuring.paused, MAX_SLICE_SECONDS))
         if select.select([sys.stdin], [], [], wait)[0]:
             break
         measuring.pause()
