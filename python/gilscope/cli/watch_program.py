@@ -77,7 +77,8 @@ class ProgramEnd:
         """Give the report once. A forked child that leaves through ``atexit`` reports nothing."""
         if os.getpid() != self._asked.pid or self._watch.ended_early:
             return
-        self._watch.stop()
+        with suppress(Exception):  # a watch that cannot be stopped still has its figures
+            self._watch.stop()
         with suppress(Exception):
             sys.stderr.flush()
         seen = self._watch.snapshot()

@@ -93,7 +93,7 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
 def _replace(function: Any, by: Any) -> None:
     """Put ``by`` in the place of ``function`` in every module that has it under its own name."""
     for module in tuple(sys.modules.values()):
-        if isinstance(module, ModuleType):
+        if issubclass(type(module), ModuleType):  # cffi's libraries say that they are modules, and have no `__dict__`
             names = object.__getattribute__(module, "__dict__")  # a lazy module must not load because of this
             if names.get(NAME) is function:
                 names[NAME] = by
