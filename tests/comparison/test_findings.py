@@ -11,9 +11,12 @@ import pytest
 from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.findings import RULES, findings
 from gilscope.comparison.travel_findings import REMEDIES
+from gilscope.records import remedies
 from gilscope.records.comparison import Failure
 from gilscope.records.result import Baseline
+from gilscope.records.verdict import sentences
 from gilscope.reports.terminal import text
+from gilscope.watch import cause
 
 from tests.support.constructed import compared, measure, no_way, trials, verdict, way
 
@@ -251,3 +254,19 @@ def test_other_programs_that_had_the_cores_leave_the_gain_of_threads_open_and_ar
     shown = str(result)
     assert "? Do not rely on the calls/s of thread x4: other programs used the cores nearly all the time." in shown
     assert "?1000" in shown
+
+
+def test_the_same_call_gets_one_remedy_from_compare_check_and_watch() -> None:
+    found = {
+        finding.name: finding
+        for finding in findings(ComparisonFigures(compared(verdict("hogs", 0.07), way("process"))))
+    }
+    assert found["threads_stall_the_loop"].remedy == remedies.REMEDY["hogs"] == cause.REMEDY["starved by a hog"]
+    assert sentences(verdict("hogs", 0.07))[-1] == remedies.REMEDY["hogs"]
+    turns = {
+        finding.name: finding
+        for finding in findings(ComparisonFigures(compared(verdict("yields", 0.07), way("process"))))
+    }
+    assert turns["threads_starve_the_loop"].remedy.startswith(cause.REMEDY["blocked, computing"])
+    assert sentences(verdict("yields", 0.07))[-1] == cause.REMEDY["blocked, computing"]
+    assert remedies.REMEDY["hogs"].index("process pool") < remedies.REMEDY["hogs"].index("py.detach")

@@ -70,8 +70,8 @@ def test_a_verdict_that_yields_names_the_usual_switch_interval_and_its_long_hold
     assert str(example()) == (
         "yields: while parse ran (12.0 ms a call), a thread that asked for the GIL got it within the switch interval (5.00 "
         "ms). An event loop in this process waits that long at each turn. But in one of 13 calls it held the GIL without a "
-        "break, for up to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. A thread pool does not "
-        "make it faster; a process pool or native code that releases the GIL does."
+        "break, for up to 5.20 ms (10.0% of the time): an event loop stalls that long now and then. Run it in a process "
+        "pool: in a thread it keeps the event loop waiting as well."
     )
 
 
@@ -88,8 +88,9 @@ def test_a_hog_names_the_wait_its_smaller_shares_and_what_else_ran() -> None:
         "hogs: while parse ran (12.0 ms a call), a thread that asked for the GIL waited for it up to 5.20 ms. An event loop "
         "in this process stalls that long. For 20% of the time the GIL was free. For 10% of the time it yielded the GIL "
         "within the switch interval. The longest hold was a garbage collection. Before the call, something else in this "
-        "process held the GIL 30% of the time, for up to 4.00 ms. Release the GIL around the work (py.detach in PyO3, "
-        "Py_BEGIN_ALLOW_THREADS in C, nogil in Cython), do less work in each call, or use a process pool."
+        "process held the GIL 30% of the time, for up to 4.00 ms. Run it in a process pool: in a thread it keeps the event loop waiting as "
+        "well. In native code of your own, release the GIL around the work (py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, "
+        "nogil in Cython)."
     )
 
 
@@ -120,8 +121,9 @@ def test_a_hog_that_releases_the_gil_too_briefly_says_so_and_what_works() -> Non
     assert str(brief) == (
         "hogs: while parse ran (12.0 ms a call), a thread that asked for the GIL waited for it up to 480 ms. The call "
         "releases the GIL again and again, but too briefly for another thread to acquire it: an event loop in this process "
-        "stalls that long. Release the GIL for longer (a release of 0.1 ms or more, or time.sleep(0), hands it over; a shorter "
-        "release and sched_yield do not), hold it for less of the call, or use a process pool."
+        "stalls that long. Run it in a process pool: in a thread it keeps the event loop waiting as well. In native code of "
+        "your own, release the GIL for longer (a release of 0.1 ms or more, or time.sleep(0), hands it over; a shorter release "
+        "and sched_yield do not)."
     )
     assert brief.stall == 0.48
 
@@ -164,8 +166,8 @@ def test_the_advice_on_a_call_that_releases_the_gil_depends_on_how_long_a_loop_m
     often = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=40)
     rarely = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=2)
     assert sentences(often)[-1].startswith("Release the GIL in that part too")
-    assert sentences(often, max_hold=0.05)[-1] == "Call it in a thread pool."
-    assert sentences(rarely)[-1] == "Call it in a thread pool."
+    assert sentences(often, max_hold=0.05)[-1] == "Run it in a thread: asyncio.to_thread(...), or a thread pool."
+    assert sentences(rarely)[-1] == "Run it in a thread: asyncio.to_thread(...), or a thread pool."
     assert sentences(rarely, max_hold=0.005)[-1].startswith("Release the GIL in that part too")
 
 

@@ -12,6 +12,7 @@ from gilscope.comparison import travel_findings as travel
 from gilscope.comparison.figures import STARTLING_SHARE
 from gilscope.formatting import counted, duration, roughly
 from gilscope.records.finding import Finding
+from gilscope.records.remedies import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,9 +101,7 @@ def threads_stall_the_loop(run: ComparisonFigures) -> Finding | None:
     return Finding(
         f"In a thread pool it delays the loop by up to {duration(longest)}.",
         f"For {run.hogged:.0%} of a call it holds the GIL and does not release it on request; {_lag(run, 'thread')}.",
-        ON_THE_LOOP
-        if run.short
-        else "Run it in another process or interpreter. If the code is yours, release the GIL in it.",
+        ON_THE_LOOP if run.short else REMEDY[run.verdict.reason or "hogs"],
     )
 
 
@@ -117,7 +116,7 @@ def threads_starve_the_loop(run: ComparisonFigures) -> Finding | None:
         f"For {run.verdict.yielded or 0:.0%} of a call it releases the GIL only on request; {_lag(run, 'thread')}.",
         ON_THE_LOOP
         if run.short
-        else "Run it in another process or interpreter. More threads make it worse: the loop waits for each in turn.",
+        else f"{REMEDY['yields']} More threads make it worse: the loop waits for each in turn.",
     )
 
 
