@@ -75,9 +75,11 @@ impl GilWait {
 
     /// Whether the loop, which has not acquired the GIL, still waits for the same thread.
     pub fn goes_on(&self, sample: &Sample<'_>) -> bool {
-        sample.probed
-            || (sample.switches <= self.switches
-                && sample.holder().is_none_or(|by| by == self.hold.by))
+        sample.probed || self.is_for(sample.holder(), sample.switches)
+    }
+
+    fn is_for(&self, holder: Option<ThreadIds>, switches: i64) -> bool {
+        switches <= self.switches && holder.is_none_or(|by| by == self.hold.by)
     }
 
     /// Adds a sample of a wait that goes on.
@@ -133,5 +135,77 @@ impl GilWait {
                 });
         }
         (self.waited_ns, self.collected_ns) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GilWait;
+    use crate::gil::ThreadIds;
+    use crate::watch::evidence::Evidence;
+    use crate::watch::gil_usage::Hold;
+
+    const HOG: ThreadIds = ThreadIds {
+        ident: 7,
+        native: 7,
+    };
+    const OTHER: ThreadIds = ThreadIds {
+        ident: 8,
+        native: 8,
+    };
+
+    fn wait(long_ns: u64) -> GilWait {
+        GilWait {
+            hold: Hold {
+                by: HOG,
+                from_ns: 1_000,
+                to_ns: 31_000,
+            },
+            certain: true,
+            switches: 5,
+            waited_ns: 25_000,
+            collected_ns: 0,
+            long_ns,
+            measured: Some((crate::watch::thread_files::ThreadFiles::new(0), None)),
+            queued_ns: 0,
+        }
+    }
+
+    #[test]
+    fn a_release_that_no_other_thread_can_use_does_not_end_a_wait() {
+        let wait = wait(20_000);
+        assert!(wait.is_for(Some(HOG), 5));
+        assert!(wait.is_for(None, 5));
+    }
+
+    #[test]
+    fn a_turn_of_the_prober_does_not_end_a_wait() {
+        let wait = wait(20_000);
+        assert!(wait.is_for(None, 4)); // its turn counts as two before the hog is back
+        assert!(wait.is_for(Some(HOG), 5));
+    }
+
+    #[test]
+    fn a_turn_of_another_thread_ends_a_wait() {
+        let wait = wait(20_000);
+        assert!(!wait.is_for(Some(OTHER), 6));
+        assert!(!wait.is_for(Some(HOG), 7));
+        assert!(!wait.is_for(None, 6));
+    }
+
+    #[test]
+    fn a_wait_is_credited_once_and_as_long_if_the_hold_is() {
+        let mut evidence = Evidence::default();
+        let mut long = wait(20_000);
+        long.credit(&mut evidence);
+        long.credit(&mut evidence);
+        assert_eq!(evidence.waited_ns, 25_000);
+        let figures = &evidence.contenders[&HOG];
+        assert_eq!((figures.held_ns, figures.held_long_ns), (25_000, 25_000));
+        assert!(figures.held_at(30_000, 40_000));
+        assert!(!figures.held_at(32_000, 40_000)); // asked for when the hold was over
+        let mut evidence = Evidence::default();
+        wait(40_000).credit(&mut evidence);
+        assert_eq!(evidence.contenders[&HOG].held_long_ns, 0);
     }
 }

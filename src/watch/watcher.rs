@@ -23,6 +23,7 @@ use crate::watch::{prober, sampler, stacks};
 const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
 /// How long a wait without a limit lasts: a century.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
+const WAIT_FOR_PROBER: Duration = Duration::from_millis(1);
 
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct Watcher {
@@ -136,7 +137,18 @@ impl Watcher {
         self.must_own_threads()?;
         self.state.name_own_thread();
         let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(LONGEST_WAIT);
-        let Some(stall) = py.detach(|| self.state.next_stall(timeout)) else {
+        let stall = py.detach(|| {
+            let stall = self.state.next_stall(timeout);
+            // The prober waits for the GIL, to take the stacks of whoever has it: this thread must not get it first.
+            while stall.is_none()
+                && !self.state.is_closing()
+                && self.state.stack_requests.is_pending()
+            {
+                std::thread::sleep(WAIT_FOR_PROBER);
+            }
+            stall
+        });
+        let Some(stall) = stall else {
             return Ok(None);
         };
         let unnamed = stall.threads().any(|ids| self.info(ids).name.is_none());

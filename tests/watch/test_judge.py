@@ -38,12 +38,9 @@ def hogged(line: Frame | None, seconds: float, thread: Thread = POOL) -> Contend
 
 def judged(*segments: Segment, threshold: float = 0.05) -> tuple[Cost | None, tuple[Part, ...]]:
     contenders = tuple(one for each in segments for one in each.evidence.contenders)
-    whole = evidence(
-        waited=sum(each.evidence.waited for each in segments),
-        unknown=sum(each.evidence.unknown for each in segments),
-        switches=sum(each.evidence.switches for each in segments),
-        contenders=contenders,
-    )
+    summed = ("sampled", "held", "collected", "waited", "slept", "unknown", "switches", "ran", "queued")
+    figures = {name: sum(getattr(each.evidence, name) or 0.0 for each in segments) for name in summed}
+    whole = evidence(**figures, contenders=contenders)
     duration = sum(each.evidence.sampled for each in segments)
     return longest(costs(segments, whole, LOOP), duration=duration, threshold=threshold)
 
@@ -138,3 +135,11 @@ def test_without_the_gil_each_segment_is_judged_by_its_own_wait() -> None:
     assert main is not None
     assert (main.cause, main.culprit) == ("blocked, waiting", QUERY)
     assert [(part.cause, part.culprit) for part in parts] == [("blocked, computing", PARSE)]
+
+
+def test_a_run_queue_delay_that_is_counted_in_the_next_part_is_no_computing() -> None:
+    segments = [at(PARSE, held=0.5, ran=0.05), at(QUERY, slept=0.1, held=0.01, queued=0.46)]
+    main, parts = judged(*segments)
+    assert main is not None
+    assert (main.cause, main.culprit) == ("blocked, waiting", QUERY)
+    assert parts[0].cause == "no CPU"

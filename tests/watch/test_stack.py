@@ -9,7 +9,17 @@ import selectors
 import pytest
 from gilscope.records.stall import Frame
 from gilscope.watch import loops
-from gilscope.watch.stack import ASYNCIO, HANDLE, LOOP, RUNNERS, callback, callback_frames, culprit
+from gilscope.watch.stack import (
+    ASYNCIO,
+    FUTURES,
+    HANDLE,
+    LOOP,
+    RUNNERS,
+    callback,
+    callback_frames,
+    culprit,
+    has_returned,
+)
 
 USERS = Frame("app/server.py", 10, "handle")
 OUTER = Frame("app/server.py", 20, "main")
@@ -104,3 +114,11 @@ def test_a_stack_that_the_program_has_switched_to_is_the_callbacks() -> None:
     assert callback_frames([LIBRARY, USERS], above=2) == (LIBRARY, USERS)
     assert callback_frames([LIBRARY, USERS]) == ()
     assert callback_frames([SELECT, ONCE, OURS], above=3) == ()
+
+
+def test_a_call_that_has_returned_is_not_to_blame_but_its_done_callback_is() -> None:
+    passing_on = Frame(FUTURES, 560, "Future.set_result")
+    wakes = Frame(f"{ASYNCIO}/selector_events.py", 139, "BaseSelectorEventLoop._write_to_self")
+    assert has_returned([wakes, passing_on])
+    assert not has_returned([LIBRARY, USERS, passing_on])
+    assert not has_returned([LIBRARY, USERS])

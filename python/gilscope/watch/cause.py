@@ -103,24 +103,33 @@ def starved_by(seen: Evidence) -> Starving:
     return "turns" if seen.switches >= MIN_SWITCHES_FOR_TURNS else "no CPU"
 
 
-def time_spent(seen: Evidence, starving: Starving | None = None) -> TimeSpent:
-    """Return what the loop's time was spent on, as far as that was seen; ``starving`` is what it waited for the GIL for."""
-    starving = starving or starved_by(seen)
+def time_spent(seen: Evidence, starving: Starving | None = None, whole: Evidence | None = None) -> TimeSpent:
+    """Return what the loop's time was spent on, as far as that was seen.
+
+    ``starving`` is what the loop waited for the GIL for. If this is a part of a stall, ``whole`` is the evidence of all of it:
+    the system counts run-queue delay only when a thread runs again, which may be in the next part.
+    """
+    whole = whole or seen
+    starving = starving or starved_by(whole)
     # The samples show what the thread was doing; the system counts how much of that was CPU time and run-queue delay.
-    on_cpu = seen.held + seen.ran_without_gil
-    ran = on_cpu if seen.ran is None else seen.ran
-    queued = min(seen.queued or 0.0, on_cpu)
-    share_running = 1 - queued / on_cpu if on_cpu else 0.0
-    ran_without_gil = min(seen.ran_without_gil * share_running, ran)
+    on_cpu = whole.held + whole.ran_without_gil
+    ran = on_cpu if whole.ran is None else whole.ran
+    running = 1 - min(whole.queued or 0.0, on_cpu) / on_cpu if on_cpu else 0.0
+    without_gil = whole.ran_without_gil * running
+    ran_without_gil = min(1.0, ran / without_gil) if without_gil else 0.0
     # CPU time beyond what the samples show was used while the sampler did not run.
-    unseen = max(0.0, seen.unsampled - max(0.0, ran - on_cpu))
+    unseen = max(0.0, whole.unsampled - max(0.0, ran - on_cpu)) / whole.unsampled if whole.unsampled else 0.0
+    without_gil = seen.ran_without_gil * running
     waited = {"a hog": 0.0, "turns": 0.0, "no CPU": 0.0, starving: seen.waited}
     return TimeSpent(
-        computing=seen.held * share_running,
-        waiting=seen.slept + ran_without_gil,
+        computing=seen.held * running,
+        waiting=seen.slept + without_gil * ran_without_gil,
         hog=waited["a hog"],
         turns=waited["turns"],
-        no_cpu=queued + unseen + waited["no CPU"] + max(0.0, seen.ran_without_gil * share_running - ran_without_gil),
+        no_cpu=(seen.held + seen.ran_without_gil) * (1 - running)
+        + seen.unsampled * unseen
+        + waited["no CPU"]
+        + without_gil * (1 - ran_without_gil),
     )
 
 

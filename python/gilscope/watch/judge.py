@@ -91,7 +91,7 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
 def costs(segments: Sequence[Segment], whole: Evidence, own: Thread) -> list[Cost]:
     """Return what each segment of a stall was spent on."""
     starving = starved_by(whole)
-    return [cost for each in segments for cost in _costs_of(each, starving, own)]
+    return [cost for each in segments for cost in _costs_of(each, starving, whole, own)]
 
 
 def costs_without_gil(segments: Sequence[Segment], own: Thread, threshold: float) -> list[Cost]:
@@ -135,9 +135,9 @@ def longest(found: Iterable[Cost], *, duration: float, threshold: float) -> tupl
     return main, parts
 
 
-def _costs_of(each: Segment, starving: Starving, own: Thread) -> Iterator[Cost]:
+def _costs_of(each: Segment, starving: Starving, whole: Evidence, own: Thread) -> Iterator[Cost]:
     seen = each.evidence
-    spent = time_spent(seen, starving)
+    spent = time_spent(seen, starving, whole)
     yield Cost("blocked, computing", spent.computing, own, each.callback, each, seen.held, seen.collected)
     yield Cost("blocked, waiting", spent.waiting, own, each.callback, each)
     yield Cost("no CPU", spent.no_cpu, None, (), each)
@@ -155,11 +155,11 @@ def _starved(why: Cause, seconds: float, each: Segment) -> Cost:
     seen = each.evidence
     if why == "starved by a hog":
         hog = top_hog(seen)
-        return (
-            Cost(why, seconds, hog.thread, hog.stack, each, hog.held, hog.collected)
-            if hog
-            else Cost(why, seconds, None, (), each)
-        )
+        if hog is None:
+            return Cost(why, seconds, None, (), each)
+        # A hog that releases the GIL briefly may have returned from its call before the prober could acquire the GIL.
+        shown = () if frames.has_returned(hog.stack) else hog.stack
+        return Cost(why, seconds, hog.thread, shown, each, hog.held, hog.collected)
     if why == "starved by turns":
         # Of the threads with a stack, name the one that held the GIL for longest.
         one = max(seen.contenders, key=lambda contender: (bool(contender.stack), contender.held), default=None)

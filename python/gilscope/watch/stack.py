@@ -6,6 +6,7 @@ A frame is recognised by its file and its function together: programs have class
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import selectors
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ RUNNERS = asyncio.Runner.run.__code__.co_filename
 ASYNCIO = str(Path(HANDLE).parent)
 SELECTORS = selectors.DefaultSelector.select.__code__.co_filename
 
+FUTURES = concurrent.futures.Future.set_result.__code__.co_filename
+
+ENDS_OF_CALLS = {(FUTURES, "Future.set_result"), (FUTURES, "Future.set_exception")}
+"""What a thread of a pool runs when the call that it was given has returned."""
 BELOW_CALLBACKS = {
     (RUNNERS, "Runner.run"),
     (LOOP, "BaseEventLoop.run_forever"),
@@ -57,6 +62,14 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
         if index == above or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
             return tuple(stack[:index])
     return tuple(stack) if above == len(stack) else ()
+
+
+def has_returned(stack: Sequence[Frame]) -> bool:
+    """Whether a thread of a pool is passing the result of its call on, and runs nothing but the standard library's code there."""
+    for index, frame in enumerate(stack):
+        if (frame.file, frame.function) in ENDS_OF_CALLS:
+            return all(origin_of(above.file) is Origin.STANDARD for above in stack[:index])
+    return False
 
 
 def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
