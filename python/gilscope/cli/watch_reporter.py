@@ -163,7 +163,7 @@ class Reporter:
 
     def _give_ending(self, page: Page, kind: Kind, number: int | None = None) -> None:
         """Report on a program that did not give its last figures. ``number`` is its signal or its exit status."""
-        update, now = self._latest, time.monotonic()
+        update, now = self._latest, _last_seen(self._latest, page)
         name = signal.Signals(number).name if kind == "signal" and number in SIGNALS else None
         ending = Ending(
             kind=kind,
@@ -185,6 +185,12 @@ class Reporter:
         ]
         lags = [LoopLag(at / 1e9 - began, lag / 1e9) for at, lag in self._beats]
         self._writer.give(update.snapshot, Trace(holds, lags), gil=update.gil, ending=ending, quiet=update.quiet)
+
+
+def _last_seen(update: Update | None, page: Page) -> float:
+    """Return when the program ended, or now if it runs on. This process may be slow to learn of the end; the sampler was not."""
+    seen = max(page.sampled / 1e9, update.at if update else 0.0)
+    return min(seen, time.monotonic()) if page.sampled else time.monotonic()
 
 
 def _unfinished(update: Update | None, page: Page, threshold: float, now: float) -> Iterator[UnfinishedStall]:
