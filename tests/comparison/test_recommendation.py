@@ -219,6 +219,26 @@ def test_a_call_that_computes_on_threads_of_its_own_needs_one_worker() -> None:
     assert "with 7 workers: a call keeps 1.9 of 16 cores busy" in sixteen.claim
 
 
+def test_releases_that_are_too_brief_stall_the_loop_from_a_thread_like_one_long_hold() -> None:
+    brief = verdict(
+        "hogs",
+        0.5,
+        reason="brief releases",
+        hogged=0.0,
+        longest_hold=0.0006,
+        long_holds=0,
+        longest_wait=0.48,
+        starved=0.9,
+    )
+    assert recommend(compared(brief, way("process"))).where == "process"
+    advice = recommend(compared(brief, no_way("process")))
+    assert advice.where == ""
+    assert "it keeps the loop waiting for the GIL for up to 480 ms at a time" in advice.because
+    stalls = next(finding for finding in advice.findings if finding.name == "threads_stall_the_loop")
+    assert stalls.claim == "In a thread pool it delays the loop by up to 480 ms."
+    assert stalls.evidence.startswith("For 90% of a call it holds the GIL and does not release it for long enough")
+
+
 def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_process() -> None:
     mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, long_holds=9)
     assert recommend(compared(mixed, way("process"))).where == "process"

@@ -47,12 +47,13 @@ class ComparisonFigures:
     @property
     def hogged(self) -> float:
         """The share of a call in which no other thread gets the GIL; 0 on a Python without a GIL."""
-        return self.verdict.hogged or 0.0
+        brief = self.verdict.reason == "brief releases"
+        return max(self.verdict.hogged or 0.0, (self.verdict.starved or 0.0) if brief else 0.0)
 
     @property
     def hold(self) -> float:
-        """The longest hold in seconds; 0 if no hold was long."""
-        return (self.verdict.longest_hold or 0.0) if self.verdict.long_holds else 0.0
+        """The longest hold in seconds, or the longest wait for releases that are too brief; 0 if neither was long."""
+        return self.verdict.stall if self.verdict.long_holds or self.verdict.kind == "hogs" else 0.0
 
     @property
     def threads_suffice(self) -> bool:
@@ -68,7 +69,8 @@ class ComparisonFigures:
     def busy_cores(self) -> float:
         """How many cores one call at a time keeps busy, in the whole process and in its children; 0 if unknown."""
         wanted = self.wanted_cores("inline", 1)
-        return (self.wanted_cores("thread", 1) if wanted is None else wanted) or 0.0
+        tried = self.wanted_cores("thread", 1) if wanted is None else wanted
+        return max(tried or 0.0, self.verdict.busy_cores or 0.0)
 
     @property
     def own_threads(self) -> bool:

@@ -97,10 +97,11 @@ def threads_stall_the_loop(run: ComparisonFigures) -> Finding | None:
     if run.verdict.kind != "hogs":
         return None
     measure = run.measure("thread", 1)
+    how = "for long enough to acquire it" if run.verdict.reason == "brief releases" else "on request"
     longest = run.hold if measure is None or measure.lag.max is None or run.busy else max(run.hold, measure.lag.max)
     return Finding(
         f"In a thread pool it delays the loop by up to {duration(longest)}.",
-        f"For {run.hogged:.0%} of a call it holds the GIL and does not release it on request; {_lag(run, 'thread')}.",
+        f"For {run.hogged:.0%} of a call it holds the GIL and does not release it {how}; {_lag(run, 'thread')}.",
         ON_THE_LOOP if run.short else REMEDY[run.verdict.reason or "hogs"],
     )
 
