@@ -15,7 +15,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,12 +96,25 @@ def planted(file: Path) -> str:
 
 
 def reported(file: Path) -> dict[str, set[str]]:
-    """Return the causes that the report in ``file`` has for each place."""
+    """Return the causes that the report in ``file`` has for each place.
+
+    If a signal has killed the service, a process of the watch writes the report after that.
+    """
     causes: dict[str, set[str]] = {}
-    for site in json.loads(file.read_bytes())["snapshot"]["sites"]:
+    for site in _written(file)["snapshot"]["sites"]:
         if culprit := site["culprit"]:
             causes.setdefault(f"{Path(culprit['file']).name}:{culprit['line']}", set()).add(site["cause"])
     return causes
+
+
+def _written(file: Path) -> Any:
+    give_up = time.monotonic() + SECONDS_TO_ANSWER
+    while True:
+        try:
+            return json.loads(file.read_bytes())
+        except (FileNotFoundError, ValueError):
+            assert time.monotonic() < give_up, f"no report in {file}"
+            time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -22,9 +22,9 @@ def test_fastapi_under_uvicorn_is_watched_until_sigterm(tmp_path: Path) -> None:
     app, port = from_the_page(tmp_path, "app.py"), free_port()
     with running(tmp_path, *command_of_the_page("gilscope watch", port)) as service:
         assert [get(service, port, "/report") for _ in range(2)] == ['{"rows":3}'] * 2
-        _, printed = service.end()
-    assert "gilscope watch: " in printed
+        service.end()
     assert reported(tmp_path / "watch.json")[planted(app)] == {"blocked, waiting"}
+    assert "gilscope watch: " in service.printed.read_text()
 
 
 def test_a_watch_in_the_lifespan_logs_stalls_and_exports_them(tmp_path: Path) -> None:
