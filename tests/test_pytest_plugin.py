@@ -273,3 +273,20 @@ def threading_frame() -> FrameType:
         return sys._getframe()
 
     return wait()
+
+
+@needs_gil
+def test_a_call_that_waits_for_ever_with_the_gil_held_ends_the_process_and_names_the_test(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run(
+        pytester,
+        """
+import gilscope.checks.stuck
+def test_deadlock(gil, monkeypatch):
+    monkeypatch.setattr(gilscope.checks.stuck, "AFTER_SECONDS", 1.0)
+    gil.check(ctypes.PyDLL(None).sleep, 1000)
+""",
+    )
+    assert result.ret == 1
+    result.stderr.fnmatch_lines(["*::test_deadlock: a call has held the GIL for 1 s, and neither computed nor ended*"])

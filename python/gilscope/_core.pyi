@@ -187,6 +187,13 @@ class Knocker:
         start another thread.
         """
 
+    def end_process_if_stuck(self, fd: int, after: float, message: str) -> None:
+        """Start a thread that never attaches, and ends the process if the GIL is not released any more.
+
+        If a wait has lasted for ``after`` seconds, and the process computed for less than a twentieth of them, it writes
+        ``message`` to ``fd`` and ends the process with status 1. ``stop`` ends the thread. ``OSError`` as for ``write_wait``.
+        """
+
     def tally(self) -> KnockTally:
         """Return what was counted since the start, including the current wait."""
 

@@ -5,6 +5,7 @@ gilscope is imported only when a test uses one of the four: the plugin itself co
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,38 +30,55 @@ MARKERS = (
         "while the test itself runs (its fixtures are not measured). Of several markers the closest to the test counts."
     ),
 )
+STDERR = pytest.StashKey[int]()
+"""The file descriptor of the terminal's stderr, for the last words of a process that is stuck."""
 MIN_LIMIT_SECONDS = 0.001
 """Neither measurement is finer: code that yields is asked for the GIL every 0.1 ms, and a loop's clock counts in ms."""
 
 
 class Gil:
-    """The functions of gilscope that take a callable: what the fixture ``gil`` returns."""
+    """The functions of gilscope that take a callable: what the fixture ``gil`` returns.
+
+    A call that holds the GIL and waits for ever ends the process, with a sentence that names the test.
+    """
+
+    def __init__(self, stderr: int, test: str) -> None:
+        self._stderr = stderr
+        self._test = test
+
+    def _ended_if_stuck(self) -> AbstractContextManager[None]:
+        from gilscope.checks.stuck import ending_the_process
+
+        return ending_the_process(self._stderr, self._test)
 
     def check(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Return the verdict of ``gilscope.check``."""
         from gilscope.checks.api import check
 
-        return check(fn, *args, **kwargs)
+        with self._ended_if_stuck():
+            return check(fn, *args, **kwargs)
 
     def assert_releases(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Fail unless ``fn(*args, **kwargs)`` releases the GIL; the failure shows the evidence and a remedy."""
         __tracebackhide__ = True
         from gilscope.checks.assertions import assert_releases
 
-        return assert_releases(fn, *args, **kwargs)
+        with self._ended_if_stuck():
+            return assert_releases(fn, *args, **kwargs)
 
     def assert_yields(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Verdict:
         """Fail unless ``fn(*args, **kwargs)`` yields the GIL; the failure shows the evidence and a remedy."""
         __tracebackhide__ = True
         from gilscope.checks.assertions import assert_yields
 
-        return assert_yields(fn, *args, **kwargs)
+        with self._ended_if_stuck():
+            return assert_yields(fn, *args, **kwargs)
 
 
 @pytest.fixture
-def gil() -> Gil:
+def gil(request: pytest.FixtureRequest) -> Gil:
     """Check a callable: ``gil.check(fn)``, ``gil.assert_releases(fn)``, ``gil.assert_yields(fn)``."""
-    return Gil()
+    return Gil(request.config.stash[STDERR], request.node.nodeid)
 
 
 @pytest.fixture
@@ -74,6 +92,8 @@ def assert_loop_responsive() -> Callable[..., AbstractContextManager[Watch]]:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    config.stash[STDERR] = os.dup(2)  # pytest does not capture it yet
+    config.add_cleanup(lambda: os.close(config.stash[STDERR]))
 
 
 @pytest.hookimpl(wrapper=True)

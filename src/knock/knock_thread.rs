@@ -219,17 +219,43 @@ impl KnockThread {
         }
     }
 
+    /// Writes `message` to `fd` and ends the process, if a wait has lasted for `after_ns` in which the process computed for less
+    /// than a twentieth of the time: no Python code can run any more.
+    pub fn end_process_if_stuck(&self, fd: i32, after_ns: u64, message: &str) {
+        const LEAST_CPU_SHARE: u64 = 20;
+        scheduling::prepare_sampling_thread(Priority::Ordinary);
+        let (mut waited_ns, mut ran_ns) = (0, 0);
+        while self.sleep(after_ns / 50) {
+            let now_waited_ns = self.waited_ns();
+            if now_waited_ns <= waited_ns || waited_ns == 0 {
+                ran_ns = self.ran_ns(); // another wait
+            } else if now_waited_ns > after_ns
+                && (self.ran_ns() - ran_ns) * LEAST_CPU_SHARE < now_waited_ns
+            {
+                scheduling::write_and_exit(fd, message);
+            }
+            waited_ns = now_waited_ns;
+        }
+    }
+
+    fn waited_ns(&self) -> u64 {
+        let since_ns = self.tally.with(|tally| tally.waiting_since_ns);
+        since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns))
+    }
+
+    /// CPU time of the process without its sampling threads.
+    fn ran_ns(&self) -> u64 {
+        let all_ns = read_clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+        let of_knocks_ns = cpu_time_of_ns(self.tid.load(Ordering::Relaxed));
+        all_ns.saturating_sub(of_knocks_ns + scheduling::own_cpu_time_ns())
+    }
+
     /// Writes how long the current wait has lasted, and the CPU time of the process without its sampling threads, every
     /// `period_ns`. (At a short switch interval a thread that waits for the GIL wakes up all the time.)
     pub fn write_wait_until_stopped(&self, fd: i32, period_ns: u64) {
         scheduling::prepare_sampling_thread(Priority::RealTime);
         while self.sleep(period_ns) {
-            let waiting_since_ns = self.tally.with(|tally| tally.waiting_since_ns);
-            let waited_ns =
-                waiting_since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns));
-            let all_ns = read_clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
-            let of_knocks_ns = cpu_time_of_ns(self.tid.load(Ordering::Relaxed));
-            let ran_ns = all_ns.saturating_sub(of_knocks_ns + scheduling::own_cpu_time_ns());
+            let (waited_ns, ran_ns) = (self.waited_ns(), self.ran_ns());
             let line = format!("{:020.9} {:020.9}\n", seconds(waited_ns), seconds(ran_ns));
             scheduling::overwrite(fd, &line);
         }

@@ -100,6 +100,21 @@ impl Knocker {
         Ok(())
     }
 
+    /// Start a thread that never attaches, and ends the process if the GIL is not released any more.
+    fn end_process_if_stuck(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        after: f64,
+        message: String,
+    ) -> PyResult<()> {
+        self.0.must_belong_to_this_process()?;
+        let after_ns = nanoseconds(after)?;
+        let end = move |it: &KnockThread| it.end_process_if_stuck(fd, after_ns, &message);
+        py.detach(|| self.0.spawn("gilscope-stuck", end))?;
+        Ok(())
+    }
+
     /// What has been counted so far.
     ///
     /// The GIL is kept: the thread holds the lock for some nanoseconds and never while it waits for the GIL, and a knock

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilscope._core import Knocker, monotonic
 from gilscope.checks.calls import Calls
+from gilscope.checks.stuck import watch_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ class Phase:
     def __init__(self, call: Callable[[], Any], *, thread: int, real: bool = False) -> None:
         self.calls = Calls(call, apart=real)
         self.knocker = Knocker(mean_gap=MEAN_GAP_SECONDS, watched=thread, keep=MAX_KNOCKS_KEPT, ordinary=real)
+        watch_over(self.knocker)
 
     def sampled(self) -> SampledTime:
         """Return the time of the calls made, as the waits sampled it."""
