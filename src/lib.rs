@@ -57,6 +57,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
+    use crate::watch::program::RunProgram;
+    #[pymodule_export]
     use crate::watch::progress::{share_samples, stalled_now, trace_after};
     #[pymodule_export]
     use crate::watch::reporter_process::ReporterProcess;

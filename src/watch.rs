@@ -16,6 +16,7 @@ pub mod gil_wait;
 pub mod heartbeat;
 pub mod late_period;
 pub mod prober;
+pub mod program;
 pub mod progress;
 pub mod reporter_process;
 pub mod reports;

@@ -9,6 +9,7 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, Final, Literal, NoReturn, SupportsIndex, final
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Knocker",
     "LoweredSwitchInterval",
     "RunForever",
+    "RunProgram",
     "SetRunningLoop",
     "StallReport",
     "ThreadInfo",
@@ -510,6 +512,25 @@ class RunForever:
     ) -> RunForever: ...
     def __get__(self, event_loop: AbstractEventLoop | None, class_: object = None, /) -> object: ...
     def __call__(self, event_loop: AbstractEventLoop, /, *args: object, **kwargs: object) -> object: ...
+
+@final
+class RunProgram:
+    """A ``sys.excepthook`` that runs the main program, with no frame beneath the program's own, and ends the process after it.
+
+    It calls ``prepare`` for a code object and its globals, or for a function and a tuple of its arguments, and runs that. What
+    follows is as after the main program of ``python``, exit status and printed traceback included. If an exception other than
+    ``SystemExit`` is not caught, it calls ``failed`` with its class before it is printed, and after a ``KeyboardInterrupt`` has
+    been printed it calls ``interrupted``.
+    """
+
+    def __new__(
+        cls,
+        *,
+        prepare: Callable[[], tuple[CodeType, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]],
+        failed: Callable[[type[BaseException]], object],
+        interrupted: Callable[[], object],
+    ) -> RunProgram: ...
+    def __call__(self, *exception: object) -> None: ...
 
 @final
 class Heartbeat:

@@ -9,6 +9,8 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::watch::program::without_traceback;
+
 /// Python's functions that are called when a loop begins to run in the calling thread, and when it has stopped.
 struct Listeners {
     begin: Py<PyAny>,
@@ -120,10 +122,7 @@ fn announce(listener: &Py<PyAny>, event_loop: &Bound<'_, PyAny>) -> PyResult<()>
             error.write_unraisable(py, Some(event_loop));
             Ok(())
         }
-        Err(error) => {
-            error.set_traceback(py, None);
-            Err(error)
-        }
+        Err(error) => Err(without_traceback(py, error)),
         Ok(_) => Ok(()),
     }
 }

@@ -55,40 +55,98 @@ def watch(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     return python("-m", "gilscope", "watch", *arguments, typed=typed)
 
 
+PROGRAMS = {
+    "namespace": """
+        import sys
+        print(list(globals()), sys.argv, sys.path[0], __name__, __file__, __spec__, __package__, __doc__)
+        print(sys.modules['__main__'].__dict__ is globals(), sys.exc_info(), hasattr(sys, 'last_value'))
+        print(sys.stdin.read())
+        import atexit, pickle, signal, threading
+        print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+        print(threading.active_count(), [thread.name for thread in threading.enumerate()])
+        class A: pass
+        print(pickle.loads(pickle.dumps(A())).__class__ is A)
+        atexit.register(print, 'bye')
+        threading.Thread(target=print, args=('late',)).start()
+    """,
+    "status": "import sys; sys.exit(7)",
+    "reason": "import sys; sys.exit('a reason')",
+    "no status": "raise SystemExit",
+    "_exit": "import os; print('before', flush=True); os._exit(3)",
+    "SIGTERM": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "SIGKILL": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "abort": "import os; os.abort()",
+    "interrupt": "def wait(): raise KeyboardInterrupt\nwait()",
+    "interrupted loop": """
+        import asyncio, os, signal
+        async def main():
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(10)
+        asyncio.run(main())
+    """,
+    "syntax error": "def f():\n    return 1 +\n",
+    "indentation": "def f():\nreturn 1\n",
+    "cause": "def fail():\n    1 / 0\ntry:\n    fail()\nexcept ZeroDivisionError as e:\n    raise KeyError(2) from e",
+    "group": "raise ExceptionGroup('two', [ValueError(1), ExceptionGroup('one', [KeyError(2)])])",
+    "excepthook": "import sys\nsys.excepthook = lambda kind, error, trace: print(kind, error, trace.tb_next)\n1 / 0",
+    "exit in excepthook": "import sys\nsys.excepthook = lambda *_: sys.exit(5)\n1 / 0",
+    "warnings and stack": """
+        import inspect, sys, traceback, warnings
+        for level in range(1, 9):
+            warnings.warn(f'level {level}', stacklevel=level)
+        print(len(inspect.stack()))
+        traceback.print_stack()
+        sys._getframe(1)
+    """,
+    "SystemExit in a task": """
+        import asyncio, sys
+        async def quit_soon():
+            sys.exit(7)
+        async def main():
+            task = asyncio.create_task(quit_soon())
+            await asyncio.sleep(1)
+        asyncio.run(main())
+    """,
+    "exception in uvloop": """
+        import importlib.util
+        importlib.util.find_spec("uvloop")
+        import uvloop
+        async def main():
+            1 / 0
+        loop = uvloop.new_event_loop()
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+    """,
+    "one thread until the loop": """
+        import os
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        if hasattr(os, "unshare"):
+            try:
+                os.unshare(os.CLONE_NEWUSER)
+                print("unshared")
+            except OSError as error:
+                print("unshare:", error.strerror)
+    """,
+}
+
+
 @pytest.mark.usefixtures("folder")
 class TestLikePython:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "import sys; print(sys.argv, sys.path[0], __name__, __file__, __spec__, __package__, __builtins__)",
-            "import sys; print(sys.modules['__main__'].__dict__ is globals(), __annotations__ if 0 else __doc__)",
-            "import sys; print(sys.stdin.read())",
-            "import sys; sys.exit(7)",
-            "import sys; sys.exit('a reason')",
-            "raise SystemExit",
-            "import os; print('before', flush=True); os._exit(3)",
-            "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
-            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "import os; os.abort()",
-            "import signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))",
-            "raise KeyboardInterrupt",
-            "import atexit; atexit.register(print, 'bye')",
-            "import threading; threading.Thread(target=print, args=('late',)).start()",
-            "import threading; print(threading.active_count(), [t.name for t in threading.enumerate()])",
-            "import pickle\nclass A: pass\nprint(pickle.loads(pickle.dumps(A())).__class__ is A)",
-        ],
-    )
-    def test_output_and_exit_status_are_the_programs_own(self, text: str) -> None:
+    @pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
+    def test_output_errors_and_exit_status_are_the_programs_own(self, text: str) -> None:
         name = script(text)
-        plain, watched = python(name, "a", "--stall", typed="typed"), watch(name, "a", "--stall", typed="typed")
-        assert watched.returncode == plain.returncode
-        assert watched.stdout == plain.stdout
+        plain, watched = (run(name, "a", "--stall", typed="typed") for run in (python, watch))
+        errors, _, _report = watched.stderr.partition("gilscope watch: ")
+        assert (watched.stdout, errors, watched.returncode) == (plain.stdout, plain.stderr, plain.returncode)
 
-    def test_a_traceback_is_the_programs_own(self) -> None:
-        name = script("def fail():\n    1 / 0\nfail()")
-        plain, watched = python(name), watch(name)
-        assert watched.stderr.startswith(plain.stderr)
-        assert watched.returncode == plain.returncode
+    def test_a_module_that_fails_has_the_traceback_that_it_has_with_dash_m(self) -> None:
+        script("import warnings\nwarnings.warn('low', stacklevel=9)\n1 / 0", "mod.py")
+        plain, watched = python("-m", "mod"), watch("-m", "mod")
+        assert (watched.stderr.partition("gilscope watch: ")[0], watched.returncode) == (plain.stderr, plain.returncode)
 
     def test_a_module_is_run_as_with_dash_m(self) -> None:
         script("import sys; print(sys.argv, sys.path[0], __name__, __spec__.name)", "mod.py")

@@ -33,16 +33,7 @@ def run_watched(run: Callable[[], None], watch: ProgramWatch, asked: Program) ->
     # Registered before any function of the program, so called after all of them, when its threads have been joined.
     atexit.register(end.report)
     watch.start_with_first_loop()
-    try:
-        run()
-    except KeyboardInterrupt:
-        end.interrupted = True
-        raise
-    except SystemExit:
-        raise
-    except BaseException:
-        end.failed = True
-        raise
+    run()  # leaves this function by an exception, and only then begins
 
 
 class ProgramEnd:
@@ -52,8 +43,6 @@ class ProgramEnd:
         self._watch = watch
         self._asked = asked
         self._writer: Any = None
-        self.interrupted = False
-        self.failed = False
         watch.reporter = self._reporter = _reporter(asked)
         if self._reporter is None:
             self._load()
@@ -82,11 +71,11 @@ class ProgramEnd:
         with suppress(Exception):
             sys.stderr.flush()
         seen = self._watch.snapshot()
-        quiet = self.failed and not seen.lags.count and not seen.children
+        failed = program.uncaught() not in {None, KeyboardInterrupt}
+        quiet = failed and not seen.lags.count and not seen.children
         if not self._watch.finish(quiet=quiet):
             self._report_here(quiet=quiet)
-        if self.interrupted:
-            program.interrupted_again()
+        program.interrupted_again()
 
     def _report_here(self, *, quiet: bool) -> None:
         """Give the report in this process, because there is no reporter process, or none any more."""

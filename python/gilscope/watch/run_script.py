@@ -1,8 +1,9 @@
 """Runs a user's program in this process, like ``python SCRIPT`` or ``python -m MODULE`` does.
 
-The program gets a fresh ``__main__`` module, and its own ``sys.argv`` and ``sys.path``. An exception ends the process as it
-would without gilscope: same exit status, same traceback (without gilscope's frames), same effect of Ctrl-C. These functions
-must be called last, outside of every ``try`` that catches.
+The program gets a fresh ``__main__`` module, and its own ``sys.argv`` and ``sys.path``. There is no frame of gilscope's beneath
+its own: these functions raise an exception, and the program begins when that has left all frames (see
+``src/watch/program.rs``). So they must be called last, outside of every ``try`` that catches or cleans up. An exception ends
+the process as it would without gilscope: same exit status, same traceback, same effect of Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,63 +14,117 @@ import os
 import runpy
 import sys
 from contextlib import suppress
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from pkgutil import get_importer
-from types import ModuleType
-from typing import TYPE_CHECKING
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gilscope._core import RunProgram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
-OURS = str(Path(__file__).parents[1])
-RUNNERS = (OURS, "<frozen runpy>", runpy.__file__)
+    Prepared = tuple[CodeType, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]
+
+LAST_EXCEPTION = ("last_type", "last_value", "last_traceback", "last_exc")
+"""What the interpreter adds to ``sys`` before it calls ``sys.excepthook``."""
 
 
-def run_script(path: str, arguments: list[str]) -> None:
+class HandOver(BaseException):
+    """Leaves all frames of gilscope, and then the program begins."""
+
+
+def run_script(path: str, arguments: list[str]) -> NoReturn:
     """Run the file, folder or zip file at ``path``."""
-    sys.argv = [path, *arguments]
-    main = _fresh_main()
-    if Path(path).is_dir() or type(get_importer(path)).__name__ == "zipimporter":
-        _lead_path(os.path.abspath(path))  # noqa: PTH100 - like python: removes `..`, and does not follow links
-        _guarded(lambda: runpy._run_module_as_main("__main__", alter_argv=False))  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
-        return
-    _lead_path(str(Path(path).resolve().parent))
-    file = os.path.abspath(path)  # noqa: PTH100 - as above
-    main.__dict__.update(__file__=file, __cached__=None, __loader__=SourceFileLoader("__main__", file))
-
-    def run() -> None:
-        with io.open_code(file) as source:
-            code = compile(source.read(), file, "exec", dont_inherit=True)
-        exec(code, main.__dict__)  # noqa: S102 - the user's own program
-
-    _guarded(run)
+    _hand_over(partial(_script, path, arguments))
 
 
-def run_module(name: str, arguments: list[str]) -> None:
+def run_module(name: str, arguments: list[str]) -> NoReturn:
     """Run the module ``name``."""
-    sys.argv = ["-m", *arguments]
-    _fresh_main()
-    _lead_path(str(Path.cwd()))
-    _guarded(lambda: runpy._run_module_as_main(name))  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
+    _hand_over(partial(_module, name, arguments))
 
 
 def interrupted_again() -> None:
-    """Make the interpreter end by SIGINT again, after code that ran at exit has reset that.
+    """If the program was ended by Ctrl-C, make the interpreter end by SIGINT, also after code that ran at exit.
 
     CPython sets a flag when a ``KeyboardInterrupt`` is not caught, and clears it whenever a string is executed, which the
     import of many libraries does (``run_eval_code_obj`` in Python/pythonrun.c).
     """
-    with suppress(KeyboardInterrupt):
-        exec("raise KeyboardInterrupt")  # noqa: S102 - a string of ours
+    if uncaught() is KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a string of ours
 
 
-def _fresh_main() -> ModuleType:
+def uncaught() -> type[BaseException] | None:
+    """Return the class of the exception that has ended the program; ``None`` if none has, or ``SystemExit``."""
+    return _uncaught[-1] if _uncaught else None
+
+
+_uncaught: list[type[BaseException]] = []
+_kept: list[object] = []
+"""What the interpreter uses although it has no reference to it: our ``__main__``, and the hook that it calls."""
+
+
+def _hand_over(prepare: Callable[[], Prepared]) -> NoReturn:
+    usual = sys.excepthook
+
+    def prepare_without_a_trace() -> Prepared:
+        sys.excepthook = usual
+        for name in LAST_EXCEPTION:
+            sys.__dict__.pop(name, None)
+        return prepare()
+
+    sys.excepthook = RunProgram(prepare=prepare_without_a_trace, failed=_uncaught.append, interrupted=interrupted_again)
+    _kept.append(sys.excepthook)
+    raise HandOver
+
+
+def _script(path: str, arguments: list[str]) -> Prepared:
+    sys.argv = [path, *arguments]
+    main = _fresh_main()
+    if Path(path).is_dir() or type(get_importer(path)).__name__ == "zipimporter":
+        _lead_path(os.path.abspath(path))  # noqa: PTH100 - like python: removes `..`, and does not follow links
+        return runpy._run_module_as_main, ("__main__", False)  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
+    _lead_path(str(Path(path).resolve().parent))
+    file = os.path.abspath(path)  # noqa: PTH100 - as above
+    main.update(__file__=file, __loader__=SourceFileLoader("__main__", file))
+    with io.open_code(file) as source:
+        return compile(source.read(), file, "exec", dont_inherit=True), main
+
+
+def _module(name: str, arguments: list[str]) -> Prepared:
+    sys.argv = ["-m", *arguments]
+    _fresh_main()
+    _lead_path(str(Path.cwd()))
+    return runpy._run_module_as_main, (name,)  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
+
+
+def _fresh_main() -> dict[str, Any]:
+    """Return the namespace of a new ``__main__`` module, with the names that this Python gives it, in their order."""
+    ours = sys.modules["__main__"]
+    _kept.append(ours)  # at the end, names are removed from its namespace
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = builtins
+    given = {"__name__": "__main__", "__builtins__": builtins, "__annotations__": {}}
+    names = [name for name in ours.__dict__ if name in STANDARD_NAMES]
+    main.__dict__.clear()
+    main.__dict__.update({name: given.get(name) for name in names})
     sys.modules["__main__"] = main
-    return main
+    return main.__dict__
+
+
+STANDARD_NAMES = (
+    "__name__",
+    "__doc__",
+    "__package__",
+    "__loader__",
+    "__spec__",
+    "__annotations__",
+    "__builtins__",
+    "__file__",
+    "__cached__",
+)
 
 
 def _lead_path(folder: str) -> None:
@@ -77,22 +132,3 @@ def _lead_path(folder: str) -> None:
     if sys.flags.safe_path:
         return
     sys.path[0] = folder
-
-
-def _guarded(run: Callable[[], object]) -> None:
-    """Call ``run``. Print its exception like python does, and then let the exception end the process silently."""
-    try:
-        run()
-    except SystemExit:
-        raise
-    except BaseException as error:
-        sys.excepthook(type(error), error.with_traceback(users := _users_part(error.__traceback__)), users)
-        sys.excepthook = lambda *_: None  # it has been printed
-        raise
-
-
-def _users_part(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames of gilscope and of runpy at its beginning."""
-    while traceback and traceback.tb_frame.f_code.co_filename.startswith(RUNNERS):
-        traceback = traceback.tb_next
-    return traceback

@@ -8,6 +8,7 @@ its place. It has no frame, so the program's tracebacks stay as they are.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from types import MethodType, ModuleType
@@ -29,12 +30,16 @@ class Listener(Protocol):
 
 NAME = "_set_running_loop"
 _listeners: list[Listener] = []
+_process = 0
+"""The process of the listeners. In a forked child asyncio ends the parent's loop before the listeners have been dropped."""
 _wrapped: list[tuple[Any, Any, RunForever]] = []
 """For each native class whose ``run_forever`` is wrapped: the class, the original, the wrapper."""
 
 
 def listen(listener: Listener) -> None:
     """Call ``listener`` for every loop that begins to run or stops from now on."""
+    global _process  # noqa: PLW0603 - one for the process
+    _process = os.getpid()
     _listeners.append(listener)
     if len(_listeners) > 1:
         return
@@ -81,13 +86,15 @@ def running_elsewhere() -> list[asyncio.AbstractEventLoop]:
 
 
 def _begin(loop: asyncio.AbstractEventLoop) -> None:
-    for listener in tuple(_listeners):
-        listener.begin(loop)
+    if _process == os.getpid():
+        for listener in tuple(_listeners):
+            listener.begin(loop)
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
-    for listener in tuple(_listeners):
-        listener.end(loop)
+    if _process == os.getpid():
+        for listener in tuple(_listeners):
+            listener.end(loop)
 
 
 def _replace(function: Any, by: Any) -> None:
