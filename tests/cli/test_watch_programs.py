@@ -40,17 +40,15 @@ def script(file: Path, first_line: str) -> str:
 
 class TestACommand:
     def test_of_this_environment_is_run_as_the_shell_runs_it(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         commands = folder / "bin"
         commands.mkdir()
         file = script(commands / "serve", f"#!{sys.executable}")
         monkeypatch.setenv("PATH", str(commands), prepend=":")
-        for name in ("path", "argv"):
-            monkeypatch.setattr(sys, name, [*getattr(sys, name)])
-        monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        chosen(None, ("serve", "app:app"))()
-        assert capsys.readouterr().out == f"{[file, 'app:app']} {commands}\n"
+        run = [sys.executable, "-m", "gilscope", "watch", "serve", "app:app"]
+        ended = subprocess.run(run, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=True)
+        assert ended.stdout == f"{[file, 'app:app']} {commands}\n"
 
     @pytest.mark.parametrize(
         "first_line", [f"#!{sys.executable} -E", "#!/usr/bin/env python3", "#!/usr/bin/env -S python"]
