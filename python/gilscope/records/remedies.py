@@ -29,3 +29,14 @@ REMEDY: dict[str, str] = {
     "": "Measure longer ({longer}), or on a quieter machine.",
 }
 """What to do, by the verdict's reason if it has one, or else by its kind. ``long holds``: it releases the GIL, but not enough."""
+
+REMEDY_OF_CAUSE: dict[str, str] = {
+    "blocked, computing": IN_A_PROCESS,
+    "blocked, waiting": "Await an asynchronous version of the call, or run it in a thread: asyncio.to_thread(...).",
+    "starved by a hog": REMEDY["hogs"],
+    "starved by turns": "Run fewer Python threads beside the loop, or move their work to processes.",
+    "no CPU": "Something else used the CPU: leave the loop a core, or raise the container's CPU limit.",
+    "garbage collection": "Call gc.freeze() once everything is loaded, raise gc.set_threshold(), or create fewer reference cycles.",
+    "unknown": "The evidence is not enough to decide; the stall's figures are in the JSON report.",
+}
+"""What to do about a stall, by its cause."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gilscope.records.base import Amount, AtLeastOne, Record
+from gilscope.records.remedies import REMEDY_OF_CAUSE
 
 Cause = Literal[
     "blocked, computing",
@@ -142,6 +143,11 @@ class Stall(Record, frozen=True, kw_only=True):
     @property
     def end(self) -> float:
         return self.start + self.duration
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return REMEDY_OF_CAUSE[self.cause]
 
 
 class Site(Record, frozen=True, kw_only=True):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gilscope._core import LONG_HOLD_SWITCH_INTERVALS
-from gilscope.records.remedies import IN_A_PROCESS
-from gilscope.records.remedies import REMEDY as REMEDIES
+from gilscope.records.remedies import REMEDY_OF_CAUSE
 
 if TYPE_CHECKING:
     from gilscope.records.stall import Cause, Contender, Evidence
@@ -31,16 +30,7 @@ USUAL_SWITCH_INTERVAL = 0.005
 LONG_HOLD_SECONDS = LONG_HOLD_SWITCH_INTERVALS * USUAL_SWITCH_INTERVAL
 """If the prober waited longer than this, it waited for a hog."""
 
-REMEDY: dict[Cause, str] = {
-    "blocked, computing": IN_A_PROCESS,
-    "blocked, waiting": "Await an asynchronous version of the call, or run it in a thread: asyncio.to_thread(...).",
-    "starved by a hog": REMEDIES["hogs"],
-    "starved by turns": "Run fewer Python threads beside the loop, or move their work to processes.",
-    "no CPU": "Something else used the CPU: leave the loop a core, or raise the container's CPU limit.",
-    "garbage collection": "Call gc.freeze() once everything is loaded, raise gc.set_threshold(), or create fewer reference cycles.",
-    "unknown": "The evidence is not enough to decide; the stall's figures are in the JSON report.",
-}
-
+REMEDY = REMEDY_OF_CAUSE
 
 SOLE: tuple[Cause, ...] = ("blocked, computing", "blocked, waiting", "starved by a hog")
 """What makes a stall by itself."""
