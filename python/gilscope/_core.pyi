@@ -18,6 +18,7 @@ __all__ = [
     "HOLDS_KEPT",
     "LONG_HOLD_SWITCH_INTERVALS",
     "Beat",
+    "CallFirst",
     "ContenderReport",
     "EvidenceReport",
     "GcListener",
@@ -28,8 +29,10 @@ __all__ = [
     "KnockTally",
     "Knocker",
     "LoweredSwitchInterval",
+    "ReporterProcess",
     "RunForever",
     "RunProgram",
+    "SegmentReport",
     "SetRunningLoop",
     "StallReport",
     "ThreadInfo",
@@ -43,6 +46,9 @@ __all__ = [
     "gil_unreadable",
     "monotonic",
     "run_queue_delay",
+    "share_samples",
+    "stalled_now",
+    "trace_after",
 ]
 
 def countdown_held(n: SupportsIndex) -> int:
@@ -471,7 +477,6 @@ class CallFirst:
 
     def __new__(cls, function: Callable[..., Any], first: Callable[..., object]) -> CallFirst: ...
     def __call__(self, *arguments: Any, **keywords: Any) -> Any: ...
-    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class SetRunningLoop:
