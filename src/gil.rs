@@ -11,13 +11,12 @@
 
 mod memory;
 mod offsets;
+pub mod switch_interval;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-
-use crate::knock::switch_interval;
 
 /// Offsets in `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`); the condition variables and their mutexes,
 /// of glibc, follow.

@@ -1,8 +1,8 @@
 //! The sampling thread of `check`: asks for the GIL at random moments, and measures how long it waits.
 
+pub mod keeper;
 pub mod knock_thread;
 pub mod knocker;
 pub mod reading;
-pub mod switch_interval;
 pub mod tally;
 pub mod windows;

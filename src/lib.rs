@@ -41,13 +41,15 @@ mod _core {
     #[pymodule_export]
     use crate::gil::gil_unreadable;
     #[pymodule_export]
+    use crate::gil::switch_interval::LoweredSwitchInterval;
+    #[pymodule_export]
     use crate::histogram::Histogram;
+    #[pymodule_export]
+    use crate::knock::keeper::LongWait;
     #[pymodule_export]
     use crate::knock::knocker::Knocker;
     #[pymodule_export]
     use crate::knock::reading::{monotonic, run_queue_delay};
-    #[pymodule_export]
-    use crate::knock::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]
     use crate::knock::tally::{Knock, KnockTally};
     #[pymodule_export]

@@ -1,9 +1,7 @@
 import sys
 from importlib.metadata import entry_points
-from types import FrameType
 
 import pytest
-from gilscope.checks import witness
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_other_plugins")
@@ -13,7 +11,8 @@ needs_gil = pytest.mark.skipif(
 )
 
 HEAD = """
-import ctypes, gc, sys, time
+import ctypes, gc, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 import pytest
 hold = ctypes.PyDLL(None).usleep
 """
@@ -99,15 +98,27 @@ def test_released_too_briefly():
     for _ in range(800):
         hold(500)
         ctypes.CDLL(None).getppid()
+@pytest.mark.limit_gil_hold("30ms")
+def test_threads_that_take_turns():
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(40):
+            pool.submit(hold, 10_000)
+@pytest.mark.limit_gil_hold("20ms")
+def test_another_thread():
+    thread = threading.Thread(target=lambda: hold(320_000), name="hoarder")
+    thread.start()
+    thread.join()
 """,
     )
-    result.assert_outcomes(passed=2, failed=3)
+    result.assert_outcomes(passed=3, failed=4)
     result.stdout.fnmatch_lines(
         [
             "*the GIL was held for ??? ms without a break; the limit is 20.0 ms*",
             "  held at *.py:? in helper, called from *.py:?? in test_long (thread MainThread)",
             "*assert 1 == 2*",
             "*for the GIL, which was released again and again, but too briefly for another thread to acquire it*",
+            "  held * (thread MainThread)",  # at its line, or after it: the last release is the end of the test
+            "  held at *.py:?? in test_another_thread.<locals>.<lambda> (thread hoarder)",
         ],
     )
 
@@ -222,9 +233,13 @@ def test_long_lag():
 @pytest.mark.limit_loop_lag("30s")
 def test_within_both():
     time.sleep(0.05)
+@pytest.mark.limit_gil_hold("5s")
+@pytest.mark.limit_loop_lag("30s")
+def test_the_switch_interval_is_the_programs():
+    assert {sys.getswitchinterval() for _ in range(20) if time.sleep(0.01) is None} == {0.005}
 """,
     )
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["*the limit is 20.0 ms*", "*the event loop was late by more than 100 ms*"])
 
 
@@ -251,28 +266,6 @@ def test_releases(gil):
 def test_installing_gilscope_is_enough() -> None:
     ours = [plugin.value for plugin in entry_points(group="pytest11") if plugin.value.startswith("gilscope.")]
     assert ours == ["gilscope.pytest_plugin"]
-
-
-def test_who_kept_the_gil_is_who_computed_or_the_only_one_that_does_not_wait() -> None:
-    frames = {1: sys._getframe(), 2: threading_frame()}
-    assert witness._kept_it(frames, {1: 0.0, 2: 0.3}, 0.4) == 2
-    assert witness._kept_it(frames, {1: 0.0, 2: 0.0}, 0.4) == 1
-    assert witness._kept_it({1: frames[1], 3: frames[1]}, {}, 0.4) is None
-    assert witness._took_turns({1: 0.1, 2: 0.1})
-    assert not witness._took_turns({1: 0.1, 2: 0.001, 3: 0.0005})
-    seen = witness.Witness(0.01)
-    seen._looks = [1.0, 1.2, 1.6, 2.0]
-    assert seen.longest_between_looks(1.1, 1.7) == pytest.approx(0.4)
-    assert seen.longest_between_looks(1.3, 1.5) == pytest.approx(0.2)
-
-
-def threading_frame() -> FrameType:
-    """Return the frame of a function with the name of one that waits."""
-
-    def wait() -> FrameType:
-        return sys._getframe()
-
-    return wait()
 
 
 @needs_gil

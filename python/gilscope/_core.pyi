@@ -28,6 +28,7 @@ __all__ = [
     "Knock",
     "KnockTally",
     "Knocker",
+    "LongWait",
     "LoweredSwitchInterval",
     "ReporterProcess",
     "RunForever",
@@ -153,6 +154,26 @@ class GcListener:
         """Return the kept pauses as ``(begin, end)``, on the clock of ``monotonic``."""
 
 @final
+class LongWait:
+    """A wait in which one thread kept the GIL from all others for long."""
+
+    @property
+    def start(self) -> float:
+        """When the wait began, on the clock of ``monotonic``: ``start`` of the knock."""
+
+    @property
+    def end(self) -> float:
+        """Until when one thread had kept the GIL."""
+
+    @property
+    def thread(self) -> str:
+        """Name of the thread that kept it; ``""`` if ``threading`` does not know it."""
+
+    @property
+    def stack(self) -> list[tuple[str, int, str]]:
+        """File, line and function, innermost frame first. Empty if the thread may have moved on."""
+
+@final
 class Knocker:
     """A native thread that asks for the GIL at random moments (exponential gaps), and measures how long it waits.
 
@@ -162,13 +183,21 @@ class Knocker:
     """
 
     def __new__(
-        cls, *, mean_gap: float, watched: int | None, keep: int, ordinary: bool = False, lowered: float | None = None
+        cls,
+        *,
+        mean_gap: float,
+        watched: int | None,
+        keep: int,
+        ordinary: bool = False,
+        lowered: float | None = None,
+        stacks_over: float | None = None,
     ) -> Knocker:
         """Make a knocker that knocks every ``mean_gap`` seconds on average and keeps the first ``keep`` knocks.
 
         ``watched`` is the native id of a thread of this process, whose CPU time and run-queue delay are read at each knock.
         The thread asks the system to be run first, unless ``ordinary``: then it waits as a thread of the program does. With
         ``lowered`` it lowers the switch interval to that many seconds for four fifths of the time, and is ordinary in the rest.
+        With ``stacks_over`` it also sees which thread keeps the GIL for longer than that many seconds, and where.
         ``ValueError`` if ``mean_gap`` is under a microsecond.
         """
 
@@ -186,6 +215,9 @@ class Knocker:
 
     def __exit__(self, *exception: object) -> None:
         """Stop the thread like ``stop``."""
+
+    def long_waits(self) -> list[LongWait]:
+        """Return the waits that were longer than ``stacks_over``, at most 1000; none where the GIL cannot be read."""
 
     def write_wait(self, fd: int, period: float) -> None:
         """Start a thread that never attaches, and writes to ``fd`` every ``period`` seconds how long the current wait has lasted.
@@ -263,6 +295,13 @@ class Knock:
         """How often the knocker slept while it waited: 0 if the GIL was free, otherwise once per switch interval.
 
         ``None`` if the system does not report it.
+        """
+
+    @property
+    def kept(self) -> float | None:
+        """For how much of the wait, from its beginning, the thread that had the GIL kept it from all others: a lower bound.
+
+        It may have released the GIL meanwhile, but no other thread acquired it. ``None`` if this is unknown.
         """
 
     @property

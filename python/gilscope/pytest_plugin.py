@@ -113,7 +113,7 @@ def _gil_hold_limited(item: pytest.Item) -> Iterator[None]:
     from gilscope.checks.limit import holds
 
     limit = min(limits)
-    with holds(limit) as found:
+    with holds(limit, as_it_is=item.get_closest_marker("limit_loop_lag") is not None) as found:
         yield
     if not found.judged:
         item.warn(
@@ -156,9 +156,9 @@ def _fail_hold(over: Over, limit: float, *, test: str) -> None:
         why = " by a garbage collection" if over.collecting else ""
         said = f"the GIL was held for {longest} without a break{why}"
     said += f"; the limit is {duration(limit)}. An event loop in this process stalls that long."
-    if over.kept_by is not None:
-        where = places(over.kept_by.stack, test=test) or " by a call that had returned when this was seen"
-        said += f"\n  held{where} (thread {over.kept_by.thread or 'unnamed'})"
+    if over.thread or over.stack:
+        where = places(over.stack, test=test) or " by a call that had returned when this was seen"
+        said += f"\n  held{where} (thread {over.thread or 'unnamed'})"
     pytest.fail(f"{said}\n  -> {REMEDY['brief releases' if over.brief else 'hogs']}", pytrace=False)
 
 

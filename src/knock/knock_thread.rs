@@ -13,6 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::histogram::seconds;
+use crate::knock::keeper::{self, Keepers};
 use crate::knock::reading::Reading;
 use crate::knock::tally::{Knock, Tally};
 use crate::knock::windows::Windows;
@@ -34,6 +35,7 @@ pub struct KnockThread {
     watched: Option<i32>,
     priority: Priority,
     lowered_us: Option<u32>,
+    pub keepers: Option<Keepers>,
     pub tally: Locked<Tally>,
     stopping: Locked<bool>,
     stop: Condvar,
@@ -50,6 +52,7 @@ impl KnockThread {
         watched: Option<i32>,
         priority: Priority,
         lowered_us: Option<u32>,
+        keepers: Option<Keepers>,
         keep: usize,
     ) -> Self {
         Self {
@@ -58,6 +61,7 @@ impl KnockThread {
             watched,
             priority,
             lowered_us,
+            keepers,
             tally: Locked::new(Tally::new(keep)),
             stopping: Locked::new(false),
             stop: Condvar::new(),
@@ -169,14 +173,19 @@ impl KnockThread {
             self.tally
                 .with(|tally| tally.waiting_since_ns = Some(start_ns));
             let lowered = windows.as_ref().is_some_and(|windows| windows.is_lowered);
+            if let Some(keepers) = &self.keepers {
+                keepers.begin(start_ns);
+            }
             let attached = Python::try_attach(|py| {
                 let end_ns = now_ns();
+                let keepers = self.keepers.as_ref();
+                let kept_ns = keepers.and_then(|keepers| keepers.end(py, start_ns, end_ns));
                 if let Some(windows) = windows.as_mut() {
                     windows.change_if_due(py, pace, end_ns);
                 }
-                end_ns
+                (end_ns, kept_ns)
             });
-            let Some(end_ns) = attached else {
+            let Some((end_ns, kept_ns)) = attached else {
                 // The interpreter is finalizing. Returning would attach again: so the thread sleeps until the process ends.
                 loop {
                     std::thread::park();
@@ -192,6 +201,7 @@ impl KnockThread {
                 slept,
                 state,
                 lowered,
+                kept: kept_ns.map(seconds),
                 of_other_thread: false,
                 ran_before: seconds(before.ran_ns.saturating_sub(last.ran_ns)),
                 ran: seconds(after.ran_ns.saturating_sub(before.ran_ns)),
@@ -235,6 +245,15 @@ impl KnockThread {
                 scheduling::write_and_exit(fd, message);
             }
             waited_ns = now_waited_ns;
+        }
+    }
+
+    /// Sees when the GIL passes to another thread, while a knock waits.
+    pub fn look_until_stopped(&self) {
+        scheduling::prepare_sampling_thread(Priority::RealTime);
+        let Some(keepers) = &self.keepers else { return };
+        while self.sleep(keeper::LOOK_EVERY_NS) {
+            keepers.look();
         }
     }
 

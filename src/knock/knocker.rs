@@ -10,9 +10,10 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::gil::switch_interval::microseconds;
 use crate::histogram::nanoseconds;
+use crate::knock::keeper::{Keepers, LongWait};
 use crate::knock::knock_thread::KnockThread;
-use crate::knock::switch_interval::microseconds;
 use crate::knock::tally::{Knock, KnockTally};
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
@@ -28,13 +29,15 @@ static STARTED: Locked<Vec<Weak<KnockThread>>> = Locked::new(Vec::new());
 #[pymethods]
 impl Knocker {
     #[new]
-    #[pyo3(signature = (*, mean_gap, watched, keep, ordinary=false, lowered=None))]
+    #[pyo3(signature = (*, mean_gap, watched, keep, ordinary=false, lowered=None, stacks_over=None))]
     fn new(
+        py: Python<'_>,
         mean_gap: f64,
         watched: Option<i32>,
         keep: usize,
         ordinary: bool,
         lowered: Option<f64>,
+        stacks_over: Option<f64>,
     ) -> PyResult<Self> {
         let mean_gap_ns = nanoseconds(mean_gap)?;
         if mean_gap_ns < 1000 {
@@ -48,7 +51,11 @@ impl Knocker {
         } else {
             Priority::RealTime
         };
-        let thread = KnockThread::new(mean_gap_ns, watched, priority, lowered_us, keep);
+        let keepers = match stacks_over {
+            Some(least) => Keepers::new(py, nanoseconds(least)?)?,
+            None => None,
+        };
+        let thread = KnockThread::new(mean_gap_ns, watched, priority, lowered_us, keepers, keep);
         Ok(Self(Arc::new(thread)))
     }
 
@@ -65,7 +72,10 @@ impl Knocker {
                 started.push(Arc::downgrade(knock_thread));
             });
             let (attached, first_attach) = mpsc::channel();
-            let started = knock_thread.spawn("gilscope-knock", move |it| it.run(&attached));
+            let mut started = knock_thread.spawn("gilscope-knock", move |it| it.run(&attached));
+            if started.is_ok() && knock_thread.keepers.is_some() {
+                started = knock_thread.spawn("gilscope-look", KnockThread::look_until_stopped);
+            }
             started.map_err(|_| "the system cannot start another thread")?;
             first_attach
                 .recv()
@@ -131,6 +141,13 @@ impl Knocker {
         }
         self.0.must_belong_to_this_process()?;
         Ok(self.0.tally.with(|tally| tally.wait_quantile(q)))
+    }
+
+    /// The waits in which one thread kept the GIL for longer than `stacks_over`.
+    fn long_waits(&self) -> PyResult<Vec<LongWait>> {
+        self.0.must_belong_to_this_process()?;
+        let keepers = self.0.keepers.as_ref();
+        Ok(keepers.map(Keepers::long_waits).unwrap_or_default())
     }
 
     /// The knocks that were kept, in order.

@@ -23,6 +23,9 @@ pub struct Knock {
     pub state: Option<ThreadState>,
     #[pyo3(get)]
     pub lowered: bool,
+    /// For how long of the wait the thread that had the GIL kept it from all others.
+    #[pyo3(get)]
+    pub kept: Option<f64>,
     #[pyo3(get)]
     pub of_other_thread: bool,
     #[pyo3(get)]

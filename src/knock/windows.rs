@@ -6,7 +6,7 @@
 
 use pyo3::prelude::*;
 
-use crate::knock::switch_interval;
+use crate::gil::switch_interval;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 
