@@ -30,84 +30,72 @@ def run(pytester: pytest.Pytester, test: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "gilscope")
 
 
-def test_a_loop_over_the_markers_limit_fails_the_test_with_cause_and_line(pytester: pytest.Pytester) -> None:
+def test_a_loop_over_the_limit_fails_the_test_with_cause_and_line(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         """
     @pytest.mark.limit_loop_lag("100ms")
-    def test_it():
+    def test_marked():
         block()
-    """,
-    )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*the event loop was late by more than 100 ms*", "*blocked, waiting at *:5 in nap*"])
 
-
-def test_a_loop_within_the_markers_limit_passes(pytester: pytest.Pytester) -> None:
-    result = run(
-        pytester,
-        """
-    @pytest.mark.limit_loop_lag("30s")
-    def test_it():
-        block()
-    """,
-    )
-    result.assert_outcomes(passed=1)
-
-
-def test_a_marked_test_that_fails_by_itself_fails_as_it_would(pytester: pytest.Pytester) -> None:
-    result = run(
-        pytester,
-        """
     @pytest.mark.limit_loop_lag("100ms")
-    def test_it():
+    def test_that_fails_by_itself():
         block()
         assert 1 == 2
+
+    def test_of_the_fixture(assert_loop_responsive):
+        with assert_loop_responsive(max_lag=0.1):
+            block()
     """,
     )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*assert 1 == 2*"])
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            *("*the event loop was late by more than 100 ms*", "*blocked, waiting at *:5 in nap*"),
+            *("*test_that_fails_by_itself*", "*assert 1 == 2*"),
+            *("*UnresponsiveError: the event loop was late*", "*nap*"),
+        ]
+    )
 
 
-def test_the_fixture_gives_the_context(pytester: pytest.Pytester) -> None:
+def test_a_loop_within_the_limit_passes(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         """
-    def test_bad(assert_loop_responsive):
-        with assert_loop_responsive(max_lag=0.1):
-            block()
+    @pytest.mark.parametrize("number", [
+        pytest.param(number, marks=pytest.mark.limit_loop_lag(*limit, **named))
+        for number, (limit, named) in enumerate([(("30s",), {}), ((4.5,), {}), (("4.5",), {}), ((), {"limit": "30s"})])
+    ])
+    def test_marked(number):
+        block()
 
-    def test_good(assert_loop_responsive):
+    def test_of_the_fixture(assert_loop_responsive):
         with assert_loop_responsive(max_lag="30s"):
             block()
     """,
     )
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["*UnresponsiveError: the event loop was late*", "*nap*"])
+    result.assert_outcomes(passed=5)
 
 
-@pytest.mark.parametrize(
-    ("limit", "complaint"),
-    [
-        ('"soon"', "limit_loop_lag: 'soon' is not a duration: write 0.05 (seconds), '50ms' or '2s'"),
-        ("", 'limit_loop_lag takes one duration, such as limit_loop_lag("50ms")'),
-        ("None", "limit_loop_lag: None is not a duration"),
-        ('"100us"', "limit_loop_lag: '100us' is too short: the shortest is 1ms"),
-        ("0", "limit_loop_lag: 0 is too short: the shortest is 1ms"),
-        ('"50"', "limit_loop_lag: '50' without a unit is 50 seconds: write '50ms', or '50s' if you mean it"),
-    ],
-)
-def test_an_invalid_limit_fails_the_test(pytester: pytest.Pytester, limit: str, complaint: str) -> None:
-    result = run(pytester, f"\n    @pytest.mark.limit_loop_lag({limit})\n    def test_it():\n        pass\n")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{complaint}*"])
+INVALID = {
+    '"soon"': "limit_loop_lag: 'soon' is not a duration: write 0.05 (seconds), '50ms' or '2s'",
+    "": 'limit_loop_lag takes one duration, such as limit_loop_lag("50ms")',
+    "None": "limit_loop_lag: None is not a duration",
+    '"100us"': "limit_loop_lag: '100us' is too short: the shortest is 1ms",
+    "0": "limit_loop_lag: 0 is too short: the shortest is 1ms",
+    '"50"': "limit_loop_lag: '50' without a unit is 50 seconds: write '50ms', or '50s' if you mean it",
+}
+
+
+def test_an_invalid_limit_fails_the_test(pytester: pytest.Pytester) -> None:
+    marked = [
+        f"\n    @pytest.mark.limit_loop_lag({limit})\n    def test_{number}(): pass\n"
+        for number, limit in enumerate(INVALID)
+    ]
+    result = run(pytester, "".join(marked))
+    result.assert_outcomes(failed=len(INVALID))
+    result.stdout.fnmatch_lines([f"*{complaint}*" for complaint in INVALID.values()])
     result.stdout.no_fnmatch_line("*During handling of the above exception*")
-
-
-@pytest.mark.parametrize("limit", ["4.5", 'limit="30s"', '"4.5"'])
-def test_a_small_limit_without_a_unit_is_in_seconds(pytester: pytest.Pytester, limit: str) -> None:
-    result = run(pytester, f"\n    @pytest.mark.limit_loop_lag({limit})\n    def test_it():\n        block()\n")
-    result.assert_outcomes(passed=1)
 
 
 def test_what_the_body_raises_comes_first() -> None:

@@ -159,29 +159,24 @@ def test_collecting():
     result.stdout.fnmatch_lines(["*without a break by a garbage collection*"])
 
 
-@pytest.mark.parametrize(
-    ("limit", "complaint"),
-    [
-        ('"5 parsecs"', "limit_gil_hold: '5 parsecs' is not a duration: write '50ms', '0.05 s' or '200us'"),
-        ("5", "limit_gil_hold: 5 is not a duration: write '50ms'"),
-        ('""', "limit_gil_hold: '' is not a duration"),
-        ('"0.1ms"', "limit_gil_hold: '0.1ms' is too short: the shortest is 1ms"),
-        ('"1ms", "2ms"', 'limit_gil_hold takes one duration, such as limit_gil_hold("50ms")'),
-        ('limit="5ms", other=1', "limit_gil_hold takes one duration"),
-    ],
-)
+INVALID = {
+    '"5 parsecs"': "limit_gil_hold: '5 parsecs' is not a duration: write '50ms', '0.05 s' or '200us'",
+    "5": "limit_gil_hold: 5 is not a duration: write '50ms'",
+    '""': "limit_gil_hold: '' is not a duration",
+    '"0.1ms"': "limit_gil_hold: '0.1ms' is too short: the shortest is 1ms",
+    '"1ms", "2ms"': 'limit_gil_hold takes one duration, such as limit_gil_hold("50ms")',
+    'limit="5ms", other=1': "limit_gil_hold takes one duration",
+}
+
+
 @needs_gil
-def test_an_invalid_limit_fails_the_test(pytester: pytest.Pytester, limit: str, complaint: str) -> None:
-    result = run(
-        pytester,
-        f"""
-@pytest.mark.limit_gil_hold({limit})
-def test_one():
-    pass
-""",
-    )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{complaint}*"])
+def test_an_invalid_limit_fails_the_test(pytester: pytest.Pytester) -> None:
+    marked = [
+        f"@pytest.mark.limit_gil_hold({limit})\ndef test_{number}(): pass\n" for number, limit in enumerate(INVALID)
+    ]
+    result = run(pytester, "".join(marked))
+    result.assert_outcomes(failed=len(INVALID))
+    result.stdout.fnmatch_lines([f"*{complaint}*" for complaint in INVALID.values()])
 
 
 @needs_gil

@@ -56,7 +56,8 @@ def _listed(given: object) -> list[object]:
 def test_the_python_in_the_documentation_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = gilscope.compare.__kwdefaults__ or {}
     assert "seconds" in defaults
-    monkeypatch.setitem(defaults, "seconds", 0.1)  # shorter trials than a reader's
+    monkeypatch.setitem(defaults, "seconds", 0.1)  # shorter trials than a reader's, and fewer
+    monkeypatch.setitem(defaults, "strategies", ["inline", "thread"])
     namespace: dict[str, object] = {"__name__": "documentation"}
     for number, block in enumerate(blocks(page, "python"), 1):
         name = f"{page.name}, block {number} of Python"

@@ -36,9 +36,12 @@ def test_the_two_ways_to_call_it_are_one_command() -> None:
 
 
 @pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report", "watch"])
-def test_the_help_is_what_was_reviewed(command: str) -> None:
+def test_the_help_is_what_was_reviewed(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     expected = HELP / f"{command or 'gilscope'}.txt"
-    assert gilscope(*command.split(), "--help").stdout == expected.read_text()
+    assert status(capsys, *command.split(), "--help") == (0, expected.read_text(), "")
 
 
 def test_the_cases_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +183,7 @@ def running(strategy: str, *arguments: str) -> tuple["subprocess.Popen[str]", in
 
 
 def test_a_case_that_dies_is_reported_with_its_reason_and_the_others_go_on() -> None:
-    demo, case = running("thread", "--case", "thread/python", "--case", "process/python", "--seconds", "1")
+    demo, case = running("thread", "--case", "thread/python", "--case", "process/python", "--seconds", "0.5")
     os.kill(case, signal.SIGKILL)
     out, _ = demo.communicate(timeout=120)
     assert demo.returncode == 1

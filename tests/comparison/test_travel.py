@@ -221,7 +221,7 @@ def countdown(n):
         n -= 1
 
 def main():
-    result = gilscope.compare(countdown, 1000, seconds=0.1, strategies=["inline", "thread", "process"])
+    result = gilscope.compare(countdown, 1000, seconds=0.1, strategies=["thread", "process"])
     trips = {t.strategy: t.failure for t in result.comparison.round_trips}
     print(sorted({(t.strategy, t.supervised) for t in result.trials}), trips, result.comparison.in_process_reason, sep="\\n")
 
@@ -230,21 +230,21 @@ def main():
 
 def test_a_function_of_a_script_with_a_main_guard_travels(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + 'if __name__ == "__main__":\n    main()\n')
-    assert ran[0] == "[('inline', True), ('process', True), ('thread', True)]"
-    assert ran[1] == "{'inline': None, 'thread': None, 'process': None}"
+    assert ran[0] == "[('process', True), ('thread', True)]"
+    assert ran[1] == "{'thread': None, 'process': None}"
 
 
 def test_a_script_without_a_main_guard_is_compared_in_its_own_process(tmp_path: Path) -> None:
     ran = _script(tmp_path, FUNCTION + "main()\n")
-    assert ran[0] == "[('inline', False), ('thread', False)]"
-    assert ran[1] == "{'inline': None, 'thread': None, 'process': 'no main guard'}"
+    assert ran[0] == "[('thread', False)]"
+    assert ran[1] == "{'thread': None, 'process': 'no main guard'}"
     assert "put the call under `if __name__ == '__main__':`" in ran[2]
 
 
 def test_an_interpreter_runs_the_trials_of_a_scripts_function_that_it_takes_only_unwrapped(tmp_path: Path) -> None:
     if reason := unavailable("interpreter"):
         pytest.skip(reason)
-    source = FUNCTION.replace('"thread", "process"', '"interpreter"').replace("t.supervised", "t.status")
+    source = FUNCTION.replace('"thread", "process"', '"inline", "interpreter"').replace("t.supervised", "t.status")
     ran = _script(tmp_path, source + "main()\n")
     assert ran[0] == "[('inline', 'finished'), ('interpreter', 'finished')]"
 

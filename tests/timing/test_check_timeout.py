@@ -17,13 +17,13 @@ def sleep_until(seconds_before_the_limit):
 
 @needs_gil
 @pytest.mark.parametrize(
-    ("code", "seconds", "kind"), [("time.sleep(0.2)", 0.5, "releases"), ("hold(1_100_000)", 1.6, "hogs")]
+    ("code", "seconds", "kind"), [("time.sleep(0.2)", 0.5, "releases"), ("hold(600_000)", 0.9, "hogs")]
 )
 def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(
     code: str, seconds: float, kind: str
 ) -> None:
     setup = f"{UNTIL}import ctypes; hold = ctypes.PyDLL(None).usleep; sleep_until({seconds})"
-    limits = ("--time", str(seconds + 1.4), "--timeout", str(seconds + 1.5))
+    limits = ("--time", str(seconds + 1.1), "--timeout", str(seconds + 1.2))
     (verdict,) = verdicts(check("--json", *limits, "-s", setup, code))
     assert not verdict.endless
     assert verdict.calls >= 1
@@ -34,6 +34,6 @@ def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(
 @needs_gil
 def test_an_endless_call_after_short_ones_is_judged() -> None:
     setup = "import time; times = iter([0.001] * 9)"
-    (verdict,) = verdicts(check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))"))
+    (verdict,) = verdicts(check("--json", "--timeout", "2", "-s", setup, "time.sleep(next(times, 1000))"))
     assert (verdict.kind, verdict.endless) == ("releases", True)
-    assert verdict.duration > 1
+    assert verdict.duration > 0.5

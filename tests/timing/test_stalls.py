@@ -69,11 +69,7 @@ def test_a_call_that_holds_the_gil_in_a_pool(run: Run) -> None:
     stall = the("starved by a hog", "hold", stalls(run, in_pool(hold)))
     assert stall.culprit_thread is not None
     assert (stall.culprit_thread.name or "").startswith("pool")
-
-
-def test_a_hog_is_noticed_while_it_holds_the_gil(run: Run) -> None:
-    stall = the("starved by a hog", "hold", stalls(run, in_pool(hold)))
-    assert stall.noticed is not None
+    assert stall.noticed is not None  # while it held the GIL
     assert stall.noticed < stall.end
     assert stall.noticed_holder == stall.culprit_thread
 

@@ -30,10 +30,10 @@ START_LIMIT = 60
 pytestmark = pytest.mark.thorough
 
 
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Start a scheduler and two workers; yield its address and its process."""
-    known = tmp_path / "scheduler.json"
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start a scheduler and two workers; yield its address and its process, which the last test that uses it kills."""
+    known = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
     with ExitStack() as stack:
         process = stack.enter_context(
             _dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", file=known)
