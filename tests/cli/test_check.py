@@ -200,7 +200,8 @@ def test_exceptions_of_the_users_code_are_shown_without_our_frames(arguments: tu
 
 
 def test_the_users_lines_are_shown() -> None:
-    assert "    return 1 / 0" in check("-s", "def f():\n    return 1 / 0", "f()").stderr
+    stderr = check("-s", "def f():\n    return 1 / 0", "f()").stderr
+    assert "    return 1 / 0\n           ~~^~~\n" in stderr
 
 
 def test_the_signal_that_ends_the_process_is_reported() -> None:

@@ -93,6 +93,7 @@ class TestACommand:
     ("module", "command_line", "complaint"),
     [
         (None, ("pytset",), "cannot run pytset: there is no such file here, .* Did you mean pytest?"),
+        (None, ("app:app",), "app:app names an application, .*: gilscope watch uvicorn app:app$"),
         (None, ("progam.py",), "cannot open progam.py: it does not exist. Did you mean program.py?"),
         (None, ("no/such/file",), "cannot open no/such/file: it does not exist$"),
         ("no_such_module", (), "cannot run -m no_such_module: there is no module named no_such_module"),

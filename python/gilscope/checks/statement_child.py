@@ -122,7 +122,7 @@ def _end_copy(started: int) -> None:
 
 def _compiled(source: str, name: str) -> CodeType:
     """Compile ``source``, and let tracebacks show its lines."""
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    linecache.cache[name] = (len(source), None, [f"{line}\n" for line in source.splitlines()], name)
     return compile(source, name, "exec", dont_inherit=True)
 
 

@@ -59,6 +59,10 @@ def _command(name: str) -> str:
         raise BadInput(f"cannot open {name}: it does not exist{_did_you_mean(Path(name).name, files)}")
     beside = Path(sys.executable).parent
     file = shutil.which(name, path=str(beside)) or shutil.which(name)
+    if file is None and re.fullmatch(r"[\w.]+:[\w.]+", name):
+        raise BadInput(
+            f"{name} names an application, not a program: name its server too, as in: gilscope watch uvicorn {name}"
+        )
     if file is None:
         raise BadInput(
             f"cannot run {name}: there is no such file here, and no such command in {beside} or on PATH"
