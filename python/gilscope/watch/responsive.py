@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from typing import TYPE_CHECKING
 
 from gilscope.durations import parse_threshold
@@ -14,6 +14,7 @@ from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import TracebackType
 
     from gilscope.records.stall import Frame, Site
     from gilscope.records.watch_report import Snapshot
@@ -26,18 +27,34 @@ class UnresponsiveError(AssertionError):
     """A loop was late by more than the limit."""
 
 
-@contextmanager
-def assert_loop_responsive(max_lag: float | str = 0.05) -> Iterator[Watch]:
+def assert_loop_responsive(max_lag: float | str = 0.05) -> ResponsiveLoops:
     """Fail if an event loop of this process is late by ``max_lag`` (seconds, or a string such as ``"50ms"``) or more while the context lasts.
 
     At its end the context raises ``UnresponsiveError``, an ``AssertionError``, with causes, lines and remedies, the
     worst first. An exception of the body takes precedence. Loops that run already are watched, and loops that start inside.
     """
-    limit = parse_threshold(max_lag, name="max_lag", least=MIN_LAG_SECONDS)
-    with Watch(stall=f"{limit}s") as watch:
-        yield watch
-    if (snapshot := watch.snapshot()).stalls:
-        raise UnresponsiveError(failure(snapshot, limit))
+    __tracebackhide__ = True
+    return ResponsiveLoops(parse_threshold(max_lag, name="max_lag", least=MIN_LAG_SECONDS))
+
+
+class ResponsiveLoops(ContextDecorator):
+    """The context of :func:`assert_loop_responsive`. A generator would show frames of contextlib in pytest's failure."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._watch = Watch(stall=f"{limit}s")
+
+    def __enter__(self) -> Watch:
+        self._watch.start()
+        return self._watch
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        __tracebackhide__ = True
+        self._watch.stop()
+        if kind is None and (snapshot := self._watch.snapshot()).stalls:
+            raise UnresponsiveError(failure(snapshot, self._limit))
 
 
 def failure(snapshot: Snapshot, max_lag: float, *, test: str = "") -> str:
