@@ -83,6 +83,7 @@ def test_the_shortest_duration_is_named() -> None:
     assert parse_threshold("1ms", least=0.001) == 0.001
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.0001, 0.05, 0.5, 1.0, 60.0])
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 5e-6, 0.0001, 0.05, 0.5, 1.0, 60.0])
 def test_what_is_shown_as_a_default_is_read_back(seconds: float) -> None:
-    assert parse_duration(shown(seconds)) == seconds
+    assert parse_duration(shown(seconds)) == pytest.approx(seconds)
+    assert "e-" not in shown(seconds)

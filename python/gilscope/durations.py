@@ -65,5 +65,7 @@ def _number_and_unit(value: Real | str) -> tuple[float, str | None]:
 
 
 def shown(seconds: float) -> str:
-    """Return a duration as short as it can be written: ``50ms``, ``0.1ms``, ``2s``. The parser reads it back."""
+    """Return a duration as short as it can be written: ``0.5us``, ``50ms``, ``0.1ms``, ``2s``. The parser reads it back."""
+    if 0 < seconds < 0.0001:
+        return f"{seconds * 1e6:g}us"
     return f"{seconds * 1000:g}ms" if 0 < seconds < 0.5 else f"{seconds:g}s"

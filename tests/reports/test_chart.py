@@ -17,7 +17,10 @@ from gilscope.reports.page import page
 from gilscope.reports.style import LATE_COLOUR, TICK_COLOUR
 from gilscope.reports.ticks import LateSpan, late_spans, merged
 
-pytestmark = pytest.mark.thorough  # Altair takes long, and draws the same on every Python
+pytestmark = [
+    pytest.mark.thorough,  # Altair takes long, and draws the same on every Python
+    pytest.mark.usefixtures("vl_convert_is_open"),
+]
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
 Blocked = Callable[[str, float], Trial]

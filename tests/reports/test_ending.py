@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from gilscope.records.ending import Ending, UnfinishedStall
 from gilscope.records.stall import Frame
-from gilscope.records.watch_report import UnwatchedLoop, WatchReport
+from gilscope.records.watch_report import Holder, UnwatchedLoop, WatchReport
 from gilscope.reports.terminal import text
 from gilscope.reports.watch import is_all_clear
 
@@ -20,6 +20,11 @@ NO_LOOP = {"lags": distribution(), "loop_runs": 0}
 def seen(**changed: Any) -> WatchReport:
     report = watched()
     return msgspec.structs.replace(report, snapshot=msgspec.structs.replace(report.snapshot, **changed))
+
+
+def test_threads_of_one_name_have_one_share() -> None:
+    held_by = tuple(Holder(number, name, 0.4) for number, name in enumerate(["gilscope", "Main", "gilscope"]))
+    assert "GIL: held 30% of the time (gilscope 20%, Main 10%)" in text(seen(held=1.2, held_by=held_by))
 
 
 def test_a_program_whose_loops_were_all_watched_and_never_stalled_is_all_clear() -> None:

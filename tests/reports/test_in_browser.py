@@ -20,6 +20,7 @@ Blocked = Callable[[str, float], Trial]
 
 pytestmark = [
     pytest.mark.thorough,
+    pytest.mark.usefixtures("vl_convert_is_open"),
     pytest.mark.skipif(
         CHROMIUM is None,
         reason=f"no browser: none of {', '.join(NAMES)} is on the PATH (Debian: apt-get install chromium)",

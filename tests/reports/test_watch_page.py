@@ -21,6 +21,10 @@ from tests.support.watched import distribution, stall, watched
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [
+    pytest.mark.thorough,  # Altair takes long, and draws the same on every Python
+    pytest.mark.usefixtures("vl_convert_is_open"),
+]
 HOGGED = (stall("starved by a hog", 1.0, 0.31), stall("starved by a hog", 2.0, 0.2), stall("no CPU", 3.0, 0.1, line=7))
 
 

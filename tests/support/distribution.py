@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from xdist.scheduler import LoadFileScheduling
@@ -11,13 +12,20 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 
+TOGETHER = (
+    (re.compile(r"tests/timing/"), "timing"),
+    (re.compile(r"tests/reports/test_(chart|in_browser|layout|watch_page)|tests/test_recorded"), "Altair"),
+    (re.compile(r"tests/trial/test_dask|tests/services/test_dask"), "dask"),
+)
+"""Files that one worker runs, because loading what they draw or compute with takes seconds."""
+
+
 class TimingLast(LoadFileScheduling):
-    """Gives each worker a file at a time, in the order of collection, and all of ``tests/timing`` to one worker."""
+    """Gives each worker a file at a time, in the order of collection, and all files that are :data:`TOGETHER` to one worker."""
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:
         config.option.loadscopereorder = False
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = "tests/timing/"
-        return folder if nodeid.startswith(folder) else super()._split_scope(nodeid)
+        return next((name for files, name in TOGETHER if files.match(nodeid)), super()._split_scope(nodeid))

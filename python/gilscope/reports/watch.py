@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -70,7 +71,7 @@ def _quantiles(of: Distribution) -> str:
 
 def _waits(waits: Distribution) -> str:
     if not waits.count:
-        return "the program ended before it was measured"
+        return "not measured, the watch was too short"
     return f"{_quantiles(waits)} ({counted(waits.count, 'probe')})"
 
 
@@ -78,7 +79,10 @@ def gil(seen: Snapshot) -> Iterator[str]:
     if seen.gil_unreadable is not None:
         yield f"GIL: its holder is unknown, because {UNREADABLE[seen.gil_unreadable]}; causes come from waits, and hogs have no name"
     elif seen.held is not None and seen.elapsed:
-        shares = ((it.thread, it.held / seen.elapsed) for it in seen.held_by[:MAX_THREADS])
+        held: dict[str, float] = defaultdict(float)
+        for it in seen.held_by:
+            held[it.thread] += it.held / seen.elapsed
+        shares = sorted(held.items(), key=lambda thread: -thread[1])[:MAX_THREADS]
         threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
     yield f"wait for the GIL: {_waits(seen.waits)}"

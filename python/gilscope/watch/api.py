@@ -69,6 +69,8 @@ class Watch:
         self.stop()
 
     def __str__(self) -> str:
+        if self._session is None:
+            return "gilscope watch: not started"
         text: str = resolve_name(resolve_name("gilscope:RESULT_VIEWS")["watch"])(self)
         return text
 
