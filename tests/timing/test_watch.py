@@ -177,13 +177,19 @@ def test_a_forked_child_works_and_is_not_watched() -> None:
             try:
                 run_asyncio(in_coroutine(lambda: None))
                 watch.stop()
-                causes: queue.SimpleQueue[Cause] = queue.SimpleQueue()
-                with Watch(on_stall=lambda stall: causes.put(stall.cause)) as anew:
+                reported: queue.SimpleQueue[tuple[Cause, str | None]] = queue.SimpleQueue()
+
+                def report(stall: Stall) -> None:
+                    threading.current_thread()  # as logging does: the watch's thread is now one of threading's
+                    reported.put((stall.cause, stall.thread.name))
+
+                with Watch(on_stall=report) as anew:
                     run_asyncio(in_coroutine(lambda: _sleep_until_sampled(anew)))
                     # On a busy machine there may be others before it.
-                    while causes.get(timeout=30) != "blocked, waiting":
+                    while reported.get(timeout=30) != ("blocked, waiting", "MainThread"):
                         pass
-                status = 0
+                    run_asyncio(in_coroutine(hold))
+                    status = len({it.thread for it in anew.snapshot().held_by} - {"MainThread", "gilscope"})
             finally:
                 os._exit(status)
         _, ended = os.waitpid(child, 0)

@@ -29,6 +29,7 @@ STANDARD = sysconfig.get_path("stdlib")
         ("/srv/site-packages-of-mine/server.py", Origin.USER),
         ("/srv/dist-packages.py", Origin.USER),
         ("<stdin>", Origin.USER),
+        ("<dynamic-code>", Origin.USER),
         ("<ipython-input-3-5b1d>", Origin.USER),
         ("<python-input-0>", Origin.USER),
         ("/var/ipykernel_7/123.py", Origin.USER),

@@ -34,8 +34,8 @@ OURS = str(Path(__file__).parents[1])
 INSTALLED_FOLDERS = {"site-packages", "dist-packages"}
 ARCHIVES = (".pyz", ".zip", ".whl", ".egg", ".pex", ".par")
 STANDARD_ARCHIVE = re.compile(r"python\d+\.zip")
-TYPED_IN = re.compile(r"<(stdin|console|input|doctest .*|(i?python|ipykernel)-input-.*)>")
-"""What files are called whose code somebody has typed in."""
+USERS_WITHOUT_FILE = re.compile(r"<(stdin|console|input|dynamic-code|doctest .*|(i?python|ipykernel)-input-.*)>")
+"""What the file is called of code that was typed in, or that cloudpickle has sent to a worker (of dask, ray, joblib)."""
 GENERATED = "__create_fn__."
 """What the functions that ``dataclasses`` generates have at the beginning of their qualified names."""
 CONSOLE_SCRIPT_IMPORT = re.compile(r"^\s*from ([\w.]+) import ", re.MULTILINE)
@@ -68,7 +68,7 @@ def _place(file: str) -> tuple[Origin, str]:
     """Return whose code ``file`` is, and the name of its installed package: the archive's path for one in an archive."""
     path = PurePosixPath(file)
     if file.startswith("<"):
-        return (Origin.USER if TYPED_IN.fullmatch(file) else Origin.STANDARD), ""
+        return (Origin.USER if USERS_WITHOUT_FILE.fullmatch(file) else Origin.STANDARD), ""
     if path.is_relative_to(escaped(OURS)):
         return Origin.GILSCOPE, ""
     if (package := _installed(path)) is not None:
