@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING
 
+import fakeredis
 import pytest
 
-from tests.services.service import free_port, planted, reported, running, written
+from tests.services.service import planted, reported, running, written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.thorough
 
 
-def test_an_arq_worker(tmp_path: Path) -> None:
-    port = free_port()
-    redis = f"""
-        import fakeredis
+@pytest.fixture
+def redis() -> Iterator[int]:
+    """Run an imitation of redis in threads, and return its port."""
+    with fakeredis.TcpFakeServer(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
-        fakeredis.TcpFakeServer(("127.0.0.1", {port})).serve_forever()
-    """
+
+def test_an_arq_worker(tmp_path: Path, redis: int) -> None:
     tasks = f"""
         import time
 
         import arq
         import arq.worker
-
-        SERVER = arq.connections.RedisSettings(port={port}, conn_retries=100, conn_retry_delay=0.1)
 
 
         async def report(_):
@@ -49,16 +55,10 @@ def test_an_arq_worker(tmp_path: Path) -> None:
         class Worker:
             functions = [report]
             on_startup = once
-            redis_settings = SERVER
+            redis_settings = arq.connections.RedisSettings(port={redis})
     """
     file = written(tmp_path, "tasks.py", tasks)
-    server = tmp_path / "server"
-    server.mkdir()
-    written(server, "imitation.py", redis)
-    with (
-        running(server, "imitation"),
-        running(tmp_path, "gilscope", "watch", "-o", "out.json", "-m", "arq", "tasks.Worker") as worker,
-    ):
+    with running(tmp_path, "gilscope", "watch", "-o", "out.json", "-m", "arq", "tasks.Worker") as worker:
         worker.wait_for("report ●")
         worker.end()
     assert reported(tmp_path / "out.json")[planted(file)] == {"blocked, waiting"}
