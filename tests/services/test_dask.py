@@ -34,7 +34,7 @@ def test_a_dask_worker_whose_task_blocks_its_event_loop(tmp_path: Path, monkeypa
         async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
             command = ("-m", "distributed.cli.dask_worker", scheduler.address, *options)
             with running(tmp_path, "gilscope", "watch", "-o", "out.json", *command) as worker:
-                async with Client(scheduler.address, asynchronous=True) as client:
+                async with Client(scheduler.address, asynchronous=True) as client:  # type: ignore[no-untyped-call,unused-ignore]
                     await client.submit(total)
                 await asyncio.to_thread(worker.end)
 
