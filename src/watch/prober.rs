@@ -140,6 +140,9 @@ fn answer_requests(py: Python<'_>, watch: &WatchState, current_task: &Py<PyAny>,
 }
 
 /// Reads the names that `threading` has for the threads, and keeps them for when the threads have ended.
+///
+/// A thread of ours that ran Python code may be in there as `Dummy-1`. Before CPython 3.14 the one thread of a forked child
+/// has the native id that it had in the parent: its true one is the id of the process, which no other thread has.
 pub fn read_names(py: Python<'_>, watch: &WatchState) {
     const MAX_NAMES: usize = 1024;
     let threads = stacks::thread_names(py).unwrap_or_default();
@@ -147,7 +150,15 @@ pub fn read_names(py: Python<'_>, watch: &WatchState) {
     if names.len() > MAX_NAMES {
         names.retain(|_, name| name == OWN_THREAD_NAME);
     }
+    let process = u64::from(std::process::id());
+    let forked = threads.iter().all(|(_, native, _)| *native != process);
     for (ident, native, name) in threads {
-        names.insert(ThreadIds { ident, native }, name);
+        for native in [Some(native), forked.then_some(process)] {
+            let Some(native) = native else { continue };
+            let known = names.entry(ThreadIds { ident, native }).or_default();
+            if known != OWN_THREAD_NAME {
+                known.clone_from(&name);
+            }
+        }
     }
 }
