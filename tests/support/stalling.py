@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 LONG = 0.2
 """Four times the threshold: stalls by other programs on a busy machine are shorter."""
 SHORT = 0.02
-REPEATS = 3
-MIN_SHARE_RIGHT = 2 / 3
+REPEATS = 2
+MIN_SHARE_RIGHT = 1 / 2
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 Run = Callable[[Main], None]
@@ -73,14 +73,14 @@ def _started_pool() -> ThreadPoolExecutor:
 
 
 def stalls(run: Run, main: Main, **options: Any) -> list[Stall]:
-    """Stall a loop three times, and return the stalls that were reported, each of which must be there."""
+    """Stall a loop twice, and return the stalls that were reported, each of which must be there."""
 
-    async def thrice() -> None:
+    async def again_and_again() -> None:
         for _ in range(REPEATS):
             await main()
 
     with Watch(**options) as watch:
-        run(thrice)
+        run(again_and_again)
     reported = [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2]
     assert len(reported) >= REPEATS
     return reported
@@ -91,9 +91,9 @@ def seen(stall: Stall) -> tuple[Cause, str | None]:
 
 
 def the(cause: Cause, function: str | None, reported: list[Stall]) -> Stall:
-    """Return the first stall with this cause and this line, which two of three must have, and none a wrong one of either.
+    """Return the first stall with this cause and this line, which half of them must have, and none a wrong one of either.
 
-    The third may have no line, or may be put down to a machine that gave this process no CPU time: another program runs
+    The others may have no line, or may be put down to a machine that gave this process no CPU time: another program runs
     when it likes.
     """
     right = [stall for stall in reported if seen(stall) == (cause, function)]

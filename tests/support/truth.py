@@ -62,7 +62,7 @@ RECORDS = [{"id": n, "name": str(n), "tags": ["a", "b"]} for n in range(20_000)]
 FLOATS = [RANDOM.random() for _ in range(100_000)]
 WORDS = TEXT.split()
 ROWS = ["1,two,3.0,four"] * 30_000
-SOURCE = "x = [a + b * c for a, b, c in d]\n" * 3_000
+SOURCE = "x = [a + b * c for a, b, c in d]\n" * 600
 XML = "<all>" + "<one name='x'>text</one>" * 20_000 + "</all>"
 BIG = (1 << 3000) - 159
 COUNTING = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000) SELECT sum(x) FROM c"

@@ -53,7 +53,7 @@ def test_ctrl_c_at_any_moment_restores_the_switch_interval(fn: str) -> None:
 @needs_gil
 def test_two_checks_at_once_restore_the_switch_interval() -> None:
     usual = sys.getswitchinterval()
-    both = [threading.Thread(target=gilscope.check, args=(time.sleep, 0.001)) for _ in range(2)]
+    both = [threading.Thread(target=gilscope.check, args=(time.sleep, 0.001), kwargs={"time": 0.2}) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
@@ -78,7 +78,9 @@ def test_a_single_long_call_is_enough() -> None:
 @needs_gil
 def test_computing_without_the_gil_is_distinguished_from_sleeping() -> None:
     data = bytes(4_000_000)
-    computing, sleeping = gilscope.check(lambda: hashlib.sha256(data)), gilscope.check(time.sleep, 0.01)
+    computing, sleeping = (
+        gilscope.check(call, time=0.25) for call in (lambda: hashlib.sha256(data), lambda: time.sleep(0.01))
+    )
     assert (computing.kind, sleeping.kind) == ("releases", "releases")
     assert computing.cpu > 0.5 > sleeping.cpu
     assert "and the call mostly computed" in str(computing)
@@ -144,14 +146,14 @@ def test_another_thread_that_holds_the_gil_is_reported_and_not_blamed_on_the_cal
 @needs_gil
 def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
     with pytest.raises(AssertionError) as failed:
-        gilscope.assert_releases(HOLD, 20_000)
+        gilscope.assert_releases(HOLD, 20_000, time=0.25)
     text = str(failed.value)
     assert text.startswith("usleep was expected to release the GIL, but it hogs.\nhogs: while usleep ran")
     assert "Py_BEGIN_ALLOW_THREADS" in text
     assert "longest hold" in text
-    assert gilscope.assert_releases(time.sleep, 0.01).kind == "releases"
+    assert gilscope.assert_releases(time.sleep, 0.01, time=0.25).kind == "releases"
     with pytest.raises(AssertionError, match="expected to yield the GIL, but it releases"):
-        gilscope.assert_yields(time.sleep, 0.01)
+        gilscope.assert_yields(time.sleep, 0.01, time=0.25)
 
 
 @needs_gil
@@ -218,4 +220,4 @@ def test_a_long_hold_in_every_call_that_releases_the_gil_is_counted_and_may_be_f
     assert found.holds_per_call == pytest.approx(1, abs=0.5)
     assert "in every call it held the GIL without a break" in str(found)
     with pytest.raises(AssertionError, match=r"stalls an event loop in its process for .*; the limit is 5\.00 ms"):
-        gilscope.assert_releases(released_and_held, max_hold="5ms")
+        gilscope.assert_releases(released_and_held, max_hold="5ms", time=0.3)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from tests.cli.test_check import check, needs_gil, verdicts
+
+if TYPE_CHECKING:
+    from gilscope.records.verdict import Verdict
 
 UNTIL = """
 import json, sys, time
@@ -16,24 +20,27 @@ def sleep_until(seconds_before_the_limit):
 
 
 @needs_gil
-@pytest.mark.parametrize(
-    ("code", "seconds", "kind"), [("time.sleep(0.2)", 0.5, "releases"), ("hold(600_000)", 0.9, "hogs")]
-)
-def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end(
-    code: str, seconds: float, kind: str
-) -> None:
-    setup = f"{UNTIL}import ctypes; hold = ctypes.PyDLL(None).usleep; sleep_until({seconds})"
-    limits = ("--time", str(seconds + 1.1), "--timeout", str(seconds + 1.2))
-    (verdict,) = verdicts(check("--json", *limits, "-s", setup, code))
-    assert not verdict.endless
-    assert verdict.calls >= 1
-    assert 0.1 < verdict.duration < 2.2
-    assert (verdict.kind, verdict.reason) == (kind, "")
+def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end_and_a_call_after_them_that_does_not() -> (
+    None
+):
+    """The processes sleep for most of the time, so they run at once."""
 
+    def ends(code: str, seconds: float) -> Verdict:
+        setup = f"{UNTIL}import ctypes; hold = ctypes.PyDLL(None).usleep; sleep_until({seconds})"
+        limits = ("--time", str(seconds + 1.4), "--timeout", str(seconds + 1.5))
+        return verdicts(check("--json", *limits, "-s", setup, code))[0]
 
-@needs_gil
-def test_an_endless_call_after_short_ones_is_judged() -> None:
-    setup = "import time; times = iter([0.001] * 9)"
-    (verdict,) = verdicts(check("--json", "--timeout", "2", "-s", setup, "time.sleep(next(times, 1000))"))
-    assert (verdict.kind, verdict.endless) == ("releases", True)
-    assert verdict.duration > 0.5
+    def goes_on() -> Verdict:
+        setup = "import time; times = iter([0.001] * 9)"
+        return verdicts(check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))"))[0]
+
+    with ThreadPoolExecutor() as pool:
+        sleep, hold = pool.submit(ends, "time.sleep(0.2)", 0.5), pool.submit(ends, "hold(600_000)", 1.0)
+        endless = pool.submit(goes_on).result()
+    for verdict, kind in ((sleep.result(), "releases"), (hold.result(), "hogs")):
+        assert not verdict.endless
+        assert verdict.calls >= 1
+        assert 0.1 < verdict.duration < 2.2
+        assert (verdict.kind, verdict.reason) == (kind, "")
+    assert (endless.kind, endless.endless) == ("releases", True)
+    assert endless.duration > 1

@@ -45,13 +45,12 @@ def held_share(before: KnockTally, after: KnockTally) -> float:
     return (waited + (elapsed - waited) * (after.held - before.held) / max(1, knocks)) / elapsed
 
 
-@pytest.mark.parametrize("lasts", [0.05, 0.15])
-def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth(lasts: float) -> None:
+def test_one_hold_read_straight_after_it_has_its_length_within_a_tenth() -> None:
     ratios = []
     for _ in range(HOLDS):
         with knocker() as running:
             begin = monotonic()
-            HOLD(int(lasts * 1e6))
+            HOLD(50_000)
             took = monotonic() - begin
             ratios.append(running.tally().longest / took)
     assert sum(not 0.9 <= ratio <= 1.1 for ratio in ratios) <= MAX_HOLDS_MISREAD, ratios
@@ -92,7 +91,7 @@ def test_an_idle_second_after_a_busy_one_reads_idle(knocking: Knocker) -> None:
     HOLD(300_000)
     time.sleep(0.05)
     before = knocking.tally()
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert held_share(before, knocking.tally()) < 0.05
 
 
@@ -177,7 +176,7 @@ threading.Thread(target=spin, daemon=True).start()
 
 @pytest.mark.parametrize("more", ["", SPINNING_DAEMON], ids=["alone", "beside a daemon that spins"])
 def test_a_knocker_that_runs_at_exit_neither_crashes_nor_delays_it(more: str) -> None:
-    for _ in range(10):
+    for _ in range(5):
         child = subprocess.run(
             [sys.executable, "-c", ALIVE_AT_EXIT.format(more=more)],
             capture_output=True,

@@ -83,7 +83,7 @@ def test_a_hog_at_the_bottom_of_a_deep_stack() -> None:
 def test_a_callback_that_is_deep_keeps_its_outermost_line() -> None:
     stall = the("blocked, computing", "hold", stalls(run_asyncio, in_coroutine(lambda: walk(DEEP))))
     assert stall.callback is not None
-    assert stall.callback.function == "stalls.<locals>.thrice"
+    assert stall.callback.function == "stalls.<locals>.again_and_again"
 
 
 def test_a_native_loop_that_the_program_runs_by_itself() -> None:

@@ -86,16 +86,16 @@ def test_a_single_hold_is_in_the_snapshot_right_after_it() -> None:
     assert after - before > 0.9 * LONG
 
 
-def test_an_idle_second_after_a_busy_one_adds_nothing() -> None:
+def test_idle_time_after_busy_time_adds_nothing() -> None:
     with Watch() as watch:
         hold()
         time.sleep(0.1)
         before = watch.snapshot()
-        time.sleep(1)
+        time.sleep(0.4)
         after = watch.snapshot()
     assert before.held is not None
     assert after.held is not None
-    assert after.held - before.held < 0.1
+    assert after.held - before.held < 0.05
 
 
 def test_a_watch_may_be_stopped_several_times() -> None:
