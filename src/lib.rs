@@ -53,6 +53,8 @@ mod _core {
     #[pymodule_export]
     use crate::knock::tally::{Knock, KnockTally};
     #[pymodule_export]
+    use crate::system::signals::ends_process;
+    #[pymodule_export]
     use crate::tokio_bridge::countdown_tokio;
     #[pymodule_export]
     use crate::watch::call_first::CallFirst;
@@ -74,6 +76,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::watcher::Watcher;
 
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     const BEATS_KEPT: usize = crate::watch::heartbeat::BEATS_KEPT;
     #[pymodule_export]

@@ -17,6 +17,7 @@ __all__ = [
     "GIL_UNREADABLE_CODES",
     "HOLDS_KEPT",
     "LONG_HOLD_SWITCH_INTERVALS",
+    "VERSION",
     "Beat",
     "CallFirst",
     "ContenderReport",
@@ -44,6 +45,7 @@ __all__ = [
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
+    "ends_process",
     "gil_unreadable",
     "monotonic",
     "run_queue_delay",
@@ -370,6 +372,14 @@ def monotonic() -> float:
 def run_queue_delay(thread: int) -> float | None:
     """Return the run-queue delay so far of the thread of this process with this native id; ``None`` if it is unknown."""
 
+def ends_process(number: int) -> bool:
+    """Whether this process ends at once if the calling thread sends it the signal ``number`` now.
+
+    It does if the signal has its default action, which is to end the process, and the thread does not block the signal.
+    """
+
+VERSION: Final[str]
+"""The version of gilscope."""
 GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
 """Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""
 LONG_HOLD_SWITCH_INTERVALS: Final[int]
@@ -512,10 +522,12 @@ class ReporterProcess:
 
 @final
 class CallFirst:
-    """``function`` with a call of ``first`` before it, with the same positional arguments. Has the function's attributes."""
+    """``function`` with a call of ``first`` before it, with the same arguments. Behaves like ``function`` else."""
 
     def __new__(cls, function: Callable[..., Any], first: Callable[..., object]) -> CallFirst: ...
     def __call__(self, *arguments: Any, **keywords: Any) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class SetRunningLoop:
@@ -562,9 +574,9 @@ class RunProgram:
     """A ``sys.excepthook`` that runs the main program, with no frame beneath the program's own, and ends the process after it.
 
     It calls ``prepare`` for a code object and its globals, or for a function and a tuple of its arguments, and runs that. What
-    follows is as after the main program of ``python``, exit status and printed traceback included. If an exception other than
-    ``SystemExit`` is not caught, it calls ``failed`` with its class before it is printed, and after a ``KeyboardInterrupt`` has
-    been printed it calls ``interrupted``.
+    follows is as after the main program of ``python``, exit status and printed traceback included. If an exception ends the
+    program with an exit status other than 0, it calls ``failed`` with its class before it is printed, and after a
+    ``KeyboardInterrupt`` has been printed it calls ``interrupted``.
     """
 
     def __new__(

@@ -1,8 +1,40 @@
-//! Keeps the program's signals away from gilscope's own threads.
+//! Keeps the program's signals away from gilscope's own threads, and tells which of them end the program.
 //!
 //! The kernel gives a signal to any thread that does not block it. A program that blocks a signal in all of its threads and
 //! waits for it with `sigwait` would be killed if a thread of gilscope did not block that signal too. A new thread starts
 //! with the mask of the thread that creates it, so no moment remains in which it could receive a signal.
+
+use pyo3::prelude::*;
+
+/// Signals whose default action is to do nothing, or to stop or continue the process.
+const NOT_FATAL: [libc::c_int; 8] = [
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGSTOP,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGURG,
+    libc::SIGWINCH,
+];
+
+/// Whether this process ends at once if the calling thread sends it the signal `number` now.
+#[pyfunction]
+pub fn ends_process(number: libc::c_int) -> bool {
+    // Process 1 receives only the signals that it has handlers for.
+    if number <= 0 || NOT_FATAL.contains(&number) || std::process::id() == 1 {
+        return false;
+    }
+    // SAFETY: the kernel fills in the action, and the C library the mask of this thread; nothing is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut blocked: libc::sigset_t = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_DFL
+            && libc::pthread_sigmask(0, std::ptr::null(), &raw mut blocked) == 0
+            && libc::sigismember(&raw const blocked, number) == 0
+    }
+}
 
 /// Calls `start`, which starts threads, with all signals blocked in the calling thread. Restores the thread's mask.
 pub fn blocked<T>(start: impl FnOnce() -> T) -> T {

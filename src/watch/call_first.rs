@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// Calls `first`, and then `function`. Has the attributes of `function`.
+/// Calls `first`, and then `function`, with the same arguments. Else it behaves like `function`.
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct CallFirst {
     first: Py<PyAny>,
@@ -24,15 +24,28 @@ impl CallFirst {
         arguments: &Bound<'py, PyTuple>,
         keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.first.bind(py).call1(arguments)?;
+        self.first.bind(py).call(arguments, keywords)?;
         self.function.bind(py).call(arguments, keywords)
     }
 
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    /// Also the class is the function's, so that pickle, copy and inspect see the function.
+    fn __getattribute__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         self.function.bind(py).getattr(name)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.function.bind(py).repr()?.to_string())
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.function.bind(py).hash()
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let function = self.function.bind(other.py());
+        match other.cast::<Self>() {
+            Ok(other) => function.eq(&other.get().function),
+            Err(_) => function.eq(other),
+        }
     }
 }

@@ -42,7 +42,7 @@ impl RunProgram {
             return Ok(());
         };
         let interrupted = error.get_type(py).is(py.get_type::<PyKeyboardInterrupt>());
-        if !error.is_instance_of::<PySystemExit>(py) {
+        if is_failure(py, &error) {
             self.failed.bind(py).call1((error.get_type(py),))?;
         }
         error.restore(py);
@@ -69,6 +69,12 @@ fn run(prepared: &Bound<'_, PyAny>) -> PyResult<()> {
         Bound::from_owned_ptr_or_err(py, returned)
     };
     returned.map(drop)
+}
+
+/// Whether the exception gives the process another exit status than 0.
+fn is_failure(py: Python<'_>, error: &PyErr) -> bool {
+    let code = || error.value(py).getattr("code")?.is_truthy();
+    !error.is_instance_of::<PySystemExit>(py) || code().unwrap_or(true)
 }
 
 /// Returns the exception without the frames that it has passed. (In builds for the stable ABI of Python 3.11 a `PyErr` has the

@@ -130,7 +130,7 @@ impl ReporterProcess {
         let failed = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = count_request as extern "C" fn(i32) as usize;
-            action.sa_flags = libc::SA_RESTART;
+            action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
             libc::sigaction(number, &raw const action, std::ptr::null_mut()) < 0
         };
         if failed {

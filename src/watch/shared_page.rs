@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The fields, in the order in which `gilscope/watch/shared.py` reads them.
+/// The fields, in the order in which `gilscope/watch/updates.py` reads them.
 #[repr(C)]
 pub struct Fields {
     /// When the beat was due that the latest loop has been waiting for; 0 if no loop is late.

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from gilscope.cli import BadInput
 from gilscope.cli.programs import chosen
+
+if TYPE_CHECKING:
+    from functools import partial
 
 SERVES = """
 import asyncio, sys, time
@@ -51,7 +55,13 @@ class TestACommand:
         assert ended.stdout == f"{[file, 'app:app']} {commands}\n"
 
     @pytest.mark.parametrize(
-        "first_line", [f"#!{sys.executable} -E", "#!/usr/bin/env python3", "#!/usr/bin/env -S python"]
+        "first_line",
+        [
+            f"#!{sys.executable} -E",
+            "#!/usr/bin/env python3",
+            "#!/usr/bin/env -S python",
+            f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''",
+        ],
     )
     def test_may_name_its_python_in_any_way(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, first_line: str
@@ -61,13 +71,29 @@ class TestACommand:
         monkeypatch.setenv("PATH", str(folder), prepend=":")
         assert callable(chosen(None, ("bin-serve",)))
 
-    def test_may_have_the_first_line_that_installers_write_for_a_long_path(
+    def test_of_an_environment_that_may_be_moved_belongs_to_the_python_beside_it(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        script(folder / "serve", f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''")
+        script(
+            folder / "serve",
+            "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''",
+        )
         monkeypatch.chdir("/")
         monkeypatch.setenv("PATH", str(folder), prepend=":")
+        with pytest.raises(BadInput, match=f"it belongs to another Python, {folder}/python"):
+            chosen(None, ("serve",))
+        monkeypatch.setattr("sys.executable", str(folder / "python"))
         assert callable(chosen(None, ("serve",)))
+
+    def test_is_run_although_a_folder_has_its_name(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        commands = folder / "bin"
+        commands.mkdir()
+        file = script(commands / "serve", f"#!{sys.executable}")
+        monkeypatch.setenv("PATH", str(commands), prepend=":")
+        Path("serve").mkdir()
+        assert cast("partial[None]", chosen(None, ("serve",))).args[0] == file
+        script(Path("serve/__main__.py"), "")
+        assert cast("partial[None]", chosen(None, ("serve",))).args[0] == "serve"
 
     @pytest.mark.parametrize(
         ("first_line", "complaint"),
@@ -106,8 +132,9 @@ def test_what_does_not_exist_is_refused(module: str | None, command_line: tuple[
         chosen(module, command_line)
 
 
-def test_a_program_that_fails_before_a_loop_runs_has_no_report() -> None:
-    Path("program.py").write_text("import no_such_module")
+@pytest.mark.parametrize("text", ["import no_such_module", "raise SystemExit('no such option')"])
+def test_a_program_that_fails_before_a_loop_runs_has_no_report(text: str) -> None:
+    Path("program.py").write_text(text)
     plain = subprocess.run([sys.executable, "program.py"], capture_output=True, check=False)
     watched = subprocess.run(
         [sys.executable, "-m", "gilscope", "watch", "program.py"], capture_output=True, check=False
@@ -142,3 +169,11 @@ def test_a_report_while_the_program_runs_leaves_the_program_running(options: lis
     assert ("the watch has ended" in report) == ("--for" in options)
     assert "the program runs on; " in report
     assert rest.count("gilscope watch: ") == (1 if "USR1" in options else 0)
+
+
+def test_after_the_time_of_for_a_program_without_a_loop_has_one_report() -> None:
+    Path("program.py").write_text("import time; time.sleep(1.6)")
+    run = [sys.executable, "-m", "gilscope", "watch", "--for", "100ms", "program.py"]
+    said = subprocess.run(run, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=True).stderr
+    assert said.count("gilscope watch: ") == 1
+    assert "the program runs on; the figures are 1." in said

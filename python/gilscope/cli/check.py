@@ -141,7 +141,7 @@ def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, as_js
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1))
     elif len(checked) > 1:
-        from gilscope.cli.show import put
+        from gilscope.reports.console import put
         from gilscope.reports.verdicts import VerdictTable
 
         put(VerdictTable(checked))

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHEBANG = re.compile(
-    rb"#!\s*(\S*?/env\s+(?:-S\s+)?)?(\S*python[0-9.]*)\b|#!/bin/sh\n'''exec' \"?([^\"\n]*?python[0-9.]*)\"?[ \n]"
+    rb"#!\s*(\S*?/env\s+(?:-S\s+)?)?(\S*python[0-9.]*)\b|"
+    rb"#!/bin/sh\n'''exec' (?:\"?([^\"\n]*?python[0-9.]*)\"?[ \n]|\"\$\(dirname [^\n]*/'?(python[0-9.]*)'? )"
 )
-"""The first line of a script in Python; installers write the second form if the path of the interpreter is long."""
+"""The first line of a script in Python. Installers write the second form if the path of the interpreter is long, and the third
+if the environment may be moved: there the interpreter is beside the script."""
 
 
 def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
@@ -31,7 +33,8 @@ def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], No
     if not command_line:
         raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
     script, *arguments = command_line
-    return partial(program.run_script, script if Path(script).exists() else _command(script), arguments)
+    is_here = Path(script).exists() and not (_is_only_a_folder(Path(script)) and _found(script))
+    return partial(program.run_script, script if is_here else _command(script), arguments)
 
 
 def _must_exist(module: str) -> None:
@@ -58,7 +61,7 @@ def _command(name: str) -> str:
         files = [file.name for file in Path(name).parent.glob("*.py")] if Path(name).parent.is_dir() else []
         raise BadInput(f"cannot open {name}: it does not exist{_did_you_mean(Path(name).name, files)}")
     beside = Path(sys.executable).parent
-    file = shutil.which(name, path=str(beside)) or shutil.which(name)
+    file = _found(name)
     if file is None and re.fullmatch(r"[\w.]+:[\w.]+", name):
         raise BadInput(
             f"{name} names an application, not a program: name its server too, as in: gilscope watch uvicorn {name}"
@@ -74,13 +77,22 @@ def _command(name: str) -> str:
         raise BadInput(
             f"cannot watch {file}: it is not a Python script. Give a script, -m MODULE, or a command written in Python"
         )
-    interpreter = Path((python[2] or python[3]).decode(errors="replace"))
+    interpreter = Path(file).parent / (python[2] or python[3] or python[4]).decode(errors="replace")
     ours = {beside.resolve(), Path(sys.executable).resolve().parent}
     if Path(file).parent != beside and not python[1] and interpreter.parent.resolve() not in ours:
         raise BadInput(
             f"cannot watch {file}: it belongs to another Python, {interpreter}. Install {name} beside gilscope"
         )
     return file
+
+
+def _is_only_a_folder(path: Path) -> bool:
+    """Whether the path is a folder that python cannot run: often the project's, named like the command that runs it."""
+    return path.is_dir() and not any((path / main).exists() for main in ("__main__.py", "__main__.pyc"))
+
+
+def _found(name: str) -> str | None:
+    return None if "/" in name else shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
 
 
 def _commands() -> list[str]:

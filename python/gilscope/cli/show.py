@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gilscope.records import codec
+from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from gilscope.records.result import Result
     from gilscope.records.watch_report import WatchReport
 
@@ -45,15 +44,3 @@ def say(sentences: str, *, stderr: bool = False) -> None:
     """Print ``sentences``; on a terminal, break lines only between words. Elsewhere break none, so that grep finds all."""
     console = Console(stderr=stderr, highlight=False)
     console.print(Text(sentences), soft_wrap=not console.is_terminal)
-
-
-def put(report: RenderableType, *, stderr: bool = False) -> None:
-    """Print ``report``; in a file or a pipe, without the blanks with which rich fills the lines of a terminal."""
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if console.is_terminal:
-        console.print(report, crop=False)
-        return
-    with console.capture() as captured:
-        console.print(report, crop=False)
-    console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-    console.file.flush()

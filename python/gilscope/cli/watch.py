@@ -17,9 +17,9 @@ from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
 from gilscope.cli.programs import chosen
 from gilscope.cli.watch_program import run_watched
-from gilscope.cli.watch_report import formats
 from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
+from gilscope.reports.files import live_formats
 from gilscope.reports.lines import line
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
@@ -107,7 +107,7 @@ def command(
         trace=bool(outputs),
     )
     for output in outputs:
-        checked(output, formats(None))
+        checked(output, live_formats())
     asked = Program(
         pid=os.getpid(),
         command=tuple(escaped(word) for word in named if word),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gilscope._core import CallFirst, ReporterProcess
+from gilscope._core import CallFirst, ReporterProcess, ends_process
+from gilscope.records.ending import Ending, signal_name
 from gilscope.watch import run_script as program
 from gilscope.watch.updates import EXEC, REPORTED
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gilscope.watch.program import ProgramWatch
     from gilscope.watch.updates import Program
 
-REPORTER = "import sys; sys.path[:] = sys.argv[1:]; from gilscope.cli.watch_reporter import main; main()"
+REPORTER = "import sys; sys.path[:] = sys.argv[1:]; from gilscope.reports.watch_reporter import main; main()"
 """It finds the modules that this process finds, but none in the working directory or beside the script."""
 
 
@@ -31,8 +32,9 @@ def run_watched(run: Callable[[], None], watch: ProgramWatch, asked: Program) ->
     """Run the program, and report at its end."""
     end = ProgramEnd(watch, asked)
     # Registered before any function of the program, so called after all of them, when its threads have been joined.
-    atexit.register(end.report)
+    atexit.register(end.report_at_exit)
     watch.start_with_first_loop()
+    watch.tell()
     run()  # leaves this function by an exception, and only then begins
 
 
@@ -43,6 +45,8 @@ class ProgramEnd:
         self._watch = watch
         self._asked = asked
         self._writer: Any = None
+        self._trace: Any = None
+        self._has_reported = False
         watch.reporter = self._reporter = _reporter(asked)
         if self._reporter is None:
             self._load()
@@ -50,68 +54,83 @@ class ProgramEnd:
                 _say(
                     "--for and --on-signal have no effect: the system does not let gilscope start a process that reports"
                 )
-            _call_first(os, "_exit", self._report_at_exit)
-            return
-        watch.end = inf if asked.seconds is None else asked.began + asked.seconds
-        if asked.signal is not None:
-            self._reporter.report_on(asked.signal)
-        os.register_at_fork(after_in_child=self._reporter.close_in_child)
-        _call_first(os, "_exit", self._flush)
-        _call_first(os, "kill", self._flush_if_killed)
-        _call_first(signal, "raise_signal", self._flush)
-        _call_first(os, "execv", self._replaced)
-        _call_first(os, "execve", self._replaced)
+        else:
+            watch.end = inf if asked.seconds is None else asked.began + asked.seconds
+            if asked.signal is not None:
+                self._reporter.report_on(asked.signal)
+            os.register_at_fork(after_in_parent=watch.tell_of_child, after_in_child=self._reporter.close_in_child)
+        _call_first(os, "execv", self._replace)
+        _call_first(os, "execve", self._replace)
+        _call_first(os, "_exit", self._exit)
+        _call_first(os, "kill", self._kill)
+        _call_first(signal, "raise_signal", self._raise)
 
-    def report(self) -> None:
+    def report(self, ending: Ending | None = None) -> None:
         """Give the report once. A forked child that leaves through ``atexit`` reports nothing."""
-        if os.getpid() != self._asked.pid or self._watch.ended_early:
+        if os.getpid() != self._asked.pid or self._watch.ended_early or self._has_reported:
             return
+        self._has_reported = True
         with suppress(Exception):  # a watch that cannot be stopped still has its figures
             self._watch.stop()
         with suppress(Exception):
             sys.stderr.flush()
         seen = self._watch.snapshot()
         failed = program.uncaught() not in {None, KeyboardInterrupt}
-        quiet = failed and not seen.lags.count and not seen.children
-        if not self._watch.finish(quiet=quiet):
-            self._report_here(quiet=quiet)
+        quiet = failed and not (seen.lags.count or seen.loop_runs or seen.unwatched_loops or seen.children)
+        if not self._watch.finish(ending, quiet=quiet):
+            self._report_here(ending, quiet=quiet)
+
+    def report_at_exit(self) -> None:
+        """Give the report after the program has run to its end."""
+        self.report()
         program.interrupted_again()
 
-    def _report_here(self, *, quiet: bool) -> None:
-        """Give the report in this process, because there is no reporter process, or none any more."""
-        if self._reporter is not None:
-            self._reporter.stage = REPORTED
+    def _report_here(self, ending: Ending | None, *, quiet: bool = False) -> None:
+        """Give the report in this process, because there is no reporter process, or none that can be reached."""
         try:
             if self._writer is None:
                 self._load()
-            from gilscope.cli.watch_report import Trace
-
-            trace = Trace(self._watch.holds(), self._watch.lags())
+            if self._reporter is not None:
+                self._reporter.stage = REPORTED
+            trace = self._trace(self._watch.holds(), self._watch.lags())
             gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-            self._writer.give(self._watch.snapshot(), trace, gil=gil, quiet=quiet)
+            self._writer.give(self._watch.snapshot(), trace, gil=gil, ending=ending, quiet=quiet)
         except Exception as error:  # noqa: BLE001 - after chroot, for example, a module may not be found any more
-            _say(f"cannot give the report: {type(error).__name__}: {error}")
+            _say(f"cannot report the last figures: {type(error).__name__}: {error}")
 
     def _load(self) -> None:
-        from gilscope.cli.watch_report import ReportWriter
+        from gilscope.reports.watch_writer import ReportWriter, Trace
 
-        self._writer = ReportWriter(self._asked)
+        self._writer, self._trace = ReportWriter(self._asked), Trace
 
-    def _report_at_exit(self, *_: object) -> None:
+    # What follows is called before functions of the program's that end it without its exit handlers. The program waits for its
+    # report: the end of process 1 of a container also ends the reporter process.
+
+    def _exit(self, status: object = None) -> None:
+        if isinstance(status, int):
+            self._end(Ending(kind="exit", status=status & 0xFF))
+
+    def _kill(self, pid: object = None, number: object = None) -> None:
+        if pid in (self._asked.pid, 0):  # not a set: the program may pass anything
+            self._raise(number)
+
+    def _raise(self, number: Any = None) -> None:
+        with suppress(Exception):  # the function itself says what is wrong with its arguments
+            if os.getpid() == self._asked.pid and ends_process(number):
+                self._end(Ending(kind="signal", signal=signal_name(int(number))))
+
+    def _end(self, ending: Ending) -> None:
         with suppress(Exception):
-            self.report()
+            self.report(ending)
 
-    def _flush(self, *_: object) -> None:
-        if os.getpid() == self._asked.pid:
+    def _replace(self, *_: object) -> None:
+        """Pass on what is known. The program runs on if it cannot be replaced."""
+        if os.getpid() != self._asked.pid or self._watch.ended_early:
+            return
+        if self._reporter is None:
+            self._report_here(Ending(kind="exec"))
+        else:
             self._watch.flush()
-
-    def _flush_if_killed(self, pid: object = None, *_: object) -> None:
-        if pid == self._asked.pid:
-            self._flush()
-
-    def _replaced(self, *_: object) -> None:
-        self._flush()
-        if self._reporter is not None:
             self._reporter.stage = EXEC
 
 
@@ -141,5 +160,8 @@ def _path() -> list[str]:
 
 
 def _call_first(owner: Any, name: str, first: Callable[..., object]) -> None:
-    """Have ``first`` called before a function of a module, with the same arguments."""
-    setattr(owner, name, CallFirst(getattr(owner, name), first))
+    """Have ``first`` called before a function of a module, with the same arguments, also where it was defined."""
+    function = getattr(owner, name)
+    wrapped = CallFirst(function, first)
+    for module in (owner, sys.modules[function.__module__]):
+        setattr(module, name, wrapped)

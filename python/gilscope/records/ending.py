@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Literal
 
 from gilscope.records.base import Amount, Record
@@ -30,3 +31,13 @@ class Ending(Record, frozen=True, kw_only=True):
     unseen: Amount = 0.0
     """Seconds between the figures and the end."""
     stalls: tuple[UnfinishedStall, ...] = ()
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, as in ``SIGTERM`` and ``SIGRTMIN+3``."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

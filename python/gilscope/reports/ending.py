@@ -22,10 +22,12 @@ def ending(end: Ending | None) -> Iterator[str]:
             f"the figures are {duration(end.unseen)} old" if end.unseen else "the watch has ended"
         )
     else:
-        yield f"the program {what_happened(end)}; the figures end {duration(end.unseen)} before that"
+        yield f"the program {what_happened(end)}" + (
+            f"; the figures end {duration(end.unseen)} before that" if end.unseen else ""
+        )
     for stall in end.stalls:
         where = f" at {place_of(stall.culprit)}" if stall.culprit else "; the line was not sampled"
-        thread = f" (thread {stall.thread})" if stall.thread else ""
+        thread = f" (thread {stall.thread.removeprefix('thread ')})" if stall.thread else ""
         over = "is not over" if end.kind == "runs" else "was not over"
         yield f"one stall {over}: {duration(stall.so_far)} so far{where}{thread}"
 
@@ -36,6 +38,6 @@ def what_happened(end: Ending) -> str:
         "signal": f"was ended by {end.signal}",
         "exit": f"exited with status {end.status} without running its exit handlers, as os._exit does",
         "exec": "replaced itself by another program, which is not watched",
-        "unknown": "ended without running its exit handlers",
+        "unknown": "ended without running its exit handlers, as after a signal or os._exit",
         "runs": "runs on",
     }[end.kind]

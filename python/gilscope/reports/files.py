@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gilscope.records.base import Record
     from gilscope.records.result import Result
     from gilscope.records.watch_report import WatchReport
+    from gilscope.watch.bins import Hold, LoopLag
 
 Shown = TypeVar("Shown")
 
 
 class Format(NamedTuple, Generic[Shown]):
-    """How to encode a result, and the modules of other packages that this needs."""
+    """How to encode a result, the modules of other packages that this needs, and what is imported for it."""
 
     encode: Callable[[Shown], bytes]
     needs: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 PLOT = ("altair", "vl_convert")
@@ -49,6 +53,12 @@ def _watch_html(report: WatchReport) -> bytes:
     from gilscope.reports.watch_page import page
 
     return page(report).encode()
+
+
+def _watch_perfetto(pid: int, holds: Sequence[Hold], lags: Sequence[LoopLag], report: WatchReport) -> bytes:
+    from gilscope.reports.watch_trace import trace
+
+    return trace(pid=pid, holds=holds, stalls=report.snapshot.worst, lags=lags)
 
 
 def _svg(result: Result) -> bytes:
@@ -90,8 +100,19 @@ FORMATS: dict[str, Format[Result]] = {
     ".pdf": Format(_pdf, PLOT),
 }
 """By suffix. The first suffix that the name of a file ends with is used."""
-WATCH_FORMATS: dict[str, Format[WatchReport]] = {".json": Format(_json), ".html": Format(_watch_html, PLOT)}
+WATCH_FORMATS: dict[str, Format[WatchReport]] = {
+    ".json": Format(_json, imports=("gilscope.records.codec",)),
+    ".html": Format(_watch_html, PLOT, imports=(PLOT[0], "gilscope.reports.watch_page")),
+}
 """The formats that can be made from the report of a watch, after the watch."""
+
+
+def live_formats(
+    *, pid: int = 0, holds: Sequence[Hold] = (), lags: Sequence[LoopLag] = ()
+) -> dict[str, Format[WatchReport]]:
+    """Return the formats for a watch of the process ``pid`` whose single holds and lags still exist: also a trace."""
+    encode = partial(_watch_perfetto, pid, holds, lags)
+    return {".perfetto.json": Format(encode, imports=("gilscope.reports.watch_trace",)), **WATCH_FORMATS}
 
 
 def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]:
@@ -106,6 +127,12 @@ def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]
     if lacking := [module for module in found.needs if find_spec(module) is None]:
         raise ValueError(f"{file} needs {' and '.join(lacking)}: pip install 'gilscope[plot]'")
     return found
+
+
+def prepare(file: Path, formats: Mapping[str, Format[Shown]]) -> None:
+    """Import what the format of ``file`` needs. It is the larger part of the work, and may be impossible later."""
+    for module in format_of(file, formats).imports:
+        import_module(module)
 
 
 def write(result: Shown, file: Path, formats: Mapping[str, Format[Shown]]) -> None:

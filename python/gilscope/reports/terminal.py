@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from gilscope._core import VERSION
 from gilscope.comparison.figures import ComparisonFigures
 from gilscope.records.machine import machine
 from gilscope.records.result import Result
@@ -45,7 +45,7 @@ def title(result: Result) -> str:
 def watch_text(watch: Watch) -> str:
     """Return the report on this process up to now as plain text."""
     report = WatchReport(
-        version=version("gilscope"),
+        version=VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine(),
         command=("this process",),

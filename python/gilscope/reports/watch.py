@@ -17,7 +17,7 @@ from gilscope.watch.cause import REMEDY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
     from gilscope.records.stall import Part, Site
     from gilscope.records.watch_report import Distribution, Snapshot, WatchReport
@@ -39,11 +39,21 @@ SYSTEM_CALLS_HIDDEN = (
 )
 
 
+class WatchOnTerminal:
+    """Everything that a terminal shows of a watch, for rich to print at the terminal's width."""
+
+    def __init__(self, report: WatchReport) -> None:
+        self._report = report
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        return parts(self._report, options.max_width)
+
+
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
     seen = report.snapshot
     yield unbroken(f"gilscope watch: {title(report)}", style="bold")
-    yield Text(lag(seen))
+    yield Text(lag(report))
     yield from (Text(line) for line in gil(seen))
     yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
     yield from _stalls(report, width)
@@ -54,11 +64,13 @@ def title(report: WatchReport) -> str:
     return f"{seen.before_loops + seen.elapsed:.1f} s of {' '.join(report.command)}"
 
 
-def lag(seen: Snapshot) -> str:
+def lag(report: WatchReport) -> str:
+    seen = report.snapshot
     if seen.lags.count:
         return f"loop lag: {_quantiles(seen.lags)}"
     if seen.loop_runs == 0 and not seen.unwatched_loops:
-        return "loop lag: no event loop ran"
+        later = report.ending is not None and report.ending.unseen
+        return "loop lag: no event loop was watched" if later else "loop lag: no event loop ran"
     if seen.unwatched_loops:
         return "loop lag: not measured, because the event loop was not watched"
     return "loop lag: no event loop ran long enough to be measured"
@@ -119,7 +131,7 @@ def unseen(seen: Snapshot) -> Iterator[str]:
 def _stalls(report: WatchReport, width: int) -> Iterator[RenderableType]:
     seen = report.snapshot
     style = "" if seen.sites else "green" if is_all_clear(report) else "yellow"
-    yield Text(stalls(seen, report.stall), style=style)
+    yield Text(stalls(report), style=style)
     for number, site in enumerate(seen.sites[:MAX_SITES], 1):
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
@@ -144,14 +156,17 @@ def in_lines(place: str, width: int) -> Iterator[str]:
         yield f"{2 * INDENT}in {function}"
 
 
-def stalls(seen: Snapshot, threshold: float) -> str:
+def stalls(report: WatchReport) -> str:
+    seen, threshold = report.snapshot, duration(report.stall)
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
-    if not count and not seen.lags.count:
+    if count:
+        return f"{counted(count, 'stall')} over {threshold}, {total:.2f} s in all:"
+    if report.ending and report.ending.stalls:
+        return f"no other stall over {threshold} was seen"
+    if not seen.lags.count:
         return "whether a loop stalls is unknown: no event loop of this process was watched"
-    if not count:
-        watched_all = not seen.children and not _unwatched(seen)
-        return f"no stall over {duration(threshold)}" + ("" if watched_all else " in what was watched")
-    return f"{counted(count, 'stall')} over {duration(threshold)}, {total:.2f} s in all:"
+    watched_all = not seen.children and not _unwatched(seen)
+    return f"no stall over {threshold}" + ("" if watched_all else " in what was watched")
 
 
 def is_all_clear(report: WatchReport) -> bool:

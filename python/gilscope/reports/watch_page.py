@@ -30,9 +30,9 @@ def page(report: WatchReport) -> str:
     body = filled(
         "watch.html",
         heading=escape(f"gilscope watch: {title(report)}"),
-        figures="".join(f"<li>{escape(line)}</li>" for line in (lag(seen), *gil(seen))),
+        figures="".join(f"<li>{escape(line)}</li>" for line in (lag(report), *gil(seen))),
         figure="" if chart is None else _figure(report),
-        stalls=escape(stalls(seen, report.stall)),
+        stalls=escape(stalls(report)),
         table=_table(report),
         unseen=said,
         about=about(report.machine, report.created, report.version),

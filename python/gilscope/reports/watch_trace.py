@@ -5,7 +5,6 @@ The format is Chrome's trace events as JSON: https://docs.google.com/document/d/
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,14 +19,9 @@ FIRST_LOOP_TRACK = 1_000_000_000
 """Above all thread ids, which number the tracks of threads."""
 
 
-def trace(
-    *,
-    holds: Sequence[Hold],
-    stalls: Sequence[Stall],
-    lags: Sequence[LoopLag],
-) -> bytes:
-    """Return the trace. All times are in seconds since the watch began."""
-    events = [*_holds(holds), *_stalls(stalls), *_lags(lags)]
+def trace(*, pid: int, holds: Sequence[Hold], stalls: Sequence[Stall], lags: Sequence[LoopLag]) -> bytes:
+    """Return the trace of the process ``pid``. All times are in seconds since the watch began."""
+    events = [{**event, "pid": pid} for event in (*_holds(holds), *_stalls(stalls), *_lags(lags))]
     return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms"})
 
 
@@ -55,11 +49,11 @@ def _stalls(stalls: Sequence[Stall]) -> Iterator[dict[str, Any]]:
 
 def _lags(lags: Sequence[LoopLag]) -> Iterator[dict[str, Any]]:
     for at, lag in lags:
-        yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "pid": os.getpid(), "args": {"lag": lag * 1000}}
+        yield {"name": "lag (ms)", "ph": "C", "ts": at * 1e6, "args": {"lag": lag * 1000}}
 
 
 def _track(number: int, name: str) -> dict[str, Any]:
-    return {"name": "thread_name", "ph": "M", "pid": os.getpid(), "tid": number, "args": {"name": name}}
+    return {"name": "thread_name", "ph": "M", "tid": number, "args": {"name": name}}
 
 
 def _slice(track: int, name: str, start: float, end: float, details: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +62,6 @@ def _slice(track: int, name: str, start: float, end: float, details: dict[str, A
         "ph": "X",
         "ts": start * 1e6,
         "dur": (end - start) * 1e6,
-        "pid": os.getpid(),
         "tid": track,
         "args": details,
     }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gilscope._core import ReporterProcess, Watcher
+    from gilscope.records.ending import Ending
 
 FIRST_UPDATE = 0.1
 """Seconds from the watch's start to the first update. The time between two updates then doubles, up to ``BETWEEN_UPDATES``."""
@@ -65,6 +66,18 @@ class ProgramWatch(Watch):
         self._watcher = watcher
         if self.reporter:
             share_samples(watcher, self.reporter)
+        self.tell()
+
+    def tell(self) -> None:
+        """Pass on what is known before the updates begin, so that a program that is killed now has a report too."""
+        with suppress(Exception):
+            if self.reporter:
+                self.reporter.send(self._encoded(())[0])
+
+    def tell_of_child(self) -> None:
+        """Pass on that there is one more child process, unless updates do so."""
+        if self._watcher is None:
+            self.tell()
 
     def timeout(self) -> float:
         if self.reporter is None:
@@ -90,11 +103,12 @@ class ProgramWatch(Watch):
                 stalled = self._stalled(self._watcher, with_stacks=False) if self._watcher else ()
                 self._update(self.reporter, stalled)
 
-    def finish(self, *, quiet: bool) -> bool:
+    def finish(self, ending: Ending | None, *, quiet: bool) -> bool:
         """Pass on the last figures, and wait for the report. Return whether it was given."""
         with suppress(Exception):
             if self.reporter:
-                return self.reporter.finish(self._encoded((), last=True, quiet=quiet)[0], SECONDS_TO_REPORT)
+                last = self._encoded((), last=True, ending=ending, quiet=quiet)[0]
+                return self.reporter.finish(last, SECONDS_TO_REPORT)
         return False
 
     def _new_session(self) -> Session:
@@ -117,7 +131,7 @@ class ProgramWatch(Watch):
             self._lock.release()
 
     def _encoded(
-        self, stalled: tuple[StalledLoop, ...], *, last: bool = False, quiet: bool = False
+        self, stalled: tuple[StalledLoop, ...], *, last: bool = False, ending: Ending | None = None, quiet: bool = False
     ) -> tuple[bytes, tuple[int, int]]:
         """Return a message, and up to when its beats and its holds reach."""
         at = self._clock()
@@ -135,6 +149,7 @@ class ProgramWatch(Watch):
             holds=holds,
             names=dict(names),
             last=last,
+            ending=ending,
             quiet=quiet,
         )
         ends = (

@@ -58,7 +58,7 @@ def interrupted_again() -> None:
 
 
 def uncaught() -> type[BaseException] | None:
-    """Return the class of the exception that has ended the program; ``None`` if none has, or ``SystemExit``."""
+    """Return the class of the exception that has ended the program; ``None`` if none has, or if its exit status is 0."""
     return _uncaught[-1] if _uncaught else None
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from gilscope.records.stall import Frame  # noqa: TC001 - msgspec reads the annotations
+from gilscope.records.ending import Ending  # noqa: TC001 - msgspec reads the annotations
+from gilscope.records.stall import Frame  # noqa: TC001 - as above
 from gilscope.records.watch_report import Snapshot  # noqa: TC001 - as above
 
 PAGE = struct.Struct("=QQQQ")
@@ -68,5 +69,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[int, str]
     """The names of the threads in ``holds``."""
     last: bool = False
+    """There will be no other update. The program waits for its report."""
+    ending: Ending | None = None
+    """How the program is about to end, if not by running its exit handlers."""
     quiet: bool = False
     """Print nothing: the program failed before there was anything to watch."""

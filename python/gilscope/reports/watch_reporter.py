@@ -1,7 +1,8 @@
 """The reporter process of ``gilscope watch``: it reads what the program passes on, and gives the report when the program ends.
 
 It ends when the program ends, however that happens. It runs the program's Python, but none of the program's modules: not the
-program's working directory but the modules of gilscope's own process are on its path.
+program's working directory but the modules of gilscope's own process are on its path. While it imports them the program waits
+for its report, so it imports neither asyncio nor click.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import signal
-import socket
 import struct
 import time
 from collections import deque
@@ -23,9 +22,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gilscope._core import BEATS_KEPT, HOLDS_KEPT
-from gilscope.cli.watch_report import ReportWriter, Trace, say
-from gilscope.records.ending import Ending, UnfinishedStall
+from gilscope.records.ending import Ending, UnfinishedStall, signal_name
 from gilscope.reports.ending import what_happened
+from gilscope.reports.watch_writer import ReportWriter, Trace, say
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.updates import EXEC, PAGE, REPORTED, Page, Program, Update
 
@@ -44,7 +43,6 @@ SECONDS_TO_END_EARLY = 1.0
 """A program that is to be watched for a while gives the report itself, unless it takes longer than this."""
 SAME_MOMENT = 1e-6
 MAX_BYTES_READ_AT_ONCE = 1 << 20
-SIGNALS = signal.valid_signals()
 PIDFD_GET_INFO, PIDFD_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, struct.Struct("=Q52xi"), 8
 """ioctl(2) of Linux 6.15 and later; what it returns: a mask, and the status that wait(2) would return; the mask's bit for
 that. See `linux/pidfd.h`."""
@@ -53,13 +51,12 @@ that. See `linux/pidfd.h`."""
 def main() -> None:
     """Run the process. If it fails, the program gives the report itself, if the program is still there."""
     try:
-        connection = socket.socket(fileno=SOCKET)
-        _serve(connection, Messages(connection))
+        _serve(Messages())
     except Exception as error:  # noqa: BLE001 - in a program that was killed, this sentence is all that is left
         say(f"the process that gives the report failed: {type(error).__name__}: {error}")
 
 
-def _serve(connection: socket.socket, messages: Messages) -> None:
+def _serve(messages: Messages) -> None:
     while not (arrived := messages.read()):
         if messages.ended:
             return
@@ -67,23 +64,22 @@ def _serve(connection: socket.socket, messages: Messages) -> None:
     reporter = Reporter(msgspec.msgpack.decode(first, type=Program), messages)
     for message in others:
         reporter.take(message)
-    connection.setblocking(False)
+    os.set_blocking(SOCKET, False)
     if reporter.run():
         with suppress(OSError):
-            connection.send(b"1")
+            os.write(SOCKET, b"1")
 
 
 class Messages:
     """The messages in a stream of bytes, each after its length."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._bytes = bytearray()
         self.ended = False
 
     def read(self) -> list[bytes]:
         """Read once, and return the messages that are complete now."""
-        data = self._connection.recv(MAX_BYTES_READ_AT_ONCE)
+        data = os.read(SOCKET, MAX_BYTES_READ_AT_ONCE)
         self.ended = not data
         self._bytes += data
         complete = []
@@ -109,38 +105,57 @@ class Reporter:
         self._holds: deque[tuple[int, int, int]] = deque(maxlen=HOLDS_KEPT)
         self._names: dict[int, str] = {}
         self._answered = 0
+        self._until = inf if program.seconds is None else program.began + program.seconds
+        self._has_reported_early = False
+        self._has_ended = False
+        self._poll = select.poll()
+        self._poll.register(SOCKET, select.POLLIN)
+        self._poll.register(PROGRAM, select.POLLIN)
 
     def run(self) -> bool:
         """Return when there is nothing more to report; whether the program waits for that."""
-        polling = self._program.signal is not None or self._program.seconds is not None
-        poll = select.poll()
-        poll.register(SOCKET, select.POLLIN)
-        poll.register(PROGRAM, select.POLLIN)
-        while not (self._latest and self._latest.last):
-            ready = dict(poll.poll(1000 * SECONDS_TO_POLL if polling else None))
+        while not self._has_last_update:
+            self._wait()
             self._read()
-            if self._latest and self._latest.last:
-                break
-            page = Page(*PAGE.unpack_from(self._page_file))
-            if self._messages.ended and page.stage == EXEC:
-                self._give_ending(page, "exec")
+            if not self._has_last_update and not self._look():
                 return False
-            if PROGRAM in ready:
-                if page.stage != REPORTED:
-                    self._give_ending(page, *_end(self._program.pid))
-                return False
-            if self._messages.ended and not polling:  # the program has closed a descriptor that it did not open
-                polling = True
-                poll.unregister(SOCKET)
+        self._give_last()
+        return True
+
+    @property
+    def _has_last_update(self) -> bool:
+        return self._latest is not None and self._latest.last
+
+    def _wait(self) -> None:
+        """Wait until a message is there, or the program has ended, or it is time to look for what is not announced."""
+        if self._messages.ended:  # the program has closed a descriptor that is not its own
+            with suppress(KeyError):
+                self._poll.unregister(SOCKET)
+        polls = self._messages.ended or self._program.signal is not None or self._program.seconds is not None
+        ready = dict(self._poll.poll(1000 * SECONDS_TO_POLL if polls else None))
+        self._has_ended = PROGRAM in ready
+
+    def _look(self) -> bool:
+        """Report if the program has ended, or if a report is wanted now. Return whether the program runs on."""
+        page = Page(*PAGE.unpack_from(self._page_file))
+        if self._has_ended or (self._messages.ended and page.stage == EXEC):
+            if page.stage != REPORTED and not self._has_reported_early:
+                self._give_ending(page, *(_end(self._program.pid) if self._has_ended else ("exec", None)))
+            return False
+        if not self._has_reported_early:
             if page.requests > self._answered:
                 self._answered = page.requests
                 self._give_ending(page, "runs")
-            if self._is_over():
+            # The program gives this report itself, if its Python code gets to run.
+            if time.monotonic() > self._until + SECONDS_TO_END_EARLY:
+                self._has_reported_early = True
                 self._give_ending(page, "runs")
-                return False
-        until = inf if self._program.seconds is None else self._program.began + self._program.seconds
-        self._give(self._latest, Ending(kind="runs") if self._latest.at >= until else None)
         return True
+
+    def _give_last(self) -> None:
+        if self._latest is not None and not self._has_reported_early:
+            early = Ending(kind="runs") if self._latest.at >= self._until else None
+            self._give(self._latest, self._latest.ending or early)
 
     def take(self, message: bytes) -> None:
         """Take an update."""
@@ -155,25 +170,18 @@ class Reporter:
                 for message in self._messages.read():
                     self.take(message)
 
-    def _is_over(self) -> bool:
-        """Whether the time is over after which a report was wanted, and the program itself does not get to give it."""
-        if self._program.seconds is None:
-            return False
-        return time.monotonic() > self._program.began + self._program.seconds + SECONDS_TO_END_EARLY
-
     def _give_ending(self, page: Page, kind: Kind, number: int | None = None) -> None:
         """Report on a program that did not give its last figures. ``number`` is its signal or its exit status."""
         update, now = self._latest, _last_seen(self._latest, page)
-        name = signal.Signals(number).name if kind == "signal" and number in SIGNALS else None
         ending = Ending(
             kind=kind,
-            signal=name if kind != "signal" else name or f"signal {number}",
+            signal=signal_name(number) if kind == "signal" and number else None,
             status=number if kind == "exit" else None,
             unseen=0.0 if update is None else max(0.0, now - update.at),
             stalls=tuple(_unfinished(update, page, self._program.stall, now)),
         )
         if update is None:
-            say(f"the program {what_happened(ending)} before an event loop was watched: there is nothing to report")
+            say(f"the program {what_happened(ending)} before it began: there is nothing to report")
         else:
             self._give(update, ending)
 
@@ -225,8 +233,21 @@ def _wait_status(pid: int) -> int | None:
 
 def _status_of_zombie(pid: int) -> int:
     """Return the status until the parent of the program has asked for it."""
-    *_, status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    state, *_, status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    if state not in {"Z", "X"} or (status == "0" and not _may_inspect(pid)):
+        raise ValueError("this is another process by now, or Linux hides the status")
     return int(status)
+
+
+def _may_inspect(pid: int) -> bool:
+    """Whether Linux shows this process the exit status of another one. Where it does not, as after setuid, it shows 0."""
+    try:
+        Path(f"/proc/{pid}/cwd").readlink()
+    except FileNotFoundError:  # it has ended, and has no working directory any more
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _status_after_reaping(_: int) -> int:

@@ -1,4 +1,4 @@
-"""The report of ``gilscope watch``: made, printed on stderr, and written to files, in whichever process that is done."""
+"""Gives the report of ``gilscope watch``, in whichever process that is done: prints it on stderr, and writes it to files."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gilscope._core import VERSION
 from gilscope.records.machine import machine
 from gilscope.records.watch_report import WatchReport
-from gilscope.reports.files import PLOT, WATCH_FORMATS, Format, format_of, write
-from gilscope.watch.bins import Hold, LoopLag, binned
+from gilscope.reports.console import put
+from gilscope.reports.files import live_formats, prepare, write
+from gilscope.reports.watch import WatchOnTerminal
+from gilscope.watch.bins import binned
 
 if TYPE_CHECKING:
     from gilscope.records.ending import Ending
     from gilscope.records.watch_report import Snapshot
+    from gilscope.watch.bins import Hold, LoopLag
     from gilscope.watch.updates import Program
 
-TRACE = ".perfetto.json"
 
-
-class Trace:
+class Trace(NamedTuple):
     """The latest holds and lags of a watch, one by one."""
 
-    def __init__(self, holds: list[Hold], lags: list[LoopLag]) -> None:
-        self.holds = holds
-        self.lags = lags
+    holds: list[Hold]
+    lags: list[LoopLag]
 
 
 class ReportWriter:
@@ -40,28 +40,20 @@ class ReportWriter:
     """
 
     def __init__(self, program: Program) -> None:
-        from importlib.metadata import version
-
-        from gilscope.cli import show
-        from gilscope.reports import watch_trace
-        from gilscope.reports.terminal import TerminalReport
-
-        self._show, self._terminal_report, self._trace = show.put, TerminalReport, watch_trace.trace
         self._program = program
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._version, self._machine = version("gilscope"), machine()
+        self._machine = machine()
         self._outputs = [Path(os.fsdecode(output)) for output in program.outputs]
-        if any(format_of(output, formats(None)).needs for output in self._outputs):
-            with suppress(Exception):  # reported when the page is drawn
-                __import__(PLOT[0])
-                from gilscope.reports import watch_page  # noqa: F401 - for later
+        for output in self._outputs:
+            with suppress(Exception):  # reported when the file is written
+                prepare(output, live_formats())
 
     def give(
         self, snapshot: Snapshot, trace: Trace, *, gil: bool, ending: Ending | None = None, quiet: bool = False
     ) -> None:
         """Print the report, and write it to the files. Whatever fails is told in one sentence, if there is still a stderr."""
         report = WatchReport(
-            version=self._version,
+            version=VERSION,
             created=self._created,
             machine=msgspec.structs.replace(self._machine, gil=gil),
             command=self._program.command,
@@ -71,31 +63,22 @@ class ReportWriter:
         )
         if not quiet:
             try:
-                self._show(self._terminal_report(report), stderr=True)
+                put(WatchOnTerminal(report), stderr=True)
             except Exception as error:  # noqa: BLE001 - the program may have closed stderr, or replaced modules
                 say(f"cannot print the report: {_reason(error)}")
         for output in self._outputs:
             try:
                 timeline = binned(lags=trace.lags, holds=trace.holds, end=snapshot.elapsed)
-                write(msgspec.structs.replace(report, timeline=timeline), output, formats(trace, self._trace))
+                formats = live_formats(pid=self._program.pid, holds=trace.holds, lags=trace.lags)
+                write(msgspec.structs.replace(report, timeline=timeline), output, formats)
             except Exception as error:  # noqa: BLE001 - as above
                 say(f"cannot write {output}: {_reason(error)}")
-
-
-def formats(trace: Trace | None, encode: Any = None) -> dict[str, Format[WatchReport]]:
-    """Return the formats for a watch whose single beats and holds still exist: also a trace."""
-    return {TRACE: Format(partial(_encoded, trace, encode)), **WATCH_FORMATS}
 
 
 def say(sentence: str) -> None:
     """Print a sentence of gilscope's on stderr, if that is possible."""
     with suppress(OSError, ValueError, AttributeError):
         print(f"gilscope: {sentence}", file=sys.stderr, flush=True)
-
-
-def _encoded(trace: Any, encode: Any, report: WatchReport) -> bytes:
-    encoded: bytes = encode(holds=trace.holds, stalls=report.snapshot.worst, lags=trace.lags)
-    return encoded
 
 
 def _reason(error: Exception) -> str:
