@@ -4,7 +4,7 @@ import pytest
 
 from tests.support import endings
 
-PROCESSES = 40
+PROCESSES = 24
 """The minimum for each function whose work is under way, shared by its endings; ``benches/exit.py`` runs 200 for each
 ending."""
 

@@ -39,7 +39,7 @@ pytestmark = [
     ),
 ]
 WIDEST_FONT = "DejaVu Sans"
-WIDTHS = (400, 761, 800, 1300, 1600, 1900)
+WIDTHS = (400, 761, 800, 1300, 1900)
 """In pixels. At 761 a table is widest for its window: below, each of its rows is a paragraph."""
 LONG_PATH = "/srv/" + "a-rather-long-folder/" * 5 + "and_a_file_without_any_separators" * 3 + ".py"
 KINDS_OF_RESULT = ("demo", "compare", "30 cases with long names")

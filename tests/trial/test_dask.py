@@ -120,7 +120,7 @@ def test_a_scheduler_that_goes_away_is_reported_and_the_rest_stands(
     mark = tmp_path / "mark"
     with api.named_candidates(["dask", "thread"], address) as chosen:
         subject = api.subject(touching, (str(mark),))
-        comparison = ComparisonRun(subject, chosen, Plan(seconds=0.5, timeout=90), budget=0.01)
+        comparison = ComparisonRun(subject, chosen, Plan(seconds=0.3, timeout=90), budget=0.01)
         comparison.run(KillsTheScheduler(process, mark))
     trials = {trial.case: trial for trial in comparison.result().trials}
     assert trials["dask x1"].status == "died"
