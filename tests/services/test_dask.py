@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 import pytest
-from distributed import Client, Scheduler
 
 from tests.services.service import planted, reported, running, written
 
@@ -31,6 +30,8 @@ def test_a_dask_worker_whose_task_blocks_its_event_loop(tmp_path: Path, monkeypa
     options = ("--no-nanny", "--nthreads", "1", "--no-dashboard")
 
     async def main() -> None:
+        from distributed import Client, Scheduler
+
         async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
             command = ("-m", "distributed.cli.dask_worker", scheduler.address, *options)
             with running(tmp_path, "gilscope", "watch", "-o", "out.json", *command) as worker:

@@ -6,7 +6,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-import fakeredis
 import pytest
 
 from tests.services.service import planted, reported, running, written
@@ -21,6 +20,8 @@ pytestmark = pytest.mark.thorough
 @pytest.fixture
 def redis() -> Iterator[int]:
     """Run an imitation of redis in threads, and return its port."""
+    import fakeredis
+
     with fakeredis.TcpFakeServer(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
