@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def made(strategy: str, function: Callable[..., Any], *args: Any) -> RoundTrip:
-    """Make a round trip from a process of its own, as a comparison does."""
+    """Make a round trip from this process."""
+    return asyncio.run(round_trip(strategy, STRATEGIES[strategy], function, args))
+
+
+def made_in_a_child(strategy: str, function: Callable[..., Any], *args: Any) -> RoundTrip:
+    """Make a round trip from a process of its own, as a comparison does: it must load the function first."""
     request = RoundTripRequest(strategy=NamedStrategy(strategy), work=pickled(function, args))
     outcome = ask("gilscope.comparison.travel:run", request, RoundTrip, timeout=60)
     assert outcome.answer is not None, outcome.output
@@ -78,7 +83,7 @@ def a_nan(_n: int) -> float:
 def test_a_function_of_a_module_travels_and_returns_the_same(strategy: str) -> None:
     if reason := unavailable(strategy):
         pytest.skip(reason)
-    there = made(strategy, a_list_of, 1000)
+    there = made_in_a_child(strategy, a_list_of, 1000)
     assert (there.works, there.answer, there.reason) == (True, "same", "")
     assert there.empty is not None
     assert there.overhead is not None
@@ -102,7 +107,7 @@ def test_a_million_times_as_much_data_has_a_larger_overhead() -> None:
 
 def test_a_function_that_exec_made_pickles_and_is_not_found_in_the_worker() -> None:
     function = made_here("def made_by_exec(n):\n    return n", "made_by_exec")
-    there = made("process", function, 1)
+    there = made_in_a_child("process", function, 1)
     assert there.failure == "not importable"
     assert "made_by_exec" in there.reason
 
@@ -142,7 +147,7 @@ def test_a_module_that_cannot_be_imported_in_a_new_process_is_a_failure(
     function = importlib.import_module("imported_once").function
     (tmp_path / "imported_once.py").write_text("raise LookupError('not again')")
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-    there = made("process", function)
+    there = made_in_a_child("process", function)
     assert there.failure == "raised while loading"
     assert "LookupError: not again" in there.reason
 
@@ -181,8 +186,7 @@ def test_an_interpreter_runs_a_function_that_exec_made_and_a_process_does_not() 
     if reason := unavailable("interpreter"):
         pytest.skip(reason)
     function = made_here("def stateless(n):\n    return n + 1", "stateless")
-    in_interpreter = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, (1,)))
-    in_process = asyncio.run(round_trip("process", STRATEGIES["process"], function, (1,)))
+    in_interpreter, in_process = made("interpreter", function, 1), made("process", function, 1)
     assert (in_interpreter.failure, in_interpreter.answer) == (None, "same")
     assert in_process.failure == "worker died"
 
@@ -207,7 +211,7 @@ def test_an_interpreter_that_cannot_load_a_function_is_a_failure_with_its_reason
     function = importlib.import_module(name).function
     file.write_text(in_worker)
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-    there = asyncio.run(round_trip("interpreter", STRATEGIES["interpreter"], function, ()))
+    there = made("interpreter", function)
     assert there.failure == failure
     assert there.reason.startswith("the call does not reach the worker: ")
     assert there.reason.endswith(cause)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Cause
 
 MAIN, POOL = Thread(1, "MainThread"), Thread(2, "pool_0")
+MAX_BEATS = 1000
 NOTHING = Evidence(
     sampled=0.0,
     unsampled=0.0,
@@ -75,7 +76,8 @@ def watched(
     sites = Sites()
     for one in stalls:
         sites.add(one)
-    lags = [LoopLag(0.01 * beat, 0.001) for beat in range(1, round(elapsed / 0.01))]
+    period = max(0.01, elapsed / MAX_BEATS)
+    lags = [LoopLag(period * beat, 0.001) for beat in range(1, round(elapsed / period))]
     lags = [beat for beat in lags if not any(one.start < beat.at <= one.end for one in stalls)]
     lags = sorted([*lags, *(LoopLag(one.end, one.duration) for one in stalls)])
     holds = [Hold(POOL.native_id, POOL.name, one.start, one.end) for one in stalls] or [
