@@ -248,7 +248,7 @@ def test_a_statement_that_fails_in_its_first_call_shows_the_users_traceback_alon
 def test_a_statement_whose_setup_works_only_once_is_judged_and_has_no_trial(tmp_path: Path) -> None:
     setup = f"import os; os.mkdir({str(tmp_path / 'once')!r})"
     done = cli("compare", "--strategy", "inline", "-s", setup, "sum(range(10**6))", "--seconds", "0.2")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)  # no trial has succeeded
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)  # no trial has succeeded
     assert "inline left out: a new process cannot load it: FileExistsError: " in done.stdout
     assert "in the caller's process" not in done.stdout
 
@@ -256,7 +256,7 @@ def test_a_statement_whose_setup_works_only_once_is_judged_and_has_no_trial(tmp_
 def test_a_worker_that_dies_is_quoted_by_its_last_line_and_its_strategy_not_recommended() -> None:
     setup = "import multiprocessing as m\nif m.parent_process(): raise LookupError('no such\\ntable')"
     done = cli("compare", "--strategy", "process", "-s", setup, "sum(range(10**6))", "--seconds", "0.1", "--json", "-")
-    assert done.returncode == 1
+    assert done.returncode == 3
     result = msgspec.json.decode(done.stdout, type=Result)
     assert result.comparison is not None
     assert result.comparison.round_trips[0].failure == "worker died"
@@ -267,7 +267,7 @@ def test_a_worker_that_dies_is_quoted_by_its_last_line_and_its_strategy_not_reco
 def test_a_statement_that_never_ends_is_judged_and_not_compared_and_stdout_has_only_the_json_asked_for() -> None:
     endless = ("compare", "-s", "import gilscope", "gilscope.countdown_held(2**63)", "--timeout", "1.5")
     ran = cli(*endless, "--json", "-")
-    assert ran.returncode == 1
+    assert ran.returncode == 3
     assert "A statement that does not end cannot be compared." in ran.stderr
     result = msgspec.json.decode(ran.stdout, type=Result)
     assert result.comparison is not None

@@ -11,7 +11,7 @@ import click
 
 from gilscope.checks.api import DEFAULT_SECONDS as CHECK_SECONDS
 from gilscope.checks.statement import StatementError, check_statement, must_be_python
-from gilscope.cli import INTERRUPTED, RUN, BadInput, Duration, Source, setup
+from gilscope.cli import FAILED, INTERRUPTED, RUN, BadInput, Duration, Source, setup
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import say, show
@@ -93,7 +93,7 @@ def command(
     SETUP and STATEMENT are those of python -m timeit. Values that SETUP assigns to names in STATEMENT are sent to the
     workers with every call. What SETUP imports and defines is created once in each worker.
 
-    Exit status: 1 if a trial did not finish or none could run, 2 if the statement cannot be run.
+    Exit status: 3 if a trial did not finish or none could run, 2 if the statement cannot be run.
     """
     if timeout <= seconds:
         raise BadInput(
@@ -130,7 +130,7 @@ def command(
     if interrupted:
         return INTERRUPTED
     finished = [trial.status == "finished" for trial in (result.idle, *result.trials)]
-    return int(not result.trials or not all(finished))
+    return 0 if result.trials and all(finished) else FAILED
 
 
 def _module(folder: Path, setup: str, statement: str) -> str:

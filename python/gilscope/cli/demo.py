@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import INTERRUPTED, RUN, THRESHOLD, BadInput
+from gilscope.cli import FAILED, INTERRUPTED, RUN, THRESHOLD, BadInput
 from gilscope.cli.output import must_be_writable, output, save
 from gilscope.cli.progress import Progress
 from gilscope.cli.show import show
@@ -85,7 +85,7 @@ def command(
 
     A case is a strategy (where the work runs) and a kernel (how the work uses the GIL), such as thread/held.
 
-    Exit status: 1 if a case did not finish.
+    Exit status: 3 if a case did not finish.
     """
     chosen = _chosen(globs)
     if listing:
@@ -112,7 +112,8 @@ def command(
     save(result, outputs, file)
     if result.interrupted:
         return INTERRUPTED
-    return int(any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials)))
+    unfinished = any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials))
+    return FAILED if unfinished else 0
 
 
 def _chosen(globs: tuple[str, ...]) -> list[Case]:
