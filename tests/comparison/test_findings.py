@@ -74,6 +74,14 @@ def test_the_stall_of_a_hog_is_in_milliseconds() -> None:
     assert "In a thread pool it delays the loop by up to 70.0 ms." in [finding.claim for finding in found]
 
 
+def test_a_call_that_releases_the_gil_and_in_between_too_briefly_says_how_long_a_thread_waits_for_it() -> None:
+    often = compared(verdict("releases", 0.3, longest_hold=0.0005, longest_wait=0.12, starved=0.3), way("process"))
+    (found,) = [finding for finding in findings(ComparisonFigures(often)) if finding.name == "releases_but_stalls"]
+    assert "releases it too briefly for another thread to acquire it for up to 120 ms in between" in found.claim
+    held = compared(verdict("releases", 0.3, longest_hold=0.12, long_holds=5, hogged=0.3), way("process"))
+    assert "holds it for up to 120 ms in between" in " ".join(f.claim for f in findings(ComparisonFigures(held)))
+
+
 def test_threads_that_add_nothing_are_a_finding_with_their_gain_and_those_that_add_are_not() -> None:
     flat = compared(verdict("yields", 0.07), way("process"), thread=trials("thread", 14.0, 14.7))
     assert evidence(flat, "threads_add_no_throughput") == "4 calls at once in threads do 1.05 times the calls of one."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+from time import thread_time
 from typing import TYPE_CHECKING
 
 import pytest
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Measure, Plan
 from gilscope.trial.baseline import BaselineTask, baseline_process
+from gilscope.trial.baseline_process import Trial
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
@@ -67,3 +70,16 @@ def test_the_process_that_measures_ends_with_the_context() -> None:
         os.kill(started, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(started, 0)
+
+
+def test_the_cpu_time_of_a_trial_has_that_of_the_threads_which_a_call_started_and_ended() -> None:
+    def compute() -> None:
+        while thread_time() < 0.02:
+            pass
+
+    trial = Trial([os.getpid()])
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert trial.cpu_time() >= 0.02
+    assert trial.cpu_time() < 0.02  # since the last call

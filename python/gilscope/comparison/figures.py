@@ -47,13 +47,12 @@ class ComparisonFigures:
     @property
     def hogged(self) -> float:
         """The share of a call in which no other thread gets the GIL; 0 on a Python without a GIL."""
-        brief = self.verdict.reason == "brief releases"
-        return max(self.verdict.hogged or 0.0, (self.verdict.starved or 0.0) if brief else 0.0)
+        return max(self.verdict.hogged or 0.0, self.verdict.starved or 0.0)
 
     @property
     def hold(self) -> float:
-        """The longest hold in seconds, or the longest wait for releases that are too brief; 0 if neither was long."""
-        return self.verdict.stall if self.verdict.long_holds or self.verdict.kind == "hogs" else 0.0
+        """The longest hold in seconds, or the longest wait for releases that are too brief; 0 without a GIL."""
+        return self.verdict.stall
 
     @property
     def threads_suffice(self) -> bool:

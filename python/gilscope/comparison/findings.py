@@ -86,9 +86,11 @@ def threads_of_its_own(run: ComparisonFigures) -> Finding | None:
 def releases_but_stalls(run: ComparisonFigures) -> Finding | None:
     if run.verdict.kind != "releases" or run.hogged < STARTLING_SHARE or run.hold <= run.comparison.budget:
         return None
+    one_hold = run.hold <= (run.verdict.longest_hold or 0.0)
+    how = "holds it" if one_hold else "releases it too briefly for another thread to acquire it"
     return Finding(
-        f"It releases the GIL for most of a call, and holds it for up to {duration(run.hold)} in between.",
-        f"For {run.hogged:.0%} of a call's time, a thread that wants the GIL waits for the end of such a hold.",
+        f"It releases the GIL for most of a call, and {how} for up to {duration(run.hold)} in between.",
+        f"For {run.hogged:.0%} of a call's time, a thread that wants the GIL waits for the end of that.",
         "Move the part that holds the GIL into a call of its own, or run the call where it has a GIL of its own.",
     )
 

@@ -210,7 +210,8 @@ def _baseline(spec: StrategySpec, plan: Plan, verdict: Verdict) -> BaselineTask 
         return None
     one_at_a_time = spec.name == "inline" or (spec.name == "thread" and verdict.kind not in ("releases", "no GIL"))
     function, count = REFERENCE_IN_PYTHON if verdict.kind == "yields" else REFERENCE
-    wanted = verdict.cpu * (1 if one_at_a_time else plan.concurrency)
+    of_a_call = verdict.cpu if verdict.busy_cores is None else verdict.busy_cores
+    wanted = of_a_call * (1 if one_at_a_time else plan.concurrency)
     return BaselineTask(function=function, count=count, cores=min(wanted, cores()))
 
 

@@ -24,6 +24,7 @@ from gilscope.isolated.supervise import die_with_parent
 from gilscope.records.result import Baseline
 from gilscope.trial.baseline import BaselineTask
 from gilscope.trial.clock import MAX_PAUSES, Pauses
+from gilscope.trial.cpu_time import used_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,9 @@ class Trial:
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
         self._before: dict[tuple[str, str], tuple[int, int]] = {}
+        self._cpu_before = dict.fromkeys(pids, 0.0)
         self.used()
+        self.cpu_time()
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -68,8 +71,17 @@ class Trial:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def cpu_time(self) -> float:
+        """Return the CPU time since the last call, with that of threads that have ended: a call may start its own threads."""
+        spent = 0.0
+        for pid, before in self._cpu_before.items():
+            with contextlib.suppress(OSError):  # the process has ended
+                self._cpu_before[pid] = used_by(pid)
+                spent += self._cpu_before[pid] - before
+        return spent
+
     def used(self) -> list[Used]:
-        """Return what each thread used since the last call."""
+        """Return what each thread that has not ended used since the last call."""
         threads = [thread for pid in self._pids for thread in Path(f"/proc/{pid}/task").glob("*")]
         return [used for thread in threads if (used := self._used(thread)) is not None]
 
@@ -112,10 +124,9 @@ class Measuring:
         began = time.perf_counter()
         with self.trial.stopped():
             elapsed, used = began - self._resumed, self.trial.used()
-            cpu = sum(thread.cpu for thread in used)
             computing = [thread for thread in used if thread.cpu > elapsed * MIN_SHARE_OF_A_CORE]
             self.elapsed.append(elapsed)
-            self.cpu.append(cpu)
+            self.cpu.append(self.trial.cpu_time())
             self.queued.append(sum(thread.queued for thread in computing))
             by_core: dict[int, float] = {}
             for thread in computing:
