@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -24,8 +25,9 @@ SLEEP = ("-s", "import time", "time.sleep(0.01)")
 
 
 def check(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command for 0.1 s a statement, if the arguments do not ask for more."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "gilscope", "check", *arguments],
+        [sys.executable, "-P", "-m", "gilscope", "check", "--time", "0.1", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -39,10 +41,23 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> list[Verdict]:
 
 
 @needs_gil
-def test_the_verdict_is_printed_in_sentences_with_exit_status_0() -> None:
-    done = check(*HOLD)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.match(r"hogs: while `hold\(20_000\)` ran \(2\d\.\d ms a call\), a thread", done.stdout)
+def test_the_verdict_is_printed_in_sentences_and_meets_or_misses_an_expectation_and_a_limit() -> None:
+    met = check("--expect", "yields,hogs", "--max-hold", "2s", *HOLD)
+    assert (met.returncode, met.stderr) == (0, "")
+    assert re.match(r"hogs: while `hold\(20_000\)` ran \(2\d\.\d ms a call\), a thread", met.stdout)
+    assert len(met.stdout.splitlines()) == 2
+    missed = check("--expect", "yields, undecided", "--max-hold", "5ms", *HOLD)
+    assert missed.returncode == 1
+    assert missed.stdout.count("longest hold") == 1
+    unexpected, too_long = missed.stderr.splitlines()
+    assert unexpected == "expected that `hold(20_000)` yields or is undecided, but it hogs"
+    stalls = r"`hold\(20_000\)` stalls an event loop in its process for [\d.]+ ms; the limit is 5.00 ms"
+    assert re.fullmatch(stalls, too_long)
+
+
+def test_an_expectation_that_is_no_verdict_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--expect", "relases", "1"]) == 2
+    assert "'relases' is not one of releases, yields, hogs, undecided" in capsys.readouterr().err
 
 
 @needs_gil
@@ -53,7 +68,7 @@ def test_json_is_a_list_of_verdicts_for_one_statement_too() -> None:
 
 @needs_gil
 def test_a_statement_that_raises_among_several_costs_only_its_own_row() -> None:
-    several = ("--time", "0.1", "-s", "import time", "time.sleep(0.01)", "1/0", "time.slep(0.01)")
+    several = ("-s", "import time", "time.sleep(0.01)", "1/0", "time.slep(0.01)")
     done = check(*several, "--expect", "releases")
     assert done.returncode == 2
     rows = [line.split()[:2] for line in done.stdout.splitlines()[1:4]]
@@ -67,27 +82,19 @@ def test_a_statement_that_raises_among_several_costs_only_its_own_row() -> None:
 
 
 @needs_gil
-def test_a_verdict_may_be_one_of_several_expected() -> None:
-    assert check("--expect", "yields,undecided", "pass").returncode == 0
-    other = check("--expect", "yields, undecided", *SLEEP)
-    assert other.returncode == 1
-    assert other.stderr == "expected that `time.sleep(0.01)` yields or is undecided, but it releases\n"
-    assert "'relases' is not one of releases, yields, hogs, undecided" in check("--expect", "relases", "1").stderr
-
-
-@needs_gil
-def test_several_statements_make_a_table_or_a_list() -> None:
-    two = ("-s", "import time, ctypes", "time.sleep(0.01)", "ctypes.PyDLL(None).usleep(20_000)")
-    table = check(*two).stdout.splitlines()
-    assert table[0].split()[:3] == ["statement", "verdict", "released"]
-    assert any("releases" in line for line in table)
-    assert any("hogs" in line for line in table)
-    assert [verdict["kind"] for verdict in json.loads(check("--json", *two).stdout)] == ["releases", "hogs"]
-
-
-@needs_gil
-def test_the_table_says_why_a_verdict_is_undecided_and_what_would_settle_it() -> None:
-    printed = " ".join(check("pass", *HOLD[2:], *HOLD[:2]).stdout.split())
+def test_several_statements_make_a_table_which_says_why_one_is_undecided() -> None:
+    twice = "time.sleep(0.01)\ntime.sleep(0.01)"
+    done = check("--expect", "hogs", "-s", f"import time; {HOLD[1]}", twice, HOLD[2], "pass")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "expected that `time.sleep(0.01) ...` hogs, but it releases",
+        "expected that `pass` hogs, but the verdict is undecided",
+    ]
+    head, *rows = done.stdout.splitlines()[:4]
+    assert head.split()[:3] == ["statement", "verdict", "released"]
+    kinds = {"releases", "hogs", "undecided"}
+    assert [kind for row in rows for kind in row.split() if kind in kinds] == ["releases", "hogs", "undecided"]
+    printed = " ".join(done.stdout.split())
     assert "`pass`: undecided (too short): a call takes" in printed
     assert "Do more work in each call, 2 ms or more." in printed
     assert "`hold(20_000)`: " not in printed
@@ -104,22 +111,6 @@ def test_a_terminal_breaks_lines_between_words_and_a_pipe_breaks_none() -> None:
     assert done.returncode == 0
     assert max(map(len, lines)) <= 40
     assert "An event loop in this process stalls that long." in " ".join(line.strip() for line in lines)
-    assert len(check("--time", "0.1", *HOLD).stdout.splitlines()) == 2
-
-
-@needs_gil
-def test_an_unexpected_verdict_is_exit_status_1_and_one_line_on_stderr() -> None:
-    assert check("--expect", "releases", *SLEEP).returncode == 0
-    other = check("--expect", "releases", *HOLD)
-    assert other.returncode == 1
-    assert other.stderr == "expected that `hold(20_000)` releases, but it hogs\n"
-    assert other.stdout.count("longest hold") == 1
-
-
-@needs_gil
-def test_the_expectation_names_the_first_line_of_a_statement() -> None:
-    other = check("--expect", "hogs", "-s", "import time", "time.sleep(0.01)\ntime.sleep(0.01)")
-    assert other.stderr == "expected that `time.sleep(0.01) ...` hogs, but it releases\n"
 
 
 def test_a_module_in_the_working_directory_is_found_but_does_not_replace_the_standard_librarys(tmp_path: Path) -> None:
@@ -216,16 +207,6 @@ def test_the_output_of_the_statement_goes_to_stderr() -> None:
     assert json.loads(done.stdout)
 
 
-@needs_gil
-def test_a_hold_over_the_limit_is_exit_status_1_whatever_the_verdict() -> None:
-    done = check("--max-hold", "5ms", "--time", "0.1", "--expect", "hogs", *HOLD)
-    assert done.returncode == 1
-    assert re.fullmatch(
-        r"`hold\(20_000\)` stalls an event loop in its process for [\d.]+ ms; the limit is 5.00 ms\n", done.stderr
-    )
-    assert check("--max-hold", "2s", "--time", "0.1", *HOLD).returncode == 0
-
-
 CONNECTION = """
 import os, threading, time
 class Connection:  # as duckdb's, it belongs to the thread that made it
@@ -241,7 +222,7 @@ c = Connection()
 @needs_gil
 @pytest.mark.parametrize("end", ["", "import atexit; atexit.register(os.abort)"])
 def test_an_answer_that_was_measured_is_not_lost_however_the_process_ends(end: str) -> None:
-    done = check("--time", "0.1", "-s", f"{CONNECTION}{end}", "c; time.sleep(0.005)")
+    done = check("-s", f"{CONNECTION}{end}", "c; time.sleep(0.005)")
     assert (done.returncode, done.stdout[:9]) == (0, "releases:")
 
 
@@ -267,41 +248,36 @@ def test_an_error_of_our_own_is_exit_status_3(
     assert "This is a bug in gilscope, not an answer about your code" in capsys.readouterr().err
 
 
+BRIEF = "import ctypes; hold, brief = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).getppid\ndef pieces(): hold(500); brief()"
 ENDLESS = [
-    (("-s", "import gilscope", "gilscope.countdown_held(2**62)"), "hogs"),
-    (("-s", "import ctypes", "ctypes.PyDLL(None).sleep(1000)"), "hogs"),
-    (("-s", "import time", "time.sleep(1000)"), "releases"),
-    (("while True: pass",), "yields"),
+    ("import gilscope", "gilscope.countdown_held(2**62)", "hogs", ""),
+    ("import ctypes", "ctypes.PyDLL(None).sleep(1000)", "hogs", "deadlock"),
+    ("import time", "time.sleep(1000)", "releases", ""),
+    ("", "while True: pass", "yields", ""),
 ]
-REASONS = {"ctypes.PyDLL(None).sleep(1000)": "deadlock", "while True: pieces()": "brief releases"}
 if len(os.sched_getaffinity(0)) > 1:
-    library = "import ctypes; hold, brief = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).getppid"
-    ENDLESS.append((("-s", f"{library}\ndef pieces(): hold(500); brief()", "while True: pieces()"), "hogs"))
+    ENDLESS.append((BRIEF, "while True: pieces()", "hogs", "brief releases"))
 
 
-@needs_gil
-@pytest.mark.parametrize(("arguments", "kind"), ENDLESS, ids=[arguments[-1] for arguments, _ in ENDLESS])
-def test_a_statement_that_does_not_end_is_stopped_and_judged(arguments: tuple[str, ...], kind: str) -> None:
-    began = time.monotonic()
-    done = check("--time", "0.5", "--timeout", "2.5", "--json", *arguments)
-    assert time.monotonic() - began < 60
+def judged(setup: str, code: str, kind: str, reason: str) -> None:
+    done = check("--timeout", "2.5", "--json", "--time", "0.5", "--expect", kind, "-s", setup, code)
     (verdict,) = verdicts(done)
-    assert (done.returncode, verdict.kind, verdict.endless) == (0, kind, True)
-    assert verdict.reason == REASONS.get(arguments[-1], "")
+    assert (done.returncode, verdict.kind, verdict.reason, verdict.endless) == (0, kind, reason, True), code
+    assert "ran (stopped after" in str(verdict)
     if kind == "hogs":
         assert verdict.longest_wait is not None
         assert verdict.longest_wait > 0.2
-    computes = "countdown" in arguments[-1] or "pass" in arguments[-1]
+    computes = "countdown" in code or "pass" in code
     assert (verdict.cpu > 0.3) is computes
 
 
 @needs_gil
-def test_an_endless_hog_meets_the_expectation_of_a_hog() -> None:
-    arguments = ENDLESS[1][0]
-    assert check("--time", "0.3", "--timeout", "2", "--expect", "hogs", *arguments).returncode == 0
-    other = check("--time", "0.3", "--timeout", "2", "--expect", "releases", *arguments)
-    assert other.returncode == 1
-    assert "ran (stopped after" in other.stdout
+@pytest.mark.parametrize("at_once", [ENDLESS[:3], ENDLESS[3:]], ids=["without a release", "with releases"])
+def test_statements_that_do_not_end_are_stopped_and_judged(at_once: list[tuple[str, str, str, str]]) -> None:
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(at_once)) as pool:
+        list(pool.map(judged, *zip(*at_once, strict=True)))
+    assert time.monotonic() - began < 60
 
 
 def test_a_deadline_that_passes_before_the_statement_runs_says_which_option_to_raise(
