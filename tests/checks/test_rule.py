@@ -94,6 +94,7 @@ def test_a_thread_that_waits_at_the_usual_interval_for_what_yields_at_the_lowere
 def test_a_thread_that_is_often_lucky_is_starved_all_the_same() -> None:
     lucky = [wait(least=0.002)] * 100
     assert ruled(shares(0.0001), 0.5, real=real_waits(*lucky, *[wait(least=0.05)] * 3)).reason == "brief releases"
+    assert ruled(shares(0.0001), 0.5, real=real_waits(*lucky, wait(least=0.2))).reason == "brief releases"
     one = ruled(shares(0.0001), 0.5, real=real_waits(*lucky, wait(least=0.05)))
     assert one[:2] == ("undecided", "too few samples")
     assert "waited up to 50.0 ms all the same, but that rests on 1 wait, too few to be sure" in one.explanation

@@ -128,6 +128,13 @@ def test_a_hog_that_releases_the_gil_too_briefly_says_so_and_what_works() -> Non
     assert brief.stall == 0.48
 
 
+def test_a_wait_that_other_programs_prolonged_is_stated_by_the_clock_too() -> None:
+    busy = example(longest_wait=0.0053, longest_wait_elapsed=0.031, starved=0.0, long_holds=0)
+    assert "it waited up to 5.30 ms (31.0 ms by the clock, on this busy machine)." in str(busy)
+    assert "by the clock" not in str(example(longest_wait=0.03, longest_wait_elapsed=0.031))
+    assert "by the clock" not in str(example(longest_wait=0.001, longest_wait_elapsed=0.008))
+
+
 def test_a_call_that_neither_computes_nor_ends_is_probably_a_deadlock() -> None:
     stuck = example(kind="hogs", reason="deadlock", longest_wait=3.0, calls=0, endless=True, cpu=0.0, duration=3.0)
     assert "the call held the GIL, and neither computed nor ended. That is probably a deadlock." in str(stuck)

@@ -10,8 +10,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from gilscope._core import _Testing, monotonic, run_queue_delay
 
@@ -19,14 +21,16 @@ Call = Callable[[], Any]
 CORES = sorted(os.sched_getaffinity(0))
 CALL_SECONDS = 0.3
 WAITER_SLEEP_SECONDS = 0.001
+PAUSE_SECONDS = 0.005
+"""Between two calls, so that no wait is for more than one of them."""
 
 hold = ctypes.PyDLL(None).usleep
 getppid = ctypes.CDLL(None).getppid
 
 
-def pieces(piece: float, brief: Call) -> None:
+def pieces(piece: float, brief: Call, seconds: float = CALL_SECONDS) -> None:
     """Hold the GIL in pieces, with a release between two of them."""
-    for _ in range(int(CALL_SECONDS / piece)):
+    for _ in range(int(seconds / piece)):
         hold(int(piece * 1e6))
         brief()
 
@@ -76,56 +80,94 @@ BRIEF: dict[str, Call] = {
 }
 
 
+class Longest(NamedTuple):
+    """The longest wait beside a call, in seconds."""
+
+    own: float
+    """Without the time in which the call's thread waited for a CPU."""
+    elapsed: float
+    """By the clock."""
+
+    def or_longer(self, own: float, elapsed: float) -> Longest:
+        return Longest(max(self.own, own), max(self.elapsed, elapsed))
+
+
+class _Clock:
+    """The time by the clock, and the time of a call: without that in which its thread waited for a CPU."""
+
+    def __init__(self) -> None:
+        self.caller: int | None = None
+        """The thread that makes the call."""
+
+    def now(self) -> tuple[float, float]:
+        queued = None if self.caller is None else run_queue_delay(self.caller)
+        now = monotonic()
+        return now - (queued or 0.0), now
+
+
 def on_core(number: int) -> None:
     """Move the calling thread to one core of those it may use: a thread that is woken on the call's own core is lucky."""
     os.sched_setaffinity(0, {CORES[number % len(CORES)]})
 
 
-def longest_wait_of_a_thread(call: Call) -> float:
-    """Return how much later than due another Python thread ran at most, without the time in which ``call``'s had no CPU."""
-    worst, done, ready = 0.0, threading.Event(), threading.Event()
-    caller = threading.get_native_id()
+def longest_wait_of_a_thread(call: Call, calls: int = 1) -> Longest:
+    """Return how much later than due another Python thread ran at most beside any of these calls."""
+    clock, done, ready = _Clock(), threading.Event(), threading.Event()
+    clock.caller = threading.get_native_id()
+    longest, ended = Longest(0.0, 0.0), inf
 
     def wait_again_and_again() -> None:
-        nonlocal worst
+        nonlocal longest
         on_core(1)
         ready.set()
         while not done.is_set():
-            began, queued = monotonic(), run_queue_delay(caller) or 0.0
+            own_before, before = clock.now()
             time.sleep(WAITER_SLEEP_SECONDS)
-            late = monotonic() - began - WAITER_SLEEP_SECONDS - ((run_queue_delay(caller) or 0.0) - queued)
-            if not done.is_set():
-                worst = max(worst, late)
-            elif began < ended:
-                worst = max(worst, min(late, ended - began - WAITER_SLEEP_SECONDS))
+            own, now = clock.now()
+            late, late_by_clock = own - own_before - WAITER_SLEEP_SECONDS, now - before - WAITER_SLEEP_SECONDS
+            if now < ended:
+                longest = longest.or_longer(late, late_by_clock)
+            elif before < ended:
+                longest = longest.or_longer(min(late, ended - before), min(late_by_clock, ended - before))
 
     waiter = threading.Thread(target=wait_again_and_again)
     waiter.start()
     ready.wait()
     on_core(0)
-    call()
-    ended = monotonic()
+    for _ in range(calls):
+        call()
+        ended = monotonic()
+        time.sleep(PAUSE_SECONDS)
+        ended = inf
     os.sched_setaffinity(0, CORES)
     done.set()
     waiter.join()
-    return worst
+    return longest
 
 
-def longest_lag_of_a_loop(call: Call) -> float:
-    """Return the longest time for which an event loop stood still while ``call`` ran in a thread."""
+def longest_lag_of_a_loop(call: Call, calls: int = 1) -> Longest:
+    """Return the longest time for which an event loop stood still while a thread made these calls."""
+    clock = _Clock()
 
-    def on_a_core_of_its_own() -> None:
+    def on_a_core_of_its_own() -> int:
         on_core(0)
-        call()
+        return threading.get_native_id()
 
-    async def beside() -> float:
+    async def beside() -> Longest:
         on_core(1)
-        worst, last = 0.0, monotonic()
-        work = asyncio.get_running_loop().run_in_executor(None, on_a_core_of_its_own)
-        while not work.done():
-            await asyncio.sleep(WAITER_SLEEP_SECONDS)
-            worst, last = max(worst, monotonic() - last - WAITER_SLEEP_SECONDS), monotonic()
-        return max(worst, monotonic() - last)
+        loop, longest = asyncio.get_running_loop(), Longest(0.0, 0.0)
+        with ThreadPoolExecutor(1) as pool:
+            clock.caller = await loop.run_in_executor(pool, on_a_core_of_its_own)
+            for _ in range(calls):
+                own_before, before = clock.now()
+                work = loop.run_in_executor(pool, call)
+                while not work.done():
+                    await asyncio.sleep(WAITER_SLEEP_SECONDS)
+                    own, now = clock.now()
+                    late, late_by_clock = own - own_before - WAITER_SLEEP_SECONDS, now - before - WAITER_SLEEP_SECONDS
+                    longest = longest.or_longer(late, late_by_clock)
+                    own_before, before = own, now
+        return longest
 
     try:
         return asyncio.run(beside())

@@ -3,9 +3,11 @@
 from gilscope.checks.knocks import SampledTime, Wait
 
 
-def wait(*, held: bool = True, least: float = 0.0, most: float | None = None, before: float = 0.0) -> Wait:
+def wait(
+    *, held: bool = True, least: float = 0.0, most: float | None = None, before: float = 0.0, slept: int | None = None
+) -> Wait:
     most = least if most is None else most
-    return Wait(start=0.0, end=most, weight=1.0, held=held, least=least, most=most, likely=least, before=before)
+    return Wait(0.0, most, weight=1.0, held=held, least=least, most=most, likely=least, before=before, slept=slept)
 
 
 def sampled(*waits: Wait, between: float = 1.0) -> SampledTime:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from gilscope.records.machine import Machine
 
 
+MIN_TIMES_LONGER_THAN_A_HOLD = 1.5
+"""A shorter wait was for a hold without a break, and not for several threads in turns."""
+
+
 @dataclass
 class Conclusion:
     """What a check knows besides the samples of its calls."""
@@ -69,6 +73,7 @@ class Conclusion:
             longest_hold=longest_hold,
             long_holds=len(shares.hogging),
             longest_wait=_longest_wait(longest, real),
+            longest_wait_elapsed=_longest_wait_elapsed(waits),
             starved=None if real is None else real.hogged,
             collecting=longest is not None and self.collections is not None and explain(self.collections, longest),
             waits=_quantiles(waits if waits is not None and waits.waits else holds),
@@ -118,8 +123,14 @@ def _longest_wait(hold: Wait | None, real: Shares | None) -> float | None:
     """Return the longest real wait. For the end of a hold without a break a thread waits at any switch interval."""
     if real is None:
         return hold.likely if hold is not None else None
-    waits = (hold, *real.hogging[:1], *real.yielding[:1])
-    return max((wait.likely for wait in waits if wait is not None), default=0.0)
+    held = 0.0 if hold is None else hold.likely
+    turns = max((wait.likely for wait in real.turns[:1]), default=0.0)
+    waits = [wait.likely for wait in (*real.hogging[:1], *real.yielding[:1])]
+    return max(held, *waits, turns if turns > MIN_TIMES_LONGER_THAN_A_HOLD * held else 0.0, 0.0)
+
+
+def _longest_wait_elapsed(waits: SampledTime | None) -> float | None:
+    return None if waits is None else max((wait.end - wait.start for wait in waits.waits if wait.held), default=0.0)
 
 
 def _quantiles(sampled: SampledTime) -> Waits:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope._core import Knocker, monotonic
+from gilscope._core import Knocker, monotonic, run_queue_delay
 from gilscope.checks.calls import Calls
+from gilscope.checks.knocks import Wait
 from gilscope.checks.stuck import watch_over
 
 if TYPE_CHECKING:
@@ -30,12 +31,28 @@ class Phase:
 
     def __init__(self, call: Callable[[], Any], *, thread: int, real: bool = False) -> None:
         self.calls = Calls(call, apart=real)
+        self._thread, self._queued_before = thread, run_queue_delay(thread) or 0.0
         self.knocker = Knocker(mean_gap=MEAN_GAP_SECONDS, watched=thread, keep=MAX_KNOCKS_KEPT, ordinary=real)
         watch_over(self.knocker)
 
     def sampled(self) -> SampledTime:
         """Return the time of the calls made, as the waits sampled it."""
         return self.calls.sampled_by(self.knocker.knocks())
+
+    def sampled_so_far(self, calls: Calls) -> SampledTime:
+        """Return the time of ``calls`` as the waits sampled it, with the wait that has not ended. For another thread.
+
+        For releases that are too brief the native thread may still wait when this thread, which was luckier, has the GIL.
+        """
+        sampled = calls.sampled_by(self.knocker.knocks())
+        waiting = self.knocker.tally().waiting
+        if waiting:
+            now = monotonic()
+            own = max(0.0, waiting - ((run_queue_delay(self._thread) or 0.0) - self._queued_before))
+            sampled.waits.append(
+                Wait(now - waiting, now, 1.0, held=True, least=own, most=waiting, likely=own, before=0.0)
+            )
+        return sampled
 
     def so_far(self) -> tuple[Calls, list[Knock]]:
         """Return the calls that have ended, or the one that does not end, and all waits that have ended. For another thread."""

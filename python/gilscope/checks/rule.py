@@ -30,7 +30,9 @@ LONGER_DIVIDES_ERROR_BY = 3
 MIN_STARVED_SHARE = 0.1
 """If a thread waits longer than a turn for this share of the time, the call does not yield."""
 MIN_STARVED_WAITS = 3
-"""Needed if that is not most of the time."""
+"""Needed if that is not most of the time,"""
+MIN_SECONDS_OF_ONE_STARVED_WAIT = 0.1
+"""or one wait of this length: releases have woken the thread again and again in it, and it never acquired the GIL."""
 MIN_LONG_HOLDS = 5
 """Needed if the system does not report run-queue delays: one long wait may have been a delay."""
 
@@ -93,7 +95,8 @@ def may_starve(real: Shares, largest: Largest) -> bool:
 
 def _starving(real: Shares) -> Ruling:
     """Return the ruling on a call for which :func:`may_starve` is true."""
-    if (real.largest == "hogs" and real.certain) or len(real.hogging) >= MIN_STARVED_WAITS:
+    one_suffices = any(wait.least > MIN_SECONDS_OF_ONE_STARVED_WAIT for wait in real.hogging)
+    if (real.largest == "hogs" and real.certain) or one_suffices or len(real.hogging) >= MIN_STARVED_WAITS:
         return Ruling("hogs", "brief releases")
     return Ruling(
         "undecided",

@@ -77,7 +77,7 @@ class Checking:
             return self.conclusion.without_gil(self.holds.calls)
         with recorded_pauses() as self.conclusion.collections:
             self._sample_holds(time)
-            if time and self._may_wait_longer(time):
+            if self._may_wait_longer(time):
                 self._sample_real_waits(time)
                 first, others = self.holds.calls, self._real_calls()
                 if first.made == 1 and is_unlike(first, others):
@@ -89,13 +89,11 @@ class Checking:
     def verdict_so_far(self) -> Verdict | None:
         """Return the verdict on the calls that have ended, or on the one that does not end; ``None`` before any has run."""
         if self.waits is not None:
-            calls, knocks = self.waits.so_far()
-            return self._verdict((calls, knocks) if calls.spans else None)
+            calls, _ = self.waits.so_far()
+            return self._verdict((calls, self.waits.sampled_so_far(calls)) if calls.spans else None)
         look = self.last_look
         if look is not None and self.holds.calls.ended == look.calls.ended:
-            waits = Calls(self.call, apart=True, spans=[(look.began, monotonic())]).sampled_by(
-                look.phase.knocker.knocks()
-            )
+            waits = look.phase.sampled_so_far(Calls(self.call, apart=True, spans=[(look.began, monotonic())]))
             return self.conclusion.verdict(look.calls, look.holds, waits, endless=not look.calls.made)
         calls, knocks = self.holds.so_far()
         if not calls.spans or calls.own_time <= 0:
@@ -184,16 +182,15 @@ class Checking:
         assert self.waits is not None  # noqa: S101
         return self.waits.calls
 
-    def _verdict(self, real: tuple[Calls, Sequence[Knock]] | None = None) -> Verdict:
+    def _verdict(self, real: tuple[Calls, SampledTime] | None = None) -> Verdict:
         """Return the verdict on the calls of the first phase. ``real`` are those of the second, if it has not ended."""
         calls = self.holds.calls
         if calls.first is not None and calls.made > calls.first.made and is_unlike(calls.first, calls.without_first()):
             self.conclusion.first_call = calls.first.duration
             calls = calls.without_first()
         if real is None and self.waits is not None:
-            real = self.waits.calls, self.waits.knocker.knocks()
-        waits = real[0].sampled_by(real[1]) if real is not None else None
-        made = real[0].made if real is not None else 0
+            real = self.waits.calls, self.waits.sampled()
+        made, waits = (0, None) if real is None else (real[0].made, real[1])
         return self.conclusion.verdict(calls, calls.sampled_by(self.holds.knocker.knocks()), waits, real_calls=made)
 
 

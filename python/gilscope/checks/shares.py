@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log, sqrt
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,8 @@ class Shares:
     """The waits for the end of a long hold, the longest first."""
     yielding: tuple[Wait, ...]
     """The other waits whose length is clear, the longest first."""
+    turns: tuple[Wait, ...] = ()
+    """At the program's own switch interval: waits for the turns of several threads, the longest first."""
     unclear: int = 0
     """Waits that may be of either kind."""
     error: float = 0.0
@@ -54,12 +56,18 @@ def shares_of(sampled: SampledTime, *, mean_gap: float) -> Shares:
 def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Shares:
     """Return the shares at the program's own switch interval.
 
-    Hogged is a wait that is longer than a turn of code that yields, because the GIL was released too briefly. In any other
-    long wait the system kept a thread from running, or the GIL was held without a break.
+    Hogged is a wait that is longer than a turn of code that yields, because the GIL was released too briefly. Any other long
+    wait is for several threads in turns or for a hold without a break, if most waits are so long; else the system kept a
+    thread from running.
     """
     limit = longest_turn(switch_interval)
-    brief = [wait for wait in sampled.waits if wait.least <= limit or was_woken(wait, switch_interval)]
-    return _shares(SampledTime(brief, sampled.between), limit=limit, hold=inf)
+    long = [wait for wait in sampled.waits if wait.least > limit and not was_woken(wait, switch_interval)]
+    known = {id(wait) for wait in long}
+    others = [wait for wait in sampled.waits if id(wait) not in known]
+    shares = _shares(SampledTime(others, sampled.between), limit=limit, hold=inf)
+    if len(long) <= sum(wait.held for wait in others):
+        return shares
+    return replace(shares, turns=tuple(sorted(long, key=lambda wait: -wait.likely)))
 
 
 def was_woken(wait: Wait, switch_interval: float) -> bool:

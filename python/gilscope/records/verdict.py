@@ -84,7 +84,11 @@ class Verdict(Record, frozen=True, kw_only=True):
     """Samples that met a long hold; if there are any, ``longest_hold`` is the longest of these holds."""
     longest_wait: Amount | None = None
     """The longest time for which a thread waited for the GIL at the program's own switch interval, because of one call; or
-    the longest hold, if that is longer. ``None`` if it was not measured."""
+    the longest hold, if that is longer. Without the time in which the call's thread waited for a CPU. ``None`` if it was not
+    measured."""
+    longest_wait_elapsed: Amount | None = None
+    """The longest wait by the clock, at the program's own switch interval: longer than ``longest_wait`` if other programs used
+    the CPUs. ``None`` if it was not measured."""
     starved: Amount | None = None
     """Share of the time in which a thread that asks for the GIL waits longer than the switch interval and 1 ms, because the
     call releases it too briefly. ``None`` if it was not measured."""
@@ -162,6 +166,8 @@ MIN_SHARE_TO_MENTION = 0.05
 MIN_HOGGED_SHARE_TO_SHOW = 0.005
 MIN_BACKGROUND_TO_MENTION = 0.05
 MIN_HOLDS_OF_MOST_CALLS = 0.5
+MIN_TIMES_LONGER_TO_MENTION = 1.5
+MIN_WAIT_TO_MENTION_SECONDS = 0.02
 
 
 def sentences(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None = None) -> list[str]:
@@ -191,7 +197,7 @@ def remedy(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None =
 
 def _claim(verdict: Verdict) -> str:
     ran = f"while {quoted(verdict.name)} ran ({_lasted(verdict)})"
-    wait = duration(verdict.longest_hold or 0.0 if verdict.longest_wait is None else verdict.longest_wait)
+    wait = _longest_wait(verdict)
     turn = duration(verdict.switch_interval or DEFAULT_SWITCH_INTERVAL_SECONDS)
     match verdict.kind:
         case "hogs":
@@ -212,6 +218,14 @@ def _claim(verdict: Verdict) -> str:
             return f"no GIL: {ran}, no thread could wait for the GIL: this Python has none, or it is off. {_did(verdict).capitalize()}."
         case "undecided":
             return f"undecided{f' ({verdict.reason})' if verdict.reason else ''}: {verdict.explanation}"
+
+
+def _longest_wait(verdict: Verdict) -> str:
+    wait = verdict.longest_hold or 0.0 if verdict.longest_wait is None else verdict.longest_wait
+    elapsed = verdict.longest_wait_elapsed or 0.0
+    if elapsed <= MIN_TIMES_LONGER_TO_MENTION * wait or elapsed <= MIN_WAIT_TO_MENTION_SECONDS:
+        return duration(wait)
+    return f"{duration(wait)} ({duration(elapsed)} by the clock, on this busy machine)"
 
 
 def _why_it_hogs(verdict: Verdict) -> str:
@@ -253,10 +267,13 @@ def _details(verdict: Verdict) -> list[str]:
     if verdict.kind == "releases" and yielded >= MIN_SHARE_TO_MENTION:
         said.append(f"For {yielded:.0%} of the time it held the GIL, and yielded it within the switch interval.")
     if verdict.kind in ("yields", "releases") and verdict.stall > (verdict.longest_hold or 0.0):
-        said.append(
-            f"But a thread waited for the GIL up to {duration(verdict.stall)} while the call released it only briefly, again "
-            f"and again ({verdict.starved:.1%} of the time)."
+        starved = verdict.starved or 0.0
+        why = (
+            f"while the call released it only briefly, again and again ({starved:.1%} of the time)"
+            if starved >= MIN_HOGGED_SHARE_TO_SHOW
+            else "because several threads took turns"
         )
+        said.append(f"But a thread waited for the GIL up to {duration(verdict.stall)}, {why}.")
     return said
 
 
