@@ -80,7 +80,7 @@ class Checking:
             if self._may_wait_longer(time):
                 self._sample_real_waits(time)
                 first, others = self.holds.calls, self._real_calls()
-                if first.made == 1 and is_unlike(first, others):
+                if time and first.made == 1 and is_unlike(first, others):
                     self.conclusion.first_call = first.duration
                     self.holds = self._phase(real=False)
                     self._sample_holds(time)
