@@ -29,9 +29,14 @@ def concluded(*real: Wait) -> Verdict:
 
 
 def test_a_thread_that_waits_for_several_threads_in_turns_waits_for_all_of_them() -> None:
-    in_turns = concluded(*[wait(least=0.0051, slept=2)] * 5, *[wait(least=0.0201, slept=5)] * 9)
+    in_turns = concluded(*[wait(least=0.0051, slept=2)] * 5, *[wait(least=0.0201, slept=9, of_other_thread=True)] * 9)
     assert (in_turns.kind, in_turns.longest_wait, in_turns.stall) == ("yields", 0.0201, 0.0201)
     assert "But a thread waited for the GIL up to 20.1 ms, because several threads took turns." in str(in_turns)
+
+
+def test_releases_that_wake_a_thread_oftener_than_turns_do_are_too_brief_on_another_thread_too() -> None:
+    brief = concluded(*[wait(least=0.0201, slept=40, of_other_thread=True)] * 9)
+    assert (brief.kind, brief.reason, brief.longest_wait) == ("hogs", "brief releases", 0.0201)
 
 
 def test_a_rare_long_wait_in_which_nothing_woke_the_thread_is_the_systems_and_only_by_the_clock() -> None:

@@ -83,26 +83,36 @@ BRIEF: dict[str, Call] = {
 class Longest(NamedTuple):
     """The longest wait beside a call, in seconds."""
 
-    own: float
+    own: float = 0.0
     """Without the time in which the call's thread waited for a CPU."""
-    elapsed: float
+    least: float = 0.0
+    """Without that in which the waiting thread did either: the call may have held the GIL meanwhile, or not."""
+    elapsed: float = 0.0
     """By the clock."""
 
-    def or_longer(self, own: float, elapsed: float) -> Longest:
-        return Longest(max(self.own, own), max(self.elapsed, elapsed))
+    def or_longer(self, other: Longest) -> Longest:
+        return Longest(*map(max, self, other))
+
+    def up_to(self, elapsed: float) -> Longest:
+        return Longest(*(min(wait, elapsed) for wait in self))
 
 
 class _Clock:
-    """The time by the clock, and the time of a call: without that in which its thread waited for a CPU."""
+    """The time by the clock, and without the time in which the call's thread and the calling one waited for a CPU."""
 
-    def __init__(self) -> None:
-        self.caller: int | None = None
+    def __init__(self, caller: int) -> None:
+        self.caller = caller
         """The thread that makes the call."""
+        self.own = threading.get_native_id()
 
-    def now(self) -> tuple[float, float]:
-        queued = None if self.caller is None else run_queue_delay(self.caller)
+    def now(self) -> Longest:
+        queued, own_queued = run_queue_delay(self.caller) or 0.0, run_queue_delay(self.own) or 0.0
         now = monotonic()
-        return now - (queued or 0.0), now
+        return Longest(now - queued, now - queued - own_queued, now)
+
+    def late(self, before: Longest) -> Longest:
+        """Return how much later than due a thread is that wanted to sleep since ``before``."""
+        return Longest(*(now - then - WAITER_SLEEP_SECONDS for now, then in zip(self.now(), before, strict=True)))
 
 
 def on_core(number: int) -> None:
@@ -112,23 +122,20 @@ def on_core(number: int) -> None:
 
 def longest_wait_of_a_thread(call: Call, calls: int = 1) -> Longest:
     """Return how much later than due another Python thread ran at most beside any of these calls."""
-    clock, done, ready = _Clock(), threading.Event(), threading.Event()
-    clock.caller = threading.get_native_id()
-    longest, ended = Longest(0.0, 0.0), inf
+    caller, done, ready = threading.get_native_id(), threading.Event(), threading.Event()
+    longest, ended = Longest(), inf
 
     def wait_again_and_again() -> None:
         nonlocal longest
         on_core(1)
+        clock = _Clock(caller)
         ready.set()
         while not done.is_set():
-            own_before, before = clock.now()
+            before = clock.now()
             time.sleep(WAITER_SLEEP_SECONDS)
-            own, now = clock.now()
-            late, late_by_clock = own - own_before - WAITER_SLEEP_SECONDS, now - before - WAITER_SLEEP_SECONDS
-            if now < ended:
-                longest = longest.or_longer(late, late_by_clock)
-            elif before < ended:
-                longest = longest.or_longer(min(late, ended - before), min(late_by_clock, ended - before))
+            late = clock.late(before)
+            if before.elapsed < ended:
+                longest = longest.or_longer(late.up_to(ended - before.elapsed))
 
     waiter = threading.Thread(target=wait_again_and_again)
     waiter.start()
@@ -147,7 +154,6 @@ def longest_wait_of_a_thread(call: Call, calls: int = 1) -> Longest:
 
 def longest_lag_of_a_loop(call: Call, calls: int = 1) -> Longest:
     """Return the longest time for which an event loop stood still while a thread made these calls."""
-    clock = _Clock()
 
     def on_a_core_of_its_own() -> int:
         on_core(0)
@@ -155,18 +161,16 @@ def longest_lag_of_a_loop(call: Call, calls: int = 1) -> Longest:
 
     async def beside() -> Longest:
         on_core(1)
-        loop, longest = asyncio.get_running_loop(), Longest(0.0, 0.0)
+        loop, longest = asyncio.get_running_loop(), Longest()
         with ThreadPoolExecutor(1) as pool:
-            clock.caller = await loop.run_in_executor(pool, on_a_core_of_its_own)
+            clock = _Clock(await loop.run_in_executor(pool, on_a_core_of_its_own))
             for _ in range(calls):
-                own_before, before = clock.now()
+                before = clock.now()
                 work = loop.run_in_executor(pool, call)
                 while not work.done():
                     await asyncio.sleep(WAITER_SLEEP_SECONDS)
-                    own, now = clock.now()
-                    late, late_by_clock = own - own_before - WAITER_SLEEP_SECONDS, now - before - WAITER_SLEEP_SECONDS
-                    longest = longest.or_longer(late, late_by_clock)
-                    own_before, before = own, now
+                    longest = longest.or_longer(clock.late(before))
+                    before = clock.now()
         return longest
 
     try:

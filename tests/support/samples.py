@@ -4,10 +4,18 @@ from gilscope.checks.knocks import SampledTime, Wait
 
 
 def wait(
-    *, held: bool = True, least: float = 0.0, most: float | None = None, before: float = 0.0, slept: int | None = None
+    *,
+    held: bool = True,
+    least: float = 0.0,
+    most: float | None = None,
+    before: float = 0.0,
+    slept: int | None = None,
+    of_other_thread: bool = False,
 ) -> Wait:
     most = least if most is None else most
-    return Wait(0.0, most, weight=1.0, held=held, least=least, most=most, likely=least, before=before, slept=slept)
+    return Wait(
+        0.0, most, 1.0, held, least, most, likely=least, before=before, slept=slept, of_other_thread=of_other_thread
+    )
 
 
 def sampled(*waits: Wait, between: float = 1.0) -> SampledTime:

@@ -39,6 +39,8 @@ class Wait(NamedTuple):
     """The thread's own time since the previous knock: the present hold had lasted for at most this long."""
     slept: int | None = None
     """How often the knocker slept in the wait; ``None`` if unknown."""
+    of_other_thread: bool = False
+    """Whether the checked thread was blocked, and another thread of the process was not."""
 
 
 @dataclass
@@ -101,6 +103,7 @@ def _wait(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
         likely=min(likely, inside),
         before=_own_before(knock, gap),
         slept=knock.slept,
+        of_other_thread=knock.of_other_thread,
     )
 
 

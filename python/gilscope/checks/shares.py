@@ -17,6 +17,9 @@ MIN_STANDARD_ERRORS_APART = 2.5
 """The largest share must lead the second by this many standard errors."""
 MAX_STANDARD_ERROR = 0.1
 """With a larger standard error there are too few samples for a verdict."""
+MIN_WAITS_FOR_TURNS = 3
+MIN_SHARE_OF_TURNS = 0.2
+"""Fewer long waits in which nothing woke the waiting thread are delays of the system."""
 MAX_UNCLEAR_PER_CLEAR_WAIT = 9
 """Even on an overloaded machine at most this many waits of a kind are unclear for each clear one."""
 
@@ -57,7 +60,7 @@ def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Sha
     """Return the shares at the program's own switch interval.
 
     Hogged is a wait that is longer than a turn of code that yields, because the GIL was released too briefly. Any other long
-    wait is for several threads in turns or for a hold without a break, if most waits are so long; else the system kept a
+    wait is for several threads in turns or for a hold without a break, if many waits are so long; else the system kept a
     thread from running.
     """
     limit = longest_turn(switch_interval)
@@ -65,14 +68,18 @@ def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Sha
     known = {id(wait) for wait in long}
     others = [wait for wait in sampled.waits if id(wait) not in known]
     shares = _shares(SampledTime(others, sampled.between), limit=limit, hold=inf)
-    if len(long) <= sum(wait.held for wait in others):
+    if len(long) < max(MIN_WAITS_FOR_TURNS, MIN_SHARE_OF_TURNS * sum(wait.held for wait in sampled.waits)):
         return shares
     return replace(shares, turns=tuple(sorted(long, key=lambda wait: -wait.likely)))
 
 
 def was_woken(wait: Wait, switch_interval: float) -> bool:
-    """Return whether releases ended the sleeps of a wait. Otherwise each sleep lasts a whole switch interval."""
-    return wait.slept is None or wait.slept > (wait.end - wait.start) / switch_interval + 2
+    """Return whether releases ended the sleeps of a wait. Otherwise each sleep lasts a whole switch interval.
+
+    Threads that take turns release the GIL once in each interval, and may wake any thread that waits.
+    """
+    turns = (wait.end - wait.start) / switch_interval
+    return wait.slept is None or wait.slept > (2 * turns if wait.of_other_thread else turns) + 2
 
 
 def longest_turn(switch_interval: float) -> float:
