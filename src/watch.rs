@@ -15,6 +15,7 @@ pub mod gil_usage;
 pub mod gil_wait;
 pub mod heartbeat;
 pub mod late_period;
+pub mod listener;
 pub mod prober;
 pub mod program;
 pub mod progress;

@@ -522,9 +522,15 @@ class ReporterProcess:
 
 @final
 class CallFirst:
-    """``function`` with a call of ``first`` before it, with the same arguments. Behaves like ``function`` else."""
+    """``function`` with a call of ``first`` before it, with the same arguments. Behaves like ``function`` else.
 
-    def __new__(cls, function: Callable[..., Any], first: Callable[..., object]) -> CallFirst: ...
+    If ``function`` returns, ``then`` is called with what ``first`` returned. What these two raise is handled as by
+    ``SetRunningLoop``.
+    """
+
+    def __new__(
+        cls, function: Callable[..., Any], first: Callable[..., object], then: Callable[[Any], object] | None = None
+    ) -> CallFirst: ...
     def __call__(self, *arguments: Any, **keywords: Any) -> Any: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -573,16 +579,19 @@ class RunForever:
 class RunProgram:
     """A ``sys.excepthook`` that runs the main program, with no frame beneath the program's own, and ends the process after it.
 
-    It calls ``prepare`` for a code object and its globals, or for a function and a tuple of its arguments, and runs that. What
-    follows is as after the main program of ``python``, exit status and printed traceback included. If an exception ends the
-    program with an exit status other than 0, it calls ``failed`` with its class before it is printed, and after a
-    ``KeyboardInterrupt`` has been printed it calls ``interrupted``.
+    It calls ``prepare`` and runs what that returns: the descriptor of a source file, which it closes, or a code object, with
+    the globals, whose ``__file__`` is the name of the file; or a function and a tuple of its arguments. What follows is as
+    after the main program of ``python``, exit status and printed traceback included. If an exception ends the program with an
+    exit status other than 0, it calls ``failed`` with its class before it is printed, and after a ``KeyboardInterrupt`` has
+    been printed it calls ``interrupted``.
     """
 
     def __new__(
         cls,
         *,
-        prepare: Callable[[], tuple[CodeType, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]],
+        prepare: Callable[
+            [], tuple[CodeType | int, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]
+        ],
         failed: Callable[[type[BaseException]], object],
         interrupted: Callable[[], object],
     ) -> RunProgram: ...

@@ -1,20 +1,30 @@
-//! A function with another one called before it. It is native, so the tracebacks of the program have no frame of ours.
+//! A function of the program's with one of ours called before it, and maybe one after it. It is native, so the tracebacks of
+//! the program have no frame of ours.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// Calls `first`, and then `function`, with the same arguments. Else it behaves like `function`.
+use crate::watch::listener::tell;
+
+/// Calls `first`, then `function` with the same arguments, and then `then` with what `first` returned, unless `function` has
+/// raised. Else it behaves like `function`.
 #[pyclass(frozen, module = "gilscope._core")]
 pub struct CallFirst {
-    first: Py<PyAny>,
     function: Py<PyAny>,
+    first: Py<PyAny>,
+    then: Option<Py<PyAny>>,
 }
 
 #[pymethods]
 impl CallFirst {
     #[new]
-    fn new(function: Py<PyAny>, first: Py<PyAny>) -> Self {
-        Self { first, function }
+    #[pyo3(signature = (function, first, then=None))]
+    fn new(function: Py<PyAny>, first: Py<PyAny>, then: Option<Py<PyAny>>) -> Self {
+        Self {
+            function,
+            first,
+            then,
+        }
     }
 
     #[pyo3(signature = (*arguments, **keywords))]
@@ -24,8 +34,12 @@ impl CallFirst {
         arguments: &Bound<'py, PyTuple>,
         keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.first.bind(py).call(arguments, keywords)?;
-        self.function.bind(py).call(arguments, keywords)
+        let before = tell(self.first.bind(py), arguments, keywords)?;
+        let returned = self.function.bind(py).call(arguments, keywords)?;
+        if let (Some(then), Some(before)) = (&self.then, before) {
+            tell(then.bind(py), &PyTuple::new(py, [before])?, None)?;
+        }
+        Ok(returned)
     }
 
     /// Also the class is the function's, so that pickle, copy and inspect see the function.

@@ -4,6 +4,8 @@
 //! the warnings whose `stacklevel` leads beyond the program. So `gilscope watch` ends by an exception of its own. All of its
 //! frames are gone when the interpreter calls `sys.excepthook` with that exception, and [`RunProgram`] is that hook.
 
+use std::ffi::{CString, c_char, c_int, c_void};
+
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -55,13 +57,30 @@ impl RunProgram {
     }
 }
 
-/// `prepared` is a code object and its globals, or a function and its arguments.
+unsafe extern "C" {
+    // What the interpreter itself calls for a script. The stable ABI does not have it; CPython 3.11 to 3.15 export it.
+    fn PyRun_FileExFlags(
+        file: *mut libc::FILE,
+        name: *const c_char,
+        start: c_int,
+        globals: *mut ffi::PyObject,
+        locals: *mut ffi::PyObject,
+        close: c_int,
+        flags: *mut c_void,
+    ) -> *mut ffi::PyObject;
+}
+
+/// `prepared` is the descriptor of a source file and the program's globals, a code object and the globals, or a function and
+/// its arguments.
 fn run(prepared: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = prepared.py();
     let (what, with): (Bound<'_, PyAny>, Bound<'_, PyAny>) = prepared.extract()?;
     let Ok(globals) = with.cast::<PyDict>() else {
         return what.call1(with.cast::<PyTuple>()?).map(drop);
     };
+    if let Ok(descriptor) = what.extract::<c_int>() {
+        return run_file(descriptor, globals);
+    }
     let code = what.cast::<PyCode>()?;
     // SAFETY: attached; a code object, and a dict twice.
     let returned = unsafe {
@@ -75,6 +94,39 @@ fn run(prepared: &Bound<'_, PyAny>) -> PyResult<()> {
 fn is_failure(py: Python<'_>, error: &PyErr) -> bool {
     let code = || error.value(py).getattr("code")?.is_truthy();
     !error.is_instance_of::<PySystemExit>(py) || code().unwrap_or(true)
+}
+
+/// Parses and runs a file. The interpreter's messages about a file that it cannot read or decode differ from those about bytes
+/// that `compile` gets.
+fn run_file(descriptor: c_int, globals: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = globals.py();
+    let name = globals.get_item("__file__")?;
+    let name: Vec<u8> = py
+        .import("os")?
+        .call_method1("fsencode", (name,))?
+        .extract()?;
+    let name = CString::new(name)?;
+    // SAFETY: the descriptor is open, and nothing else uses it; the mode is a C string.
+    let file = unsafe { libc::fdopen(descriptor, c"rb".as_ptr()) };
+    if file.is_null() {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    // SAFETY: attached; a file that is open for reading, which the call closes, a C string, and a dict twice. Without flags the
+    // future features of a caller are not inherited.
+    let returned = unsafe {
+        let (globals, flags) = (globals.as_ptr(), std::ptr::null_mut());
+        let returned = PyRun_FileExFlags(
+            file,
+            name.as_ptr(),
+            ffi::Py_file_input,
+            globals,
+            globals,
+            1,
+            flags,
+        );
+        Bound::from_owned_ptr_or_err(py, returned)
+    };
+    returned.map(drop)
 }
 
 /// Returns the exception without the frames that it has passed. (In builds for the stable ABI of Python 3.11 a `PyErr` has the

@@ -5,11 +5,10 @@
 //! program that is not watched. A loop written in Cython looks `_set_running_loop` up once, when it is imported, and so may
 //! have the original; for such a class there is [`RunForever`].
 
-use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::watch::program::without_traceback;
+use crate::watch::listener::tell;
 
 /// Python's functions that are called when a loop begins to run in the calling thread, and when it has stopped.
 struct Listeners {
@@ -113,16 +112,7 @@ impl RunForever {
     }
 }
 
-/// Calls a listener. What it raises stays here, except for what a signal handler of the program has raised in it meanwhile,
-/// `KeyboardInterrupt` above all: that passes, without the listener's frames.
 fn announce(listener: &Py<PyAny>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = event_loop.py();
-    match listener.bind(py).call1((event_loop,)) {
-        Err(error) if error.is_instance_of::<PyException>(py) => {
-            error.write_unraisable(py, Some(event_loop));
-            Ok(())
-        }
-        Err(error) => Err(without_traceback(py, error)),
-        Ok(_) => Ok(()),
-    }
+    tell(listener.bind(py), &PyTuple::new(py, [event_loop])?, None).map(drop)
 }

@@ -40,7 +40,7 @@ ARGUMENTS = [
 
 ours = st.lists(st.sampled_from(OPTIONS), max_size=4).map(lambda options: list(chain.from_iterable(options)))
 theirs = st.lists(st.sampled_from(ARGUMENTS) | st.text(max_size=5), max_size=5)
-names = st.sampled_from(["app.py", "m", "json.tool"])
+names = st.sampled_from(["app.py", "m", "json.tool", "-"])
 dash_m = st.sampled_from([lambda name: ["-m", name], lambda name: [f"-m{name}"]])
 
 

@@ -36,14 +36,22 @@ def test_stalls_are_reported_while_the_program_runs() -> None:
 
 
 def test_a_failing_callback_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    def fail(stall: Stall) -> None:
+    async def unheard() -> None: ...
+
+    def fail(stall: Stall) -> object:
+        if not failed:
+            failed.append(stall)
+            return unheard()
         raise RuntimeError(stall.cause)
 
+    failed: list[Stall] = []
     with caplog.at_level(logging.ERROR, "gilscope"), Watch(on_stall=fail) as watch:
         run_asyncio(in_coroutine(nap))
         run_asyncio(in_coroutine(nap))
     assert watch.snapshot().stalls["blocked, waiting"] >= 2
-    assert "on_stall failed" in caplog.text
+    assert "on_stall failed for blocked, waiting" in caplog.text
+    assert "on_stall returned a coroutine: it is called in a thread of the watch" in caplog.text
+    assert "RuntimeError: blocked, waiting" in caplog.text
 
 
 def test_a_callback_may_stop_the_watch() -> None:
@@ -198,19 +206,22 @@ def test_a_forked_child_works_and_is_not_watched() -> None:
 
 
 def test_children_that_run_another_program_are_counted() -> None:
-    def run_true() -> None:
+    def run_four() -> None:
         subprocess.run(["true"], check=True)
-
-    def run_true_after_a_fork() -> None:
         subprocess.run(["true"], check=True, preexec_fn=lambda: None)
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
+        os.system("true")  # noqa: S605 - that is what is tested
 
     before = subprocess._fork_exec, os.posix_spawn  # type: ignore[attr-defined]
     with Watch() as outer, Watch() as inner:
-        run_true()
-        run_true_after_a_fork()
-        os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
-    assert (outer.snapshot().children, inner.snapshot().children) == (3, 3)
+        run_four()
+        imported_meanwhile = subprocess._fork_exec  # type: ignore[attr-defined]
     assert (subprocess._fork_exec, os.posix_spawn) == before  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "_fork_exec", imported_meanwhile)  # as if subprocess had been imported meanwhile
+        with Watch() as again:
+            run_four()
+    assert [watch.snapshot().children for watch in (outer, inner, again)] == [4, 4, 4]
 
 
 def test_the_sum_of_the_kept_holds_is_the_time_for_which_the_gil_was_held() -> None:

@@ -34,7 +34,8 @@ def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], No
         raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
     script, *arguments = command_line
     is_here = Path(script).exists() and not (_is_only_a_folder(Path(script)) and _found(script))
-    return partial(program.run_script, script if is_here else _command(script), arguments)
+    file = script if is_here or script == program.STDIN else _command(script)
+    return partial(program.run_script, file, arguments)
 
 
 def _must_exist(module: str) -> None:

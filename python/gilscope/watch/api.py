@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
-from gilscope.watch.session import Session, Settings
+from gilscope.watch.session import NOT_ASYNCHRONOUS, Session, Settings
 from gilscope.watch.snapshots import empty
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class Watch:
             self._session.abandon()
 
 
-SHORTEST = 1e-9
-"""The shortest duration that the native core can tell from 0."""
+SHORTEST = 1e-6
+"""A thread cannot wake up more often than this many seconds apart."""
 
 
 def _checked(on_stall: Callable[[Stall], object] | None) -> Callable[[Stall], object] | None:
@@ -143,8 +143,7 @@ def _checked(on_stall: Callable[[Stall], object] | None) -> Callable[[Stall], ob
         raise TypeError(f"on_stall must be a function to call with each stall, not {on_stall!r}")
     if inspect.iscoroutinefunction(on_stall) or inspect.iscoroutinefunction(getattr(on_stall, "__call__", None)):  # noqa: B004 - not whether, but what it is
         raise TypeError(
-            f"on_stall must be an ordinary function, not the coroutine function {on_stall!r}: it is called in a thread of the "
-            "watch. To run a coroutine on a loop, let it call asyncio.run_coroutine_threadsafe(coroutine, loop)."
+            f"on_stall must be an ordinary function, not the coroutine function {on_stall!r}: {NOT_ASYNCHRONOUS}"
         )
     return on_stall
 

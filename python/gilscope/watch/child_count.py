@@ -1,26 +1,26 @@
 """Counts the processes that a program starts while it is watched. They are not watched, and reports say how many there were.
 
 Forks are counted by ``os.register_at_fork``. Other programs are all started by one of a few functions. While a watch lasts,
-these functions are wrapped: the wrapper counts, and calls the function.
+a native function stands in the place of each: it has no frame, so the program's tracebacks stay as they are.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from gilscope._core import CallFirst
 
 STARTERS = (
-    ("subprocess", "_fork_exec"),
-    ("_posixsubprocess", "fork_exec"),  # the same; multiprocessing calls it directly, to spawn or start a forkserver
-    ("os", "posix_spawn"),
-    ("os", "posix_spawnp"),
+    ("_posixsubprocess", "fork_exec", ("subprocess", "_fork_exec")),  # multiprocessing calls the first directly
+    ("posix", "posix_spawn", ("os", "posix_spawn")),
+    ("posix", "posix_spawnp", ("os", "posix_spawnp")),
+    ("posix", "system", ("os", "system")),
 )
+"""For each function: the module that defines it, its name, and where else it is found."""
 
 
 class Children:
@@ -32,52 +32,58 @@ class Children:
     def start(self) -> None:
         _counting.append(self)
         if len(_counting) == 1:
-            for module, name in STARTERS:
-                _wrap(module, name)
+            for module, name, elsewhere in STARTERS:
+                _stand_in(module, name, elsewhere)
 
     def stop(self) -> None:
         if self in _counting:
             _counting.remove(self)
         if not _counting:
-            while _wrapped:
-                owner, name, original, wrapper = _wrapped.pop()
-                if getattr(owner, name) is wrapper:  # otherwise another wrapper is around ours, and calls it
+            while _replaced:
+                owner, name, original, stand_in = _replaced.pop()
+                if (
+                    getattr(owner, name) is stand_in
+                ):  # otherwise a wrapper of the program's is around ours, and calls it
                     setattr(owner, name, original)
 
 
+class _Started(threading.local):
+    """How many child processes the calling thread has started."""
+
+    number = 0
+
+
 _counting: list[Children] = []
-_wrapped: list[tuple[Any, str, Any, Any]] = []
+_replaced: list[tuple[Any, str, Any, CallFirst]] = []
+_started = _Started()
+
+
+def _stand_in(module: str, name: str, elsewhere: tuple[str, str]) -> None:
+    original = getattr(importlib.import_module(module), name, None)
+    if original is None:
+        return  # this system does not have it
+    stand_in = CallFirst(original, _so_far, _count_once)
+    for place, as_name in ((module, name), elsewhere):
+        owner = sys.modules.get(place)  # what is imported later imports the one that stands in
+        if getattr(owner, as_name, None) is original:
+            setattr(owner, as_name, stand_in)
+            _replaced.append((owner, as_name, original, stand_in))
+
+
+def _so_far(*_: object, **__: object) -> int:
+    return _started.number
+
+
+def _count_once(before: int) -> None:
+    """Count a program that was started, unless it has been counted as the fork that starts one with a ``preexec_fn``."""
+    if _started.number == before:
+        _count()
 
 
 def _count() -> None:
+    _started.number += 1
     for children in _counting:
         children.count += 1
-
-
-def _wrap(module: str, name: str) -> None:
-    if module == "subprocess" and module not in sys.modules:
-        return  # when it is imported, it will import the wrapped function of _posixsubprocess
-    try:
-        owner = importlib.import_module(module)
-        original = getattr(owner, name)
-    except (ImportError, AttributeError):
-        return  # this system does not have it
-    wrapper = _counted(original)
-    setattr(owner, name, wrapper)
-    _wrapped.append((owner, name, original, wrapper))
-
-
-def _counted(start: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(start)
-    def counts_and_starts(*arguments: Any, **keywords: Any) -> Any:
-        before = [children.count for children in _counting]
-        started = start(*arguments, **keywords)
-        # With a `preexec_fn` it is an ordinary fork, which has been counted already.
-        if before == [children.count for children in _counting]:
-            _count()
-        return started
-
-    return counts_and_starts
 
 
 os.register_at_fork(after_in_parent=_count)

@@ -15,18 +15,23 @@ import runpy
 import sys
 from contextlib import suppress
 from functools import partial
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
-from pkgutil import get_importer
+from pkgutil import get_importer, read_code
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gilscope._core import RunProgram
+from gilscope.watch.shadowed import forget_shadowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Prepared = tuple[CodeType, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]
+    Prepared = tuple[CodeType | int, dict[str, object]] | tuple[Callable[..., object], tuple[object, ...]]
+    """See ``RunProgram``."""
+
+STDIN = "-"
 
 LAST_EXCEPTION = ("last_type", "last_value", "last_traceback", "last_exc")
 """What the interpreter adds to ``sys`` before it calls ``sys.excepthook``."""
@@ -37,7 +42,7 @@ class HandOver(BaseException):
 
 
 def run_script(path: str, arguments: list[str]) -> NoReturn:
-    """Run the file, folder or zip file at ``path``."""
+    """Run the file, folder or zip file at ``path``; ``-`` is standard input."""
     _hand_over(partial(_script, path, arguments))
 
 
@@ -84,14 +89,30 @@ def _hand_over(prepare: Callable[[], Prepared]) -> NoReturn:
 def _script(path: str, arguments: list[str]) -> Prepared:
     sys.argv = [path, *arguments]
     main = _fresh_main()
+    if path == STDIN:
+        _lead_path("")
+        main.update(__file__="<stdin>", __loader__=BuiltinImporter)
+        return os.dup(0), main
     if Path(path).is_dir() or type(get_importer(path)).__name__ == "zipimporter":
         _lead_path(os.path.abspath(path))  # noqa: PTH100 - like python: removes `..`, and does not follow links
         return runpy._run_module_as_main, ("__main__", False)  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
     _lead_path(str(Path(path).resolve().parent))
     file = os.path.abspath(path)  # noqa: PTH100 - as above
-    main.update(__file__=file, __loader__=SourceFileLoader("__main__", file))
-    with io.open_code(file) as source:
-        return compile(source.read(), file, "exec", dont_inherit=True), main
+    if not _is_compiled(file):
+        main.update(__file__=file, __loader__=SourceFileLoader("__main__", file))
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC), main
+    main.update(__file__=file, __loader__=SourcelessFileLoader("__main__", file))
+    with io.open_code(file) as compiled:
+        if (code := read_code(compiled)) is None:
+            raise RuntimeError("Bad magic number in .pyc file")
+        return code, main
+
+
+def _is_compiled(file: str) -> bool:
+    if file.endswith(".pyc") or not Path(file).is_file():  # what is read from a pipe is gone
+        return file.endswith(".pyc")
+    with io.open_code(file) as start:
+        return start.read(2) == MAGIC_NUMBER[:2]
 
 
 def _module(name: str, arguments: list[str]) -> Prepared:
@@ -132,3 +153,4 @@ def _lead_path(folder: str) -> None:
     if sys.flags.safe_path:
         return
     sys.path[0] = folder
+    forget_shadowed(folder)

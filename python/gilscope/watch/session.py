@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import threading
+from collections.abc import Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -206,9 +207,22 @@ class Session:
         if self._settings.on_stall is None:
             return
         try:
-            self._settings.on_stall(stall)
+            _refuse_coroutine(self._settings.on_stall(stall))
         except Exception:
             log.exception("on_stall failed for %s at %s", stall.cause, stall.culprit)
+
+
+NOT_ASYNCHRONOUS = (
+    "it is called in a thread of the watch. To run a coroutine on a loop, let it call "
+    "asyncio.run_coroutine_threadsafe(coroutine, loop)."
+)
+
+
+def _refuse_coroutine(returned: object) -> None:
+    """Raise ``TypeError`` if ``on_stall`` has returned a coroutine, which nothing would run."""
+    if isinstance(returned, Coroutine):
+        returned.close()
+        raise TypeError(f"on_stall returned a coroutine: {NOT_ASYNCHRONOUS}")
 
 
 def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:
