@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,13 @@ class OnlyTimers(OwnRunForever):
         raise NotImplementedError
 
 
+class OwnEpoch(OnlyTimers):
+    """As rloop's, whose clock begins with the loop."""
+
+    def time(self) -> float:
+        return super().time() - 1e6
+
+
 class Silent(OwnRunForever):
     """A loop that runs none of the callbacks that measure its lag."""
 
@@ -74,7 +83,7 @@ async def stall_twice() -> None:
         await in_coroutine(nap)()
 
 
-@pytest.mark.parametrize("kind", [OwnRunForever, OnlyTimers, uvloop.Loop])
+@pytest.mark.parametrize("kind", [OwnRunForever, OnlyTimers, OwnEpoch, uvloop.Loop])
 def test_a_loop_with_a_run_forever_of_its_own_is_watched(kind: type[asyncio.AbstractEventLoop]) -> None:
     with Watch() as watch, asyncio.Runner(loop_factory=kind) as runner:
         runner.run(stall_twice())
@@ -96,7 +105,7 @@ def test_a_loop_that_cannot_be_watched_is_named_and_runs_as_ever(kind: type[OwnR
 @pytest.mark.parametrize("kind", [asyncio.SelectorEventLoop, uvloop.Loop])
 def test_a_loop_that_a_thread_runs_already_is_found(kind: type[asyncio.AbstractEventLoop]) -> None:
     loop = kind()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=partial(loop.run_forever))  # no frame leads from it to a native loop
     thread.start()
     while not loop.is_running():
         time.sleep(0.001)
@@ -144,7 +153,7 @@ def test_a_child_that_turns_the_loop_it_inherited_leaves_its_parents_heartbeat_a
             finally:
                 os._exit(0)
         before = watch.snapshot().lags.count
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         assert watch.snapshot().lags.count > before + 10
         os.waitpid(child, 0)  # noqa: ASYNC222 - it has ended
 
@@ -193,28 +202,34 @@ def test_a_program_that_waits_for_a_blocked_signal_gets_it(tmp_path: Path) -> No
     assert said == ["True", "['gilscope', 'python'] True"]
 
 
-def test_loops_of_trio_and_curio_are_named(tmp_path: Path) -> None:
-    """Two modules with the numbers that are read of these libraries stand in for them."""
-    said = run(
-        tmp_path,
-        """
-        import itertools, sys, types
-        import gilscope
+def test_loops_that_are_not_asyncios_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules with what is read of these libraries stand in for them."""
+    numbers = itertools.count()
+    counter = types.SimpleNamespace(name="_counter", default=types.SimpleNamespace(factory=numbers.__next__))
+    curio, hub = types.SimpleNamespace(_lastid=1), types.SimpleNamespace(_hub_counter=0)
+    reactor: Any = type("Reactor", (), {"_started": False, "_startedBefore": False})()
+    for name, module in {
+        "trio.lowlevel": types.SimpleNamespace(Task=types.SimpleNamespace(__attrs_attrs__=[counter])),
+        "curio.task": types.SimpleNamespace(Task=curio),
+        "gevent.hub": types.SimpleNamespace(Hub=hub),
+        "eventlet.hubs": types.SimpleNamespace(_threadlocal=types.SimpleNamespace()),
+        "twisted.internet.reactor": reactor,
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)
 
-        numbers = itertools.count()
-        factory = types.SimpleNamespace(factory=numbers.__next__)
-        task = types.SimpleNamespace(__attrs_attrs__=[types.SimpleNamespace(name="_counter", default=factory)])
-        sys.modules["trio.lowlevel"] = types.SimpleNamespace(Task=task)
-        sys.modules["curio.task"] = types.SimpleNamespace(Task=types.SimpleNamespace(_lastid=1))
-        with gilscope.Watch() as watch:
-            print([loop.name for loop in watch.snapshot().unwatched_loops])
-            next(numbers)
-            print([loop.name for loop in watch.snapshot().unwatched_loops])
-            sys.modules["curio.task"].Task._lastid += 1
-        print([loop.name for loop in watch.snapshot().unwatched_loops])
-        """,
-    )
-    assert said == ["[]", "['trio.run']", "['trio.run', 'curio.Kernel']"]
+    def named() -> list[str]:
+        return [loop.name for loop in watch.snapshot().unwatched_loops]
+
+    next(numbers)  # a loop that ran before the watch
+    with Watch() as watch:
+        assert named() == []
+        next(numbers)
+        curio._lastid += 1
+        hub._hub_counter += 1
+        assert named() == ["trio.run", "curio.Kernel", "gevent.hub.Hub"]
+        reactor._started = True
+        sys.modules["eventlet.hubs"]._threadlocal.hub = object()
+    assert named()[3:] == ["eventlet.hubs", "tests.timing.test_kinds_of_loops.Reactor"]
 
 
 def test_an_event_loop_of_trio_is_seen() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gilscope._core import monotonic
 from gilscope.records.watch_report import UnwatchedLoop
-from gilscope.watch import other_loops, running_loops
+from gilscope.watch import clock_trial, other_loops, running_loops
+from gilscope.watch.clock_trial import ClockTrial
 from gilscope.watch.heartbeat_timer import HeartbeatTimer
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gilscope")
 
-MAX_CLOCK_DIFFERENCE = 1.0
-"""If a loop's clock differs from the monotonic clock by more seconds than this, it has a clock of its own, like a test's fake
-clock. Such a loop is not watched, because its timers say nothing about its lag."""
-
 
 class WatchedLoops:
     """The event loops of one watch. ``watcher`` is called when the first of them begins to run."""
@@ -35,14 +32,15 @@ class WatchedLoops:
         self._watcher = watcher
         self._seconds_per_beat = heartbeat
         self._timers: dict[asyncio.AbstractEventLoop, HeartbeatTimer] = {}
+        self._trials: dict[asyncio.AbstractEventLoop, ClockTrial] = {}
         self._unwatched: dict[UnwatchedLoop, None] = {}
-        self._tasks_of_others: dict[str, int] = {}
+        self._others_before: dict[str, int] = {}
         self.runs = 0
         """How often a loop has begun to run."""
 
     def start(self) -> None:
         """Watch the loops that run now, and those that start from now on."""
-        self._tasks_of_others = other_loops.tasks_made()
+        self._others_before = other_loops.loops_run()
         running_loops.listen(self)
         own = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
         if own is not None:
@@ -53,23 +51,26 @@ class WatchedLoops:
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch ``loop``, which runs in this thread, or is about to."""
-        if loop in self._timers or not running_loops.is_listening(self):
+        if loop in self._timers or loop in self._trials or not running_loops.is_listening(self):
             return
         self.runs += 1
         try:
-            if abs(loop.time() - monotonic()) > MAX_CLOCK_DIFFERENCE:
-                self._leave(loop, "clock")
-                return
-            timer = HeartbeatTimer(self._watcher().add_heartbeat(), loop, self._seconds_per_beat)
-            self._timers[loop] = timer
-            timer.start()
+            if clock_trial.is_needed(loop):
+                self._trials[loop] = ClockTrial(loop, self._seconds_per_beat, partial(self._pass, loop))
+                self._trials[loop].start()
+            else:
+                self._start_timer(loop)
         except Exception:
             log.debug("gilscope cannot watch %r", loop, exc_info=True)
+            self._trials.pop(loop, None)
             self.end(loop)
             self._leave(loop, "error")
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop watching ``loop``; if it is late now, that lag counts."""
+        if trial := self._trials.pop(loop, None):
+            trial.stop()
+            self._leave(loop, "clock")
         if (timer := self._timers.pop(loop, None)) is None:
             return
         try:
@@ -83,7 +84,7 @@ class WatchedLoops:
     def stop(self) -> None:
         """Stop watching all loops."""
         running_loops.ignore(self)
-        for loop in list(self._timers):
+        for loop in (*self._timers, *self._trials):
             self.end(loop)
 
     def abandon(self) -> None:
@@ -91,16 +92,37 @@ class WatchedLoops:
         running_loops.ignore(self)
         for timer in self._timers.values():
             timer.part_from_parent()
+        for trial in self._trials.values():
+            trial.stop()
 
     def unwatched(self) -> tuple[UnwatchedLoop, ...]:
         """Return the loops that have run and were not watched, each class once for each reason."""
-        for loop, timer in list(self._timers.items()):
-            if timer.is_silent:
-                self._leave(loop, "silent")
-        made = other_loops.tasks_made()
-        others = (name for name, tasks in made.items() if tasks > self._tasks_of_others.get(name, 0))
-        return (*self._unwatched, *(UnwatchedLoop(name, "library") for name in others))
+        silent = [_named(loop, "silent") for loop, timer in list(self._timers.items()) if timer.is_silent]
+        on_trial = [_named(loop, "clock") for loop in list(self._trials)]
+        others = other_loops.loops_run()
+        ran = (name for name, number in others.items() if number > self._others_before.get(name, 0))
+        known = dict.fromkeys((*self._unwatched, *silent, *on_trial))
+        return (*known, *(UnwatchedLoop(name, "library") for name in ran))
+
+    def _start_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        timer = HeartbeatTimer(self._watcher().add_heartbeat(), loop, self._seconds_per_beat)
+        self._timers[loop] = timer
+        timer.start()
+
+    def _pass(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch ``loop``, whose clock has turned out to run as fast as time does."""
+        try:
+            del self._trials[loop]
+            self._start_timer(loop)
+        except Exception:
+            log.debug("gilscope cannot watch %r", loop, exc_info=True)
+            self.end(loop)
+            self._leave(loop, "error")
 
     def _leave(self, loop: asyncio.AbstractEventLoop, why: WhyUnwatched) -> None:
-        kind = type(loop)
-        self._unwatched[UnwatchedLoop(f"{kind.__module__}.{kind.__qualname__}", why)] = None
+        self._unwatched[_named(loop, why)] = None
+
+
+def _named(loop: asyncio.AbstractEventLoop, why: WhyUnwatched) -> UnwatchedLoop:
+    kind = type(loop)
+    return UnwatchedLoop(f"{kind.__module__}.{kind.__qualname__}", why)

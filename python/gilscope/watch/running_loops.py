@@ -8,17 +8,17 @@ its place. It has no frame, so the program's tracebacks stay as they are.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
-import threading
-from types import MethodType, ModuleType
+from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gilscope._core import RunForever, SetRunningLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
 
 class Listener(Protocol):
@@ -70,19 +70,27 @@ def ignore(listener: Listener) -> None:
 
 
 def running_elsewhere() -> list[asyncio.AbstractEventLoop]:
-    """Return the loops that run in other threads now, as far as the frames of these threads lead to them."""
-    own = threading.get_ident()
-    found: list[asyncio.AbstractEventLoop] = []
-    for ident, innermost in sys._current_frames().items():  # noqa: SLF001 - documented, for debuggers
-        if ident == own:
-            continue
-        frame: FrameType | None = innermost
-        while frame is not None:
-            for candidate in _reachable(frame):
-                if _is_loop(candidate) and candidate.is_running() and all(candidate is not loop for loop in found):
-                    found.append(candidate)
-            frame = frame.f_back
-    return found
+    """Return the loops that run in other threads now."""
+    if len(sys._current_frames()) == 1:  # noqa: SLF001 - documented, for debuggers
+        return []
+    own = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
+    kinds = set(_classes(asyncio.AbstractEventLoop))
+    # A native `run_forever` has no frame that would lead to its loop. But each object refers to its class.
+    loops = [loop for loop in gc.get_referrers(*kinds) if type(loop) in kinds]
+    return [loop for loop in loops if loop is not own and _runs(loop)]
+
+
+def _classes(base: type) -> Iterator[type]:
+    yield base
+    derived: list[type] = type.__subclasses__(base)
+    for kind in derived:
+        yield from _classes(kind)
+
+
+def _runs(loop: asyncio.AbstractEventLoop) -> bool:
+    with suppress(Exception):  # it may have been made by half
+        return loop.is_running()
+    return False
 
 
 def _begin(loop: asyncio.AbstractEventLoop) -> None:
@@ -111,36 +119,6 @@ def _wrap(owner: Any) -> None:
     wrapper = RunForever(owner.run_forever, begin=_begin, end=_end)
     owner.run_forever = wrapper
     _wrapped.append((owner, own, wrapper))
-
-
-def _reachable(frame: FrameType) -> Iterator[Any]:
-    """Yield the objects that a frame runs on: its variables, their attributes, and the objects of bound methods.
-
-    A native ``run_forever`` has no frame. Whoever called it got the loop from one of these, as ``Thread.run`` did from its
-    ``_target``.
-    """
-    variables = list(frame.f_locals.values())
-    variables += [frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals]
-    for variable in variables:
-        yield variable
-        yield _bound_to(variable)
-        try:
-            attributes = object.__getattribute__(variable, "__dict__")
-        except AttributeError:
-            continue
-        if isinstance(variable, type | ModuleType):
-            continue
-        for attribute in tuple(attributes.values()):
-            yield attribute
-            yield _bound_to(attribute)
-
-
-def _bound_to(candidate: object) -> object:
-    return candidate.__self__ if type(candidate) is MethodType else None
-
-
-def _is_loop(candidate: object) -> bool:
-    return issubclass(type(candidate), asyncio.AbstractEventLoop)  # not isinstance: that runs code of proxies and mocks
 
 
 _stand_in = SetRunningLoop(
