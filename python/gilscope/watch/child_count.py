@@ -41,9 +41,7 @@ class Children:
         if not _counting:
             while _replaced:
                 owner, name, original, stand_in = _replaced.pop()
-                if (
-                    getattr(owner, name) is stand_in
-                ):  # otherwise a wrapper of the program's is around ours, and calls it
+                if getattr(owner, name) is stand_in:  # otherwise a wrapper of the program's has it, and calls it
                     setattr(owner, name, original)
 
 
