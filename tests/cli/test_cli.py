@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gilscope.cli import main
 from gilscope.demo.cases import CASES
+from gilscope.records.result import Result, Trial
 
 from tests.support.child import wait_until_gone
 
@@ -86,6 +88,12 @@ def of_two_cases(tmp_path_factory: pytest.TempPathFactory) -> OfTwoCases:
     return demo, file
 
 
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, run_of: Callable[..., Result], finished: Callable[..., Trial]) -> None:
+    """Let the demo show a result that was measured before."""
+    monkeypatch.setattr("gilscope.cli.demo._run", lambda *_: run_of(finished("thread/released")))
+
+
 def test_a_report_is_the_demos_table_again(of_two_cases: OfTwoCases) -> None:
     demo, file = of_two_cases
     assert demo.stdout.startswith("gilscope demo: 2 tasks at once")
@@ -93,10 +101,11 @@ def test_a_report_is_the_demos_table_again(of_two_cases: OfTwoCases) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_the_table_is_printed_even_if_the_file_cannot_be_written() -> None:
-    demo = gilscope("demo", "--case", "thread/released", "--seconds", "0.2", "--json", "/dev/full")
-    assert (demo.returncode, "thread/released" in demo.stdout) == (3, True)
-    assert demo.stderr.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
+@pytest.mark.usefixtures("measured")
+def test_the_table_is_printed_even_if_the_file_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = status(capsys, "demo", "--json", "/dev/full")
+    assert (code, "thread/released" in out) == (3, True)
+    assert err.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
 
 
 def test_output_to_a_pipe_has_no_trailing_blanks(of_two_cases: OfTwoCases) -> None:
@@ -104,9 +113,10 @@ def test_output_to_a_pipe_has_no_trailing_blanks(of_two_cases: OfTwoCases) -> No
     assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []
 
 
-def test_json_on_stdout_is_the_only_output() -> None:
-    demo = gilscope("demo", "--case", "inline/released", "--seconds", "0.2", "--json", "-")
-    assert [trial["case"] for trial in json.loads(demo.stdout)["trials"]] == ["inline/released"]
+@pytest.mark.usefixtures("measured")
+def test_json_on_stdout_is_the_only_output(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = status(capsys, "demo", "--json", "-")
+    assert [trial["case"] for trial in json.loads(out)["trials"]] == ["thread/released"]
 
 
 def test_without_a_terminal_each_case_is_a_line_on_stderr(of_two_cases: OfTwoCases) -> None:
