@@ -54,6 +54,14 @@ def test_a_knock_asked_for_before_the_first_call_counts_for_that_call() -> None:
     assert len(so_far.sampled_by([knock]).waits) == 1
 
 
+def test_the_waits_of_each_span_are_known() -> None:
+    knocks = [FakeKnock(start=start, wait=0.001, held=True) for start in (0.1, 0.2, 1.1)]
+    found = SampledTime()
+    for begin in (0.0, 0.5, 1.0):
+        found.add(knocks, begin=begin, end=begin + 0.5)  # type: ignore[arg-type]
+    assert [[wait.start for wait in span] for span in found.spans] == [[0.1, 0.2], [], [1.1]]
+
+
 def test_a_knock_that_waits_from_one_span_into_the_next_counts_once() -> None:
     knock: Knock = FakeKnock(start=0.9, wait=1.2, held=True, ran=1.1)  # type: ignore[assignment]
     assert knocks_in([knock], [(0.0, 1.0), (1.0, 2.0), (3.0, 4.0)]) == [knock]

@@ -126,6 +126,11 @@ def test_a_hog_that_releases_the_gil_too_briefly_says_so_and_what_works() -> Non
         "and sched_yield do not)."
     )
     assert brief.stall == 0.48
+    lucky = example(kind="hogs", reason="brief releases", longest_wait=0.2, usual_wait=0.03, longest_wait_elapsed=0.4)
+    assert (
+        "waited for it up to 200 ms (in half of the calls up to 30.0 ms; 400 ms by the clock, on this busy machine)."
+        in str(lucky)
+    )
 
 
 def test_a_wait_that_other_programs_prolonged_is_stated_by_the_clock_too() -> None:

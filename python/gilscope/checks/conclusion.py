@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
 
 from gilscope._core import Histogram
 from gilscope.checks.gc_pauses import explain
 from gilscope.checks.phase import MEAN_GAP_SECONDS
 from gilscope.checks.rule import rule
-from gilscope.checks.shares import shares_of, shares_of_real_waits
+from gilscope.checks.shares import shares_of, shares_of_real_waits, was_woken
 from gilscope.records.verdict import Background, Verdict, Waits
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Conclusion:
             longest_hold=longest_hold,
             long_holds=len(shares.hogging),
             longest_wait=_longest_wait(longest, real),
+            usual_wait=None if waits is None or ruling.reason != "brief releases" else self._usual_wait(waits),
             longest_wait_elapsed=_longest_wait_elapsed(waits),
             starved=None if real is None else real.hogged,
             collecting=longest is not None and self.collections is not None and explain(self.collections, longest),
@@ -110,6 +112,14 @@ class Conclusion:
             switch_interval=0.0,
             machine=self.machine,
         )
+
+    def _usual_wait(self, waits: SampledTime) -> float:
+        """Return the median over the calls of the longest wait in a call."""
+        calls: list[float] = []
+        for span in waits.spans:
+            woken = (wait for wait in span if wait.held and was_woken(wait, self.switch_interval))
+            calls.append(max((wait.likely for wait in woken), default=0.0))
+        return median(calls or [0.0])
 
     def _busy_cores(self, calls: Calls) -> float:
         """Return how many cores the process kept busy during the calls: other threads may work for the calling one."""

@@ -49,11 +49,14 @@ class SampledTime:
 
     waits: list[Wait] = field(default_factory=list)
     between: float = 0.0
+    first_of_spans: list[int] = field(default_factory=list)
+    """Which of the waits is the first of each span."""
     delay: float | None = None
     """The longest time that the knocker itself may have waited for a CPU at once; ``None``: as the knocks added show."""
 
     def add(self, knocks: Sequence[Knock], *, begin: float, end: float) -> None:
         """Add the span from ``begin`` to ``end``, and those of ``knocks`` that fall into it."""
+        self.first_of_spans.append(len(self.waits))
         inside = knocks_in(knocks, [(begin, end)])
         delay = longest_delay(inside) if self.delay is None else self.delay
         gaps = ran = queued = 0.0
@@ -68,6 +71,12 @@ class SampledTime:
             last = min(knock.start + knock.wait, end)
         if gaps > 0:  # the time after the last knock is taken to be like the time before it
             self.between += min(gaps, max(ran, gaps - queued)) * (1 + (end - last) / gaps)
+
+    @property
+    def spans(self) -> list[list[Wait]]:
+        """The waits of each span."""
+        firsts = self.first_of_spans or [0]
+        return [self.waits[first:end] for first, end in zip(firsts, [*firsts[1:], len(self.waits)], strict=True)]
 
 
 def knocks_in(knocks: Sequence[Knock], spans: Sequence[tuple[float, float]]) -> list[Knock]:

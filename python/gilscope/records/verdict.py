@@ -86,6 +86,9 @@ class Verdict(Record, frozen=True, kw_only=True):
     """The longest time for which a thread waited for the GIL at the program's own switch interval, because of one call; or
     the longest hold, if that is longer. Without the time in which the call's thread waited for a CPU. ``None`` if it was not
     measured."""
+    usual_wait: Amount | None = None
+    """Median over the calls of the longest wait in a call, if the call releases the GIL too briefly: how lucky a thread is
+    differs from call to call. Otherwise ``None``."""
     longest_wait_elapsed: Amount | None = None
     """The longest wait by the clock, at the program's own switch interval: longer than ``longest_wait`` if other programs used
     the CPUs. ``None`` if it was not measured."""
@@ -223,9 +226,12 @@ def _claim(verdict: Verdict) -> str:
 def _longest_wait(verdict: Verdict) -> str:
     wait = verdict.longest_hold or 0.0 if verdict.longest_wait is None else verdict.longest_wait
     elapsed = verdict.longest_wait_elapsed or 0.0
-    if elapsed <= MIN_TIMES_LONGER_TO_MENTION * wait or elapsed <= MIN_WAIT_TO_MENTION_SECONDS:
-        return duration(wait)
-    return f"{duration(wait)} ({duration(elapsed)} by the clock, on this busy machine)"
+    more = []
+    if verdict.usual_wait is not None and verdict.usual_wait * MIN_TIMES_LONGER_TO_MENTION < wait:
+        more.append(f"in half of the calls up to {duration(verdict.usual_wait)}")
+    if elapsed > max(MIN_TIMES_LONGER_TO_MENTION * wait, MIN_WAIT_TO_MENTION_SECONDS):
+        more.append(f"{duration(elapsed)} by the clock, on this busy machine")
+    return f"{duration(wait)} ({'; '.join(more)})" if more else duration(wait)
 
 
 def _why_it_hogs(verdict: Verdict) -> str:
