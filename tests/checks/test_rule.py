@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.checks.rule import Ruling, rule
 from gilscope.checks.shares import Shares, shares_of, shares_of_real_waits
-from gilscope.records.verdict import Background
+from gilscope.records.verdict_parts import Background
 
 from tests.support.samples import sampled, wait
 

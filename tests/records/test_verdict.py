@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 from gilscope.records.codec import UnreadableError
-from gilscope.records.verdict import Background, Verdict, Waits, sentences
+from gilscope.records.verdict import Verdict, sentences
+from gilscope.records.verdict_parts import Background, Waits
 
 from tests.support.constructed import MACHINE
 

@@ -13,7 +13,8 @@ from gilscope.records.verdict import sentences
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.records.verdict import Kind, Verdict
+    from gilscope.records.verdict import Verdict
+    from gilscope.records.verdict_parts import Kind
 
 
 def assert_releases(

@@ -11,7 +11,8 @@ from gilscope.checks.gc_pauses import explain
 from gilscope.checks.phase import MEAN_GAP_SECONDS
 from gilscope.checks.rule import rule
 from gilscope.checks.shares import shares_of, shares_of_real_waits, was_woken
-from gilscope.records.verdict import Background, Verdict, Waits
+from gilscope.records.verdict import Verdict
+from gilscope.records.verdict_parts import Background, Waits
 
 if TYPE_CHECKING:
     from gilscope._core import GcListener

@@ -10,7 +10,7 @@ from gilscope.formatting import counted, duration
 
 if TYPE_CHECKING:
     from gilscope.checks.shares import Largest, Shares
-    from gilscope.records.verdict import Background, Kind, Reason
+    from gilscope.records.verdict_parts import Background, Kind, Reason
 
 MIN_CALL_SECONDS = LONG_HOLD_SECONDS / 2
 """A shorter call that holds the GIL ends before it could show whether it yields."""

@@ -19,7 +19,7 @@ from gilscope.checks.phase import MEAN_GAP_SECONDS, Phase
 from gilscope.checks.rule import may_starve
 from gilscope.checks.shares import Shares, shares_of, shares_of_real_waits
 from gilscope.records.machine import machine
-from gilscope.records.verdict import Background
+from gilscope.records.verdict_parts import Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

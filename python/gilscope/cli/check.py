@@ -12,7 +12,8 @@ from gilscope.cli import RUN, THRESHOLD, BadInput, Source, setup
 from gilscope.records.failed_check import FailedCheck
 
 if TYPE_CHECKING:
-    from gilscope.records.verdict import Kind, Verdict
+    from gilscope.records.verdict import Verdict
+    from gilscope.records.verdict_parts import Kind
 
 FOUND = {
     "hogs": "it hogs",
