@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from gilscope.cli.watch_program import ProgramEnd
 
 STALLS_AND = """
     import asyncio, os, signal, sys, time
@@ -189,13 +190,14 @@ def test_a_child_that_outlives_the_program_does_not_hold_the_report_back() -> No
 def test_a_server_that_is_killed_beside_its_workers_is_told_that_they_were_not_watched() -> None:
     """It has no loop of its own, so nothing is passed on but that it has workers."""
     Path("program.py").write_text(
-        "import os, signal\n"
+        "import os, signal, sys\n"
         "if os.fork() == 0: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "os.wait(); signal.alarm(1); signal.pause()\n"
+        "os.posix_spawn(sys.executable, [sys.executable, '-c', ''], {})\n"
+        "os.wait(); os.wait(); signal.alarm(1); signal.pause()\n"
     )
     ended = watch("program.py")
     assert ended.returncode == -signal.SIGALRM
-    assert "1 child process was started, but not watched: to watch what" in ended.stderr
+    assert "2 child processes were started, but not watched: to watch what" in ended.stderr
     assert "loop lag: no event loop was watched" in ended.stderr
 
 
@@ -252,6 +254,14 @@ def test_where_no_reporter_process_can_be_started_the_program_reports_itself(
     assert ended.stderr.count("gilscope watch: ") == 1
     assert re.search(r"blocked, waiting: 0\.\d\d s, once\n +at .*program\.py:4\s+in nap", ended.stderr), ended.stderr
     assert sentence in ended.stderr
+
+
+def test_ctrl_c_does_not_interrupt_the_report_at_exit() -> None:
+    end = object.__new__(ProgramEnd)
+    end.report = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]
+    end.report_at_exit()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_if_the_reporter_process_is_killed_the_program_reports_itself() -> None:

@@ -34,6 +34,7 @@ def run_watched(run: Callable[[], None], watch: ProgramWatch, asked: Program) ->
     # Registered before any function of the program, so called after all of them, when its threads have been joined.
     atexit.register(end.report_at_exit)
     watch.start_with_first_loop()
+    atexit.unregister(watch.stop)  # `report_at_exit` stops it
     watch.tell()
     run()  # leaves this function by an exception, and only then begins
 
@@ -58,7 +59,7 @@ class ProgramEnd:
             watch.end = inf if asked.seconds is None else asked.began + asked.seconds
             if asked.signal is not None:
                 self._reporter.report_on(asked.signal)
-            os.register_at_fork(after_in_parent=watch.tell_of_child, after_in_child=self._reporter.close_in_child)
+            os.register_at_fork(after_in_child=self._reporter.close_in_child)
         _call_first(os, "execv", self._replace)
         _call_first(os, "execve", self._replace)
         _call_first(os, "_exit", self._exit)
@@ -81,8 +82,15 @@ class ProgramEnd:
             self._report_here(ending, quiet=quiet)
 
     def report_at_exit(self) -> None:
-        """Give the report after the program has run to its end."""
+        """Give the report after the program has run to its end. Without a watch no Ctrl-C would interrupt it any more."""
+        handler = signal.getsignal(signal.SIGINT)
+        with suppress(Exception):
+            if callable(handler):
+                signal.signal(signal.SIGINT, _do_nothing)
         self.report()
+        with suppress(Exception):
+            if callable(handler):
+                signal.signal(signal.SIGINT, handler)
         program.interrupted_again()
 
     def _report_here(self, ending: Ending | None, *, quiet: bool = False) -> None:
@@ -132,6 +140,10 @@ class ProgramEnd:
         else:
             self._watch.flush()
             self._reporter.stage = EXEC
+
+
+def _do_nothing(*_: object) -> None:
+    """Handle a signal."""
 
 
 def _say(sentence: str) -> None:

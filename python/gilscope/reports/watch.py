@@ -97,7 +97,8 @@ def gil(seen: Snapshot) -> Iterator[str]:
         shares = sorted(held.items(), key=lambda thread: -thread[1])[:MAX_THREADS]
         threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    yield f"wait for the GIL: {_waits(seen.waits)}"
+    if seen.elapsed:
+        yield f"wait for the GIL: {_waits(seen.waits)}"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
         yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
     if seen.elapsed:
@@ -109,7 +110,7 @@ def unseen(seen: Snapshot) -> Iterator[str]:
     if seen.children:
         yield (
             f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
-            f"{'' if seen.lags.count else WATCH_CHILDREN}"
+            f"{'' if seen.stalls else WATCH_CHILDREN}"
         )
     for unwatched in seen.unwatched_loops:
         yield f"an event loop of {unwatched.name} ran, but was not watched: {WHY_UNWATCHED[unwatched.why]}"

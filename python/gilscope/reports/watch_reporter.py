@@ -233,21 +233,12 @@ def _wait_status(pid: int) -> int | None:
 
 def _status_of_zombie(pid: int) -> int:
     """Return the status until the parent of the program has asked for it."""
+    with suppress(FileNotFoundError):  # it has ended, and has no working directory any more
+        Path(f"/proc/{pid}/cwd").readlink()  # refused where Linux hides the status and shows 0, as after setuid
     state, *_, status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    if state not in {"Z", "X"} or (status == "0" and not _may_inspect(pid)):
-        raise ValueError("this is another process by now, or Linux hides the status")
+    if state not in {"Z", "X"}:
+        raise ValueError("this is another process by now")
     return int(status)
-
-
-def _may_inspect(pid: int) -> bool:
-    """Whether Linux shows this process the exit status of another one. Where it does not, as after setuid, it shows 0."""
-    try:
-        Path(f"/proc/{pid}/cwd").readlink()
-    except FileNotFoundError:  # it has ended, and has no working directory any more
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _status_after_reaping(_: int) -> int:

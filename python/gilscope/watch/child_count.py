@@ -10,9 +10,12 @@ import importlib
 import os
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilscope._core import CallFirst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STARTERS = (
     ("_posixsubprocess", "fork_exec", ("subprocess", "_fork_exec")),  # multiprocessing calls the first directly
@@ -24,10 +27,16 @@ STARTERS = (
 
 
 class Children:
-    """Counts the child processes of one watch."""
+    """Counts the child processes of one watch, and calls ``counted`` for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Callable[[], object] | None = None) -> None:
         self.count = 0
+        self._counted = counted
+
+    def add(self) -> None:
+        self.count += 1
+        if self._counted:
+            self._counted()
 
     def start(self) -> None:
         _counting.append(self)
@@ -81,7 +90,7 @@ def _count_once(before: int) -> None:
 def _count() -> None:
     _started.number += 1
     for children in _counting:
-        children.count += 1
+        children.add()
 
 
 os.register_at_fork(after_in_parent=_count)

@@ -74,8 +74,8 @@ class ProgramWatch(Watch):
             if self.reporter:
                 self.reporter.send(self._encoded(())[0])
 
-    def tell_of_child(self) -> None:
-        """Pass on that there is one more child process, unless updates do so."""
+    def child_started(self) -> None:
+        """Pass on that there is one more child process, unless the updates have begun."""
         if self._watcher is None:
             self.tell()
 

@@ -47,10 +47,13 @@ class Settings(NamedTuple):
 
 
 class Listener(Protocol):
-    """What is told of a session while it lasts. All but ``started`` are called in the thread that reports stalls."""
+    """What is told of a session while it lasts. The last two are called in the thread that reports stalls."""
 
     def started(self, watcher: Watcher) -> None:
         """Called when the native threads start."""
+
+    def child_started(self) -> None:
+        """Called when the program has started a child process."""
 
     def timeout(self) -> float:
         """Return for how many seconds to wait for a stall before ``updated`` is called without one."""
@@ -67,7 +70,7 @@ class Session:
         self._listener = listener
         self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._sites = Sites()
-        self._children = Children()
+        self._children = Children(listener.child_started if listener else None)
         self._loops = WatchedLoops(self.watcher, heartbeat=self._heartbeat)
         self._armed = monotonic()
         self._starting = threading.RLock()
