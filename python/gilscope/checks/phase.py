@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilscope._core import Knocker, monotonic, run_queue_delay
 from gilscope.checks.calls import Calls
 from gilscope.checks.knocks import Wait
+from gilscope.checks.shares import LONG_HOLD_SECONDS
 from gilscope.checks.stuck import watch_over
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Phase:
         """
         sampled = calls.sampled_by(self.knocker.knocks())
         waiting = self.knocker.tally().waiting
-        if waiting:
+        if waiting > LONG_HOLD_SECONDS:
             now = monotonic()
             own = max(0.0, waiting - ((run_queue_delay(self._thread) or 0.0) - self._queued_before))
             sampled.waits.append(
