@@ -774,7 +774,7 @@ class EvidenceReport:
 
 @final
 class ContenderReport:
-    """A thread that held the GIL while the loop waited for it. All figures but the stack are seconds."""
+    """A thread that held the GIL while the loop waited for it, or slept. All figures but the stack are seconds."""
 
     @property
     def thread(self) -> ThreadInfo:
@@ -799,6 +799,10 @@ class ContenderReport:
     @property
     def collected(self) -> float:
         """Of ``held``: in the garbage collector."""
+
+    @property
+    def held_while_loop_slept(self) -> float:
+        """How long it held the GIL, in long holds, while the loop's thread slept in the kernel for something else."""
 
     @property
     def stack(self) -> list[tuple[str, int, str]]:

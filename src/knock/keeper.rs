@@ -93,8 +93,7 @@ impl Keepers {
         let kept_ns = until_ns.saturating_sub(start_ns);
         if kept_ns > self.least_ns {
             // After another thread's turn and this one, the holder has not had the GIL again: it is where it was.
-            let stack =
-                (switches <= 2).then(|| stacks::take(py, &[waiting.holder.ident], false, None));
+            let stack = (switches <= 2).then(|| stacks::take(py, &[waiting.holder.ident], false));
             let stack = stack
                 .and_then(Result::ok)
                 .and_then(|mut stacks| stacks.pop());

@@ -1,18 +1,13 @@
 //! The request that a web application is answering, read from a frame with an ASGI scope.
 //!
-//! ASGI applications and middlewares are coroutines with the arguments `scope`, `receive` and `send`. `PyFrame_GetVarString`
-//! reads one of them and changes nothing. CPython has it since 3.12; `f_locals` of 3.11 would keep the frame's variables alive
-//! for longer than the program does, so there no request is known.
-
-use std::ffi::{CStr, c_char};
-use std::sync::OnceLock;
+//! ASGI applications and middlewares are coroutines with the arguments `scope`, `receive` and `send`.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::watch::text::text;
+use crate::watch::variables::variable;
 
-const SCOPE: &CStr = c"scope";
 const ARGUMENTS: [&str; 3] = ["scope", "receive", "send"];
 /// `CO_COROUTINE` of CPython's `code.h`.
 const IS_COROUTINE: u32 = 0x80;
@@ -50,7 +45,7 @@ pub fn request(frame: &Bound<'_, PyAny>, code: &Bound<'_, PyAny>, names: &Names)
     if flags & IS_COROUTINE == 0 || !has_arguments(code, names)? {
         return None;
     }
-    let scope = variable(frame, SCOPE)?;
+    let scope = variable(frame, c"scope")?;
     let scope = scope.cast_exact::<PyDict>().ok()?;
     let word = |name: &Py<PyAny>| {
         let value = scope.get_item(name.bind(py)).ok().flatten();
@@ -77,22 +72,4 @@ fn has_arguments(code: &Bound<'_, PyAny>, names: &Names) -> Option<bool> {
             .any(|variable| text(&variable) == name)
     };
     Some(ARGUMENTS.iter().all(|name| is_there(name)))
-}
-
-type GetVariable =
-    unsafe extern "C" fn(*mut pyo3::ffi::PyObject, *const c_char) -> *mut pyo3::ffi::PyObject;
-
-fn variable<'py>(frame: &Bound<'py, PyAny>, name: &CStr) -> Option<Bound<'py, PyAny>> {
-    static FUNCTION: OnceLock<Option<GetVariable>> = OnceLock::new();
-    let function = (*FUNCTION.get_or_init(|| {
-        // SAFETY: looks up a NUL-terminated name among the loaded symbols.
-        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"PyFrame_GetVarString".as_ptr()) };
-        // SAFETY: in every version of CPython that has it, the function takes a frame and a C string, and returns an object.
-        (!symbol.is_null())
-            .then(|| unsafe { std::mem::transmute::<*mut libc::c_void, GetVariable>(symbol) })
-    }))?;
-    // SAFETY: `frame` is a frame, the thread is attached, and the name ends with NUL. The function returns a new reference, or
-    // null with an exception set, and `from_owned_ptr_or_err` takes either.
-    unsafe { Bound::from_owned_ptr_or_err(frame.py(), function(frame.as_ptr(), name.as_ptr())) }
-        .ok()
 }

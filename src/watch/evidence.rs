@@ -18,6 +18,8 @@ pub struct Contender {
     pub queued_ns: u64,
     /// Of `held_ns`: in the garbage collector.
     pub collected_ns: u64,
+    /// In long holds while the loop slept in the kernel for something else.
+    pub held_while_loop_slept_ns: u64,
     /// When its latest long hold was seen first and last.
     pub long_ns: Option<(u64, u64)>,
 }
@@ -29,6 +31,7 @@ impl Contender {
         self.longest_ns = self.longest_ns.max(other.longest_ns);
         self.queued_ns += other.queued_ns;
         self.collected_ns += other.collected_ns;
+        self.held_while_loop_slept_ns += other.held_while_loop_slept_ns;
         self.long_ns = other.long_ns.or(self.long_ns);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::gil::{GilState, ThreadIds};
+use crate::watch::long_hold::LongHold;
 
 /// Threads with a sum of their own. If there are more, those that held the GIL for the shortest time share one.
 const MAX_THREADS: usize = 256;
@@ -36,8 +37,7 @@ pub struct GilUsage {
     hold: Option<Hold>,
     /// From when on the current hold is credited: half a gap before it was first seen.
     credited_from_ns: u64,
-    /// The last long hold, and the switch number at that time.
-    long: Option<(Hold, u64)>,
+    long: Option<LongHold>,
     /// Whether `by_thread` has a thread whose name has not been read.
     has_unnamed: bool,
 }
@@ -70,6 +70,9 @@ impl GilUsage {
             self.credit(earlier, gap / 2);
         }
         self.credit(state.holder, gap - gap / 2);
+        if let Some(long) = &mut self.long {
+            long.add(gap, state);
+        }
         self.follow_hold(now_ns, self.last_ns + gap / 2, state);
         self.samples += 1;
         self.last = Some(state);
@@ -106,12 +109,10 @@ impl GilUsage {
         self.traced.iter().flatten()
     }
 
-    /// The thread of the last long hold since `since_ns`, if it may have run Python again by the time the switch number is
-    /// `switches`. Acquiring the GIL again takes the thread one switch, and taking its stack takes the prober another: up to
-    /// two switches after the hold, the thread is still where the hold ended.
-    pub fn moved_on(&self, since_ns: u64, switches: u64) -> Option<ThreadIds> {
-        let (hold, then) = self.long?;
-        (hold.to_ns >= since_ns && switches > then + 2).then_some(hold.by)
+    /// The last long hold, if it lasted until `since_ns` or longer.
+    pub fn long_hold(&self, since_ns: u64, now_ns: u64) -> Option<LongHold> {
+        let long = self.long.filter(|long| long.hold.to_ns >= since_ns)?;
+        Some(long.seen_until(self.last_ns, now_ns))
     }
 
     /// Whether a thread without a name has been added since the last call.
@@ -150,7 +151,7 @@ impl GilUsage {
             (Some(hold), Some(_)) if same => {
                 hold.to_ns = now_ns;
                 if hold.length_ns() > LONG_HOLD_NS {
-                    self.long = Some((*hold, state.switches));
+                    self.long = Some(LongHold::new(*hold, state.switches));
                 }
             }
             _ => {
@@ -259,11 +260,19 @@ mod tests {
         let mut usage = GilUsage::new(0, false);
         usage.add(0, held(7, 1));
         usage.add(20_000_000, held(7, 1));
-        assert!(usage.moved_on(0, 3).is_none());
+        let moved_on = |usage: &GilUsage, now_ns, switches, sleeps| {
+            let long = usage.long_hold(0, now_ns).unwrap();
+            long.may_have_moved_on(switches, || sleeps)
+        };
+        assert!(!moved_on(&usage, 20_000_000, 3, true));
         usage.add(21_000_000, held(8, 2));
-        assert!(usage.moved_on(0, 3).is_none());
-        assert!(usage.moved_on(0, 4).is_some_and(|ids| ids.native == 7));
-        assert!(usage.moved_on(20_500_000, 4).is_none());
+        assert!(!moved_on(&usage, 21_000_000, 3, true));
+        assert!(!moved_on(&usage, 21_000_000, 4, false)); // only others have had the GIL
+        assert!(moved_on(&usage, 21_000_000, 4, true));
+        assert!(moved_on(&usage, 27_000_000, 4, false)); // it is unknown who had it
+        usage.add(22_000_000, held(7, 5));
+        assert!(moved_on(&usage, 22_000_000, 6, false));
+        assert!(usage.long_hold(20_500_000, 22_000_000).is_none());
     }
 
     #[test]

@@ -38,6 +38,16 @@ impl Sample<'_> {
     }
 }
 
+/// How the loop depends on the thread that holds the GIL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    WaitsForGil,
+    /// It waits, and the system does not report for what.
+    MayWaitForGil,
+    /// It sleeps for something else, which may be what a third thread does, once it has the GIL.
+    Sleeps,
+}
+
 /// A wait of the loop for one thread: until another thread has acquired the GIL, or the loop's own.
 ///
 /// The thread may release the GIL meanwhile. If it does that too briefly for any other thread to acquire the GIL, the loop
@@ -45,8 +55,7 @@ impl Sample<'_> {
 pub struct GilWait {
     /// The hold that the loop waits for, with all that follow it until another thread gets its turn.
     pub hold: Hold,
-    /// The system says that the loop's thread waits for the GIL; otherwise it may wait for something else.
-    pub certain: bool,
+    pub kind: Kind,
     switches: i64,
     /// What has not been added to the evidence yet.
     waited_ns: u64,
@@ -59,11 +68,11 @@ pub struct GilWait {
 
 impl GilWait {
     /// `None` if no other thread holds the GIL.
-    pub fn begin(sample: &Sample<'_>, certain: bool) -> Option<Self> {
+    pub fn begin(sample: &Sample<'_>, kind: Kind) -> Option<Self> {
         let (hold, (gil, state)) = (sample.hold?, sample.gil?);
         (state.holder.is_some() && !sample.probed).then(|| Self {
             hold,
-            certain,
+            kind,
             switches: sample.switches,
             waited_ns: 0,
             collected_ns: 0,
@@ -115,24 +124,35 @@ impl GilWait {
     /// Adds the wait so far to the evidence. Only what follows will be added the next time.
     pub fn credit(&mut self, evidence: &mut Evidence) {
         let is_long = self.is_long();
-        let contenders = &mut evidence.contenders;
-        if self.certain {
-            evidence.waited_ns += self.waited_ns;
-        } else {
-            evidence.unknown_ns += self.waited_ns;
+        match self.kind {
+            Kind::WaitsForGil => evidence.waited_ns += self.waited_ns,
+            Kind::MayWaitForGil => evidence.unknown_ns += self.waited_ns,
+            Kind::Sleeps => {}
         }
-        if contenders.len() < MAX_CONTENDERS || contenders.contains_key(&self.hold.by) {
+        let long_ns = is_long.then_some((self.hold.from_ns, self.hold.to_ns));
+        let contender = match self.kind {
+            Kind::Sleeps => Contender {
+                held_while_loop_slept_ns: self.waited_ns,
+                long_ns,
+                ..Contender::default()
+            },
+            Kind::WaitsForGil | Kind::MayWaitForGil => Contender {
+                held_ns: self.waited_ns,
+                held_long_ns: if is_long { self.waited_ns } else { 0 },
+                longest_ns: self.hold.length_ns(),
+                queued_ns: self.queued_ns,
+                collected_ns: self.collected_ns,
+                held_while_loop_slept_ns: 0,
+                long_ns,
+            },
+        };
+        let contenders = &mut evidence.contenders;
+        let has_room = contenders.len() < MAX_CONTENDERS || contenders.contains_key(&self.hold.by);
+        if has_room && (is_long || self.kind != Kind::Sleeps) {
             contenders
                 .entry(self.hold.by)
                 .or_default()
-                .merge(&Contender {
-                    held_ns: self.waited_ns,
-                    held_long_ns: if is_long { self.waited_ns } else { 0 },
-                    longest_ns: self.hold.length_ns(),
-                    queued_ns: self.queued_ns,
-                    collected_ns: self.collected_ns,
-                    long_ns: is_long.then_some((self.hold.from_ns, self.hold.to_ns)),
-                });
+                .merge(&contender);
         }
         (self.waited_ns, self.collected_ns) = (0, 0);
     }
@@ -140,7 +160,7 @@ impl GilWait {
 
 #[cfg(test)]
 mod tests {
-    use super::GilWait;
+    use super::{GilWait, Kind};
     use crate::gil::ThreadIds;
     use crate::watch::evidence::Evidence;
     use crate::watch::gil_usage::Hold;
@@ -161,7 +181,7 @@ mod tests {
                 from_ns: 1_000,
                 to_ns: 31_000,
             },
-            certain: true,
+            kind: Kind::WaitsForGil,
             switches: 5,
             waited_ns: 25_000,
             collected_ns: 0,
@@ -207,5 +227,31 @@ mod tests {
         let mut evidence = Evidence::default();
         wait(40_000).credit(&mut evidence);
         assert_eq!(evidence.contenders[&HOG].held_long_ns, 0);
+    }
+
+    #[test]
+    fn beside_a_loop_that_sleeps_only_a_long_hold_counts_and_no_wait() {
+        let mut evidence = Evidence::default();
+        let kind = Kind::Sleeps;
+        GilWait {
+            kind,
+            ..wait(40_000)
+        }
+        .credit(&mut evidence);
+        assert!(evidence.contenders.is_empty());
+        GilWait {
+            kind,
+            ..wait(20_000)
+        }
+        .credit(&mut evidence);
+        let figures = &evidence.contenders[&HOG];
+        assert_eq!(
+            (figures.held_ns, figures.held_while_loop_slept_ns),
+            (0, 25_000)
+        );
+        assert_eq!(
+            evidence.waited_ns + evidence.unknown_ns + evidence.slept_ns,
+            0
+        );
     }
 }

@@ -1,16 +1,17 @@
 //! One loop's heartbeat: when the next beat is due, when it came, and how late.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 
 use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::watch::stacks::Below;
-use crate::watch::state::{Settings, WatchState, guard};
+use crate::watch::state::{Settings, WatchState};
 use crate::watch::timer::Timer;
 
 /// Late beats of one loop that the sampler has not taken yet: beyond this, the oldest are dropped.
@@ -26,7 +27,7 @@ pub struct LateBeat {
 }
 
 /// Beats, for a chart: when each came, and how late.
-pub type Beats = Mutex<VecDeque<(u64, u64)>>;
+pub type Beats = Locked<VecDeque<(u64, u64)>>;
 
 /// What the loop's thread writes and the sampler reads.
 pub struct HeartbeatState {
@@ -35,13 +36,13 @@ pub struct HeartbeatState {
     due_ns: AtomicU64,
     ident: AtomicU64,
     native: AtomicU64,
-    late: Mutex<VecDeque<LateBeat>>,
+    late: Locked<VecDeque<LateBeat>>,
     traced: Option<Arc<Beats>>,
     settings: Settings,
     lag: Histogram,
-    below: Mutex<Option<Below>>,
+    below: Locked<Option<Below>>,
     /// The argument for asyncio's `current_task`. `None` once the loop has stopped.
-    event_loop: Mutex<Option<Py<PyAny>>>,
+    event_loop: Locked<Option<Py<PyAny>>>,
 }
 
 impl HeartbeatState {
@@ -59,21 +60,22 @@ impl HeartbeatState {
 
     /// The oldest late beat that was due at `due_ns` or before.
     pub fn take_late(&self, due_ns: u64) -> Option<LateBeat> {
-        let mut late = guard(&self.late);
-        (late.front()?.due_ns <= due_ns).then(|| late.pop_front())?
+        self.late
+            .with(|late| (late.front()?.due_ns <= due_ns).then(|| late.pop_front())?)
     }
 
     pub fn take_any_late(&self) -> Option<LateBeat> {
-        guard(&self.late).pop_front()
+        self.late.with(VecDeque::pop_front)
     }
 
     pub fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        guard(&self.event_loop).as_ref().map(|it| it.clone_ref(py))
+        self.event_loop
+            .with_python(py, |event_loop| Some(event_loop.as_ref()?.clone_ref(py)))
     }
 
     /// The frame below the loop's callbacks, once it is known.
     pub fn below(&self) -> Option<Below> {
-        *guard(&self.below)
+        self.below.with(|below| *below)
     }
 
     fn expect(&self, due_ns: u64) {
@@ -90,21 +92,23 @@ impl HeartbeatState {
         self.lag
             .record_schedule_ns(lag_ns, self.settings.heartbeat_ns);
         if lag_ns >= self.settings.stall_ns {
-            let mut late = guard(&self.late);
-            if late.len() == MAX_LATE_BEATS {
-                late.pop_front();
-            }
-            late.push_back(LateBeat {
-                due_ns,
-                came_ns: now_ns,
+            self.late.with(|late| {
+                if late.len() == MAX_LATE_BEATS {
+                    late.pop_front();
+                }
+                late.push_back(LateBeat {
+                    due_ns,
+                    came_ns: now_ns,
+                });
             });
         }
         if let Some(traced) = &self.traced {
-            let mut traced = guard(traced);
-            if traced.len() == BEATS_KEPT {
-                traced.pop_front();
-            }
-            traced.push_back((now_ns, lag_ns));
+            traced.with(|traced| {
+                if traced.len() == BEATS_KEPT {
+                    traced.pop_front();
+                }
+                traced.push_back((now_ns, lag_ns));
+            });
         }
         lag_ns >= self.settings.stall_ns
     }
@@ -128,12 +132,12 @@ impl Heartbeat {
             due_ns: AtomicU64::new(0),
             ident: AtomicU64::new(0),
             native: AtomicU64::new(0),
-            late: Mutex::default(),
+            late: Locked::default(),
             settings: watch.settings,
             lag: watch.lags.clone(),
             traced: watch.settings.trace.then(|| Arc::clone(&watch.beats)),
-            below: Mutex::default(),
-            event_loop: Mutex::default(),
+            below: Locked::default(),
+            event_loop: Locked::default(),
         });
         Self {
             state,
@@ -184,7 +188,7 @@ impl Heartbeat {
         let state = &self.state;
         state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
         state.native.store(native_id, Ordering::Relaxed);
-        let earlier = guard(&state.event_loop).replace(event_loop);
+        let earlier = state.event_loop.with(|it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
         let due_ns = now_ns() + state.settings.heartbeat_ns;
         if proven {
@@ -197,7 +201,8 @@ impl Heartbeat {
 
     /// The loop calls its callbacks from a frame at this depth of a stack whose outermost frame runs the code with this id.
     fn runs_above(&self, depth: usize, root: usize) {
-        *guard(&self.state.below) = Some(Below { depth, root });
+        let below = Below { depth, root };
+        self.state.below.with(|it| *it = Some(below));
     }
 
     /// A beat: count its lag, and expect the next one.
@@ -224,7 +229,7 @@ impl Heartbeat {
     fn stop(&self, py: Python<'_>) {
         self.record_beat(py, now_ns());
         self.expect(0);
-        let ended = guard(&self.state.event_loop).take();
+        let ended = self.state.event_loop.with(Option::take);
         drop(ended); // as in `start`
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::gil::ThreadIds;
 use crate::watch::evidence::Evidence;
-use crate::watch::gil_wait::{GilWait, Sample};
+use crate::watch::gil_wait::{GilWait, Kind, Sample};
 use crate::watch::segment::{FIRST_REQUEST_PART, Segment, pause_ns};
 use crate::watch::stack_requests::{StackRequests, StackSample};
 use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
@@ -66,19 +66,25 @@ impl LatePeriod {
         let switches = sample.switches - switches_before.unwrap_or(sample.switches);
         let evidence = self.evidence();
         evidence.switches += u64::try_from(switches).unwrap_or(0);
-        let spent = match activity {
-            Activity::WaitsForGil | Activity::Unknown => {
-                return self.add_wait(span_ns, sample, activity == Activity::WaitsForGil);
+        match activity {
+            Activity::WaitsForGil => self.add_wait(span_ns, sample, Kind::WaitsForGil),
+            Activity::Unknown => self.add_wait(span_ns, sample, Kind::MayWaitForGil),
+            Activity::Sleeps => {
+                evidence.slept_ns += span_ns;
+                self.add_wait(span_ns, sample, Kind::Sleeps);
             }
-            Activity::HoldsGil => &mut evidence.held_ns,
-            Activity::Sleeps => &mut evidence.slept_ns,
-            Activity::Runs => &mut evidence.ran_without_gil_ns,
-        };
-        *spent += span_ns;
-        if activity == Activity::HoldsGil && sample.gc.is_collecting_in(own.ident) {
-            evidence.collected_ns += span_ns;
+            Activity::HoldsGil => {
+                evidence.held_ns += span_ns;
+                if sample.gc.is_collecting_in(own.ident) {
+                    evidence.collected_ns += span_ns;
+                }
+                self.end_wait();
+            }
+            Activity::Runs => {
+                evidence.ran_without_gil_ns += span_ns;
+                self.end_wait();
+            }
         }
-        self.end_wait();
     }
 
     /// Requests stacks if it is time to. `requests_so_far` numbers them.
@@ -200,7 +206,12 @@ impl LatePeriod {
             // Whatever the thread waits for, the GIL is free.
             Activity::Unknown if sample.is_gil_free() => Activity::Sleeps,
             // A waiting thread wakes up every switch interval, asks for the GIL again, and waits on: one wait for one hold.
-            Activity::Runs if self.wait.as_ref().is_some_and(|wait| wait.goes_on(sample)) => {
+            Activity::Runs
+                if self
+                    .wait
+                    .as_ref()
+                    .is_some_and(|wait| wait.kind != Kind::Sleeps && wait.goes_on(sample)) =>
+            {
                 Activity::WaitsForGil
             }
             activity => activity,
@@ -222,17 +233,18 @@ impl LatePeriod {
         span_ns
     }
 
-    /// Counts `span_ns` to the thread that the loop waits for, or may be waiting for if that is not `certain`.
-    fn add_wait(&mut self, span_ns: u64, sample: &Sample<'_>, certain: bool) {
-        let goes_on = |wait: &GilWait| wait.certain == certain && wait.goes_on(sample);
+    /// Counts `span_ns` to the thread that the loop waits for, or may be waiting for.
+    fn add_wait(&mut self, span_ns: u64, sample: &Sample<'_>, kind: Kind) {
+        let goes_on = |wait: &GilWait| wait.kind == kind && wait.goes_on(sample);
         if !self.wait.as_ref().is_some_and(goes_on) {
             self.end_wait();
-            self.wait = GilWait::begin(sample, certain);
+            self.wait = GilWait::begin(sample, kind);
         }
-        match &mut self.wait {
-            Some(wait) => wait.add(span_ns, sample),
-            None if certain => self.evidence().waited_ns += span_ns,
-            None => self.evidence().unknown_ns += span_ns,
+        match (&mut self.wait, kind) {
+            (Some(wait), _) => wait.add(span_ns, sample),
+            (None, Kind::WaitsForGil) => self.evidence().waited_ns += span_ns,
+            (None, Kind::MayWaitForGil) => self.evidence().unknown_ns += span_ns,
+            (None, Kind::Sleeps) => {}
         }
     }
 

@@ -21,8 +21,9 @@ use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
+use crate::watch::gil_usage::GilUsage;
 use crate::watch::stacks;
-use crate::watch::state::{OWN_THREAD_NAME, WatchState, guard};
+use crate::watch::state::{OWN_THREAD_NAME, WatchState};
 use crate::watch::thread_files::ThreadFiles;
 
 /// If the prober has waited for longer, other threads may be waiting for the GIL too.
@@ -84,7 +85,7 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
                 watch.prober.count(gil);
             }
             answer_requests(py, watch, current_task, attached_ns);
-            if guard(&watch.gil_usage).take_unnamed() {
+            if watch.gil_usage.with(GilUsage::take_unnamed) {
                 read_names(py, watch);
             }
             if let (Some(gil), Some(holder)) = (watch.gil, holder)
@@ -126,9 +127,8 @@ fn answer_requests(py: Python<'_>, watch: &WatchState, current_task: &Py<PyAny>,
         let heartbeat = heartbeats
             .iter()
             .find(|heartbeat| heartbeat.loop_number == request.loop_number);
-        let below = heartbeat.and_then(|heartbeat| heartbeat.below());
         let began_ns = scheduling::own_cpu_time_ns();
-        let stacks = request.take_stacks(py, watch, below);
+        let stacks = request.take_stacks(py, watch);
         let took_ns = scheduling::own_cpu_time_ns() - began_ns;
         let event_loop = heartbeat.and_then(|heartbeat| heartbeat.event_loop(py));
         let task = event_loop.and_then(|event_loop| {
@@ -146,19 +146,20 @@ fn answer_requests(py: Python<'_>, watch: &WatchState, current_task: &Py<PyAny>,
 pub fn read_names(py: Python<'_>, watch: &WatchState) {
     const MAX_NAMES: usize = 1024;
     let threads = stacks::thread_names(py).unwrap_or_default();
-    let mut names = guard(&watch.names);
-    if names.len() > MAX_NAMES {
-        names.retain(|_, name| name == OWN_THREAD_NAME);
-    }
     let process = u64::from(std::process::id());
     let forked = threads.iter().all(|(_, native, _)| *native != process);
-    for (ident, native, name) in threads {
-        for native in [Some(native), forked.then_some(process)] {
-            let Some(native) = native else { continue };
-            let known = names.entry(ThreadIds { ident, native }).or_default();
-            if known != OWN_THREAD_NAME {
-                known.clone_from(&name);
+    watch.names.with(|names| {
+        if names.len() > MAX_NAMES {
+            names.retain(|_, name| name == OWN_THREAD_NAME);
+        }
+        for (ident, native, name) in threads {
+            for native in [Some(native), forked.then_some(process)] {
+                let Some(native) = native else { continue };
+                let known = names.entry(ThreadIds { ident, native }).or_default();
+                if known != OWN_THREAD_NAME {
+                    known.clone_from(&name);
+                }
             }
         }
-    }
+    });
 }

@@ -10,7 +10,6 @@ use crate::system::clock::now_ns;
 use crate::watch::gil_usage::Hold;
 use crate::watch::reporter_process::ReporterProcess;
 use crate::watch::reports::ThreadInfo;
-use crate::watch::state::guard;
 use crate::watch::watcher::Watcher;
 
 /// Note each sample of `watcher` in the page that `reporter` reads.
@@ -51,13 +50,11 @@ pub fn trace_after<'py>(
     complete: bool,
 ) -> Trace<'py> {
     let state = &watcher.state;
-    let beats: Vec<(u64, u64)> = {
-        let beats = guard(&state.beats);
+    let beats: Vec<(u64, u64)> = state.beats.with(|beats| {
         let new = beats.iter().rev().take_while(|(at_ns, _)| *at_ns > beat_ns);
         new.copied().collect()
-    };
-    let holds: Vec<Hold> = {
-        let usage = guard(&state.gil_usage);
+    });
+    let holds: Vec<Hold> = state.gil_usage.with(|usage| {
         let new = |hold: &Hold| hold.to_ns > hold_ns;
         if complete {
             usage
@@ -74,13 +71,11 @@ pub fn trace_after<'py>(
                 .copied()
                 .collect()
         }
-    };
-    let known = guard(&state.names);
-    let mut names: Vec<_> = holds
-        .iter()
-        .filter_map(|hold| Some((hold.by.native, known.get(&hold.by)?.clone())))
-        .collect();
-    drop(known);
+    });
+    let mut names: Vec<_> = state.names.with(|known| {
+        let named = |hold: &Hold| Some((hold.by.native, known.get(&hold.by)?.clone()));
+        holds.iter().filter_map(named).collect()
+    });
     names.sort_unstable();
     names.dedup();
     let beats = beats

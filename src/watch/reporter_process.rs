@@ -8,19 +8,19 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::locked::Locked;
 use crate::system::descriptors::{
     highest_number, identity, owned, pidfd_of_this_process, raised, socket_pair,
 };
 use crate::system::detached_process;
 use crate::watch::shared_page::{Fields, SharedPage};
-use crate::watch::state::guard;
 
 /// The program's own descriptors have the numbers that they would have without a watch if ours is above them.
 const NUMBER_WANTED: RawFd = 900;
@@ -37,7 +37,7 @@ pub struct ReporterProcess {
     socket: RawFd,
     identity: (u64, u64),
     /// The rest of a message that the socket did not take at once.
-    unsent: Mutex<Vec<u8>>,
+    unsent: Locked<Vec<u8>>,
     /// A forked child has no part in the report.
     pid: u32,
 }
@@ -82,7 +82,7 @@ impl ReporterProcess {
             page: Arc::new(page),
             socket: ours.into_raw_fd(),
             identity,
-            unsent: Mutex::default(),
+            unsent: Locked::default(),
             pid: std::process::id(),
         })
     }
@@ -166,21 +166,26 @@ impl ReporterProcess {
 
     /// Sends the rest of the last message, and then `message` if that rest is gone. Returns whether `message` was begun.
     fn push(&self, message: Option<&[u8]>) -> bool {
-        let mut unsent = guard(&self.unsent);
-        self.send_from(&mut unsent);
-        let begun = unsent.is_empty();
-        if let (true, Some(message)) = (begun, message) {
-            unsent.extend((message.len() as u64).to_ne_bytes());
-            unsent.extend(message);
-            self.send_from(&mut unsent);
-        }
-        begun
+        self.unsent.with(|unsent| {
+            self.send_from(unsent);
+            let begun = unsent.is_empty();
+            if let (true, Some(message)) = (begun, message) {
+                unsent.extend((message.len() as u64).to_ne_bytes());
+                unsent.extend(message);
+                self.send_from(unsent);
+            }
+            begun
+        })
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.unsent.with(|unsent| !unsent.is_empty())
     }
 
     fn push_and_wait(&self, message: &[u8]) -> bool {
         let taken = self.push(Some(message));
         let give_up = Instant::now() + MAX_WAIT_FOR_ROOM;
-        while !guard(&self.unsent).is_empty() && Instant::now() < give_up {
+        while self.has_unsent() && Instant::now() < give_up {
             if self.poll(libc::POLLOUT, give_up) & (libc::POLLERR | libc::POLLHUP) != 0 {
                 break;
             }
@@ -211,7 +216,7 @@ impl ReporterProcess {
         let mut begun = false;
         loop {
             begun |= self.push((!begun).then_some(message));
-            if begun && guard(&self.unsent).is_empty() {
+            if begun && !self.has_unsent() {
                 return true;
             }
             if self.poll(libc::POLLOUT, give_up) & (libc::POLLERR | libc::POLLHUP) != 0

@@ -8,7 +8,7 @@ use crate::watch::evidence::{Contender, Evidence};
 use crate::watch::heartbeat::LateBeat;
 use crate::watch::late_period::Noticed;
 use crate::watch::segment::Segment;
-use crate::watch::stacks::FrameData;
+use crate::watch::stacks::{Below, FrameData};
 
 /// A stall that is over.
 pub struct FinishedStall {
@@ -17,6 +17,8 @@ pub struct FinishedStall {
     pub late: LateBeat,
     pub noticed: Noticed,
     pub segments: Vec<Segment>,
+    /// From where the loop calls its callbacks, if it is known by now.
+    pub below: Option<Below>,
 }
 
 /// A thread's native id and name.
@@ -36,6 +38,7 @@ pub struct ContenderReport {
     longest: f64,
     queued: f64,
     collected: f64,
+    held_while_loop_slept: f64,
     stack: Vec<FrameData>,
 }
 
@@ -169,7 +172,7 @@ impl FinishedStall {
             asked: sample.map(|sample| seconds(sample.asked_ns)),
             attached: sample.map(|sample| seconds(sample.attached_ns)),
             loop_stack: own.map(|stack| stack.frames.clone()).unwrap_or_default(),
-            above: own.and_then(|stack| stack.above),
+            above: self.below.and_then(|below| own?.above(below)),
             task: task.map(|task| task.name.clone()),
             coroutine: task.map(|task| task.coroutine.clone()),
             request: own.and_then(|stack| stack.request.clone()),
@@ -190,6 +193,7 @@ impl EvidenceReport {
             longest: seconds(figures.longest_ns),
             queued: seconds(figures.queued_ns),
             collected: seconds(figures.collected_ns),
+            held_while_loop_slept: seconds(figures.held_while_loop_slept_ns),
             stack: stack(thread, figures),
         };
         Self {

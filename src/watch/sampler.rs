@@ -13,7 +13,7 @@ use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
-use crate::watch::state::{WatchState, guard};
+use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
 /// A stall's report waits for its stack sample until this long after the stall: a later stack shows something else.
@@ -91,11 +91,10 @@ impl<'a> Sampler<'a> {
             },
             |(_, state)| state,
         );
-        let hold = {
-            let mut usage = guard(&self.watch.gil_usage);
+        let hold = self.watch.gil_usage.with(|usage| {
             usage.add(now_ns, state);
             usage.current_hold()
-        };
+        });
         let turns = self.watch.prober.turns();
         let holder = state.holder.map_or(0, |holder| holder.native);
         let sample = Sample {

@@ -1,13 +1,15 @@
 //! Requests for stacks, from the sampler to whoever attaches first: the prober, or the late loop's own thread.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Condvar;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
-use crate::watch::stacks::{self, Below, CurrentTask, Stack};
-use crate::watch::state::{WatchState, guard};
+use crate::watch::stacks::{self, CurrentTask, Stack};
+use crate::watch::state::WatchState;
+use crate::watch::thread_files::{Activity, ThreadFiles};
 
 /// Threads whose stacks are requested in one stall, including the loop's own.
 const MAX_THREADS: usize = 8;
@@ -48,7 +50,7 @@ struct Queue {
 /// The requests for stacks and their answers.
 #[derive(Default)]
 pub struct StackRequests {
-    queue: Mutex<Queue>,
+    queue: Locked<Queue>,
     changed: Condvar,
 }
 
@@ -62,63 +64,63 @@ impl StackRequests {
         ident: u64,
         stacks_of_others: bool,
     ) {
-        let mut queue = guard(&self.queue);
-        queue.requests.push(StackRequest {
+        let request = StackRequest {
             id,
             loop_number,
             asked_ns,
             idents: vec![ident],
             stacks_of_others,
-        });
+        };
+        self.queue.with(|queue| queue.requests.push(request));
         self.changed.notify_one();
     }
 
     /// Adds a thread to a request. Has no effect once the request has been taken.
     pub fn add_thread(&self, id: u64, ident: u64) {
-        let mut queue = guard(&self.queue);
-        let request = queue.requests.iter_mut().find(|request| request.id == id);
-        if let Some(StackRequest { idents, .. }) = request
-            && ident != 0
-            && idents.len() < MAX_THREADS
-            && !idents.contains(&ident)
-        {
-            idents.push(ident);
-        }
+        self.queue.with(|queue| {
+            let request = queue.requests.iter_mut().find(|request| request.id == id);
+            if let Some(StackRequest { idents, .. }) = request
+                && ident != 0
+                && idents.len() < MAX_THREADS
+                && !idents.contains(&ident)
+            {
+                idents.push(ident);
+            }
+        });
     }
 
     /// Drops a request, and its answer.
     pub fn cancel(&self, id: u64) {
-        let mut queue = guard(&self.queue);
-        queue.requests.retain(|request| request.id != id);
-        queue.samples.retain(|sample| sample.id != id);
+        self.queue.with(|queue| {
+            queue.requests.retain(|request| request.id != id);
+            queue.samples.retain(|sample| sample.id != id);
+        });
     }
 
     pub fn take_sample(&self, id: u64) -> Option<StackSample> {
-        let mut queue = guard(&self.queue);
-        let at = queue.samples.iter().position(|sample| sample.id == id)?;
-        Some(queue.samples.swap_remove(at))
+        self.queue.with(|queue| {
+            let at = queue.samples.iter().position(|sample| sample.id == id)?;
+            Some(queue.samples.swap_remove(at))
+        })
     }
 
     /// Whether a request has no answer yet.
     pub fn is_pending(&self) -> bool {
-        let queue = guard(&self.queue);
-        queue.busy || !queue.requests.is_empty()
+        self.queue
+            .with(|queue| queue.busy || !queue.requests.is_empty())
     }
 
     /// Answers a loop's request from the loop's own thread, when its late beat has come before the prober has attached. The
     /// threads that the loop waited for have not run since. The loop's own stack shows nothing any more and is left out.
     pub fn answer_from_loop(&self, py: Python<'_>, watch: &WatchState, loop_number: u64) {
-        let request = {
-            let mut queue = guard(&self.queue);
-            let at = queue
-                .requests
-                .iter()
-                .position(|request| request.loop_number == loop_number);
-            at.map(|at| queue.requests.swap_remove(at))
-        };
+        let request = self.queue.with(|queue| {
+            let is_its = |request: &StackRequest| request.loop_number == loop_number;
+            let at = queue.requests.iter().position(is_its)?;
+            Some(queue.requests.swap_remove(at))
+        });
         if let Some(request) = request {
             let attached_ns = now_ns();
-            let mut stacks = request.take_stacks(py, watch, None);
+            let mut stacks = request.take_stacks(py, watch);
             stacks.retain(|stack| Some(&stack.ident) != request.idents.first());
             self.answer(&request, (attached_ns, 0), stacks, None);
         }
@@ -131,72 +133,70 @@ impl StackRequests {
         stacks: Vec<Stack>,
         task: Option<CurrentTask>,
     ) {
-        let mut queue = guard(&self.queue);
-        if queue.samples.len() == MAX_SAMPLES {
-            queue.samples.remove(0);
-        }
-        queue.samples.push(StackSample {
+        let sample = StackSample {
             id: request.id,
             asked_ns: request.asked_ns,
             attached_ns,
             took_ns,
             stacks,
             task,
+        };
+        self.queue.with(|queue| {
+            if queue.samples.len() == MAX_SAMPLES {
+                queue.samples.remove(0);
+            }
+            queue.samples.push(sample);
         });
     }
 
     /// Takes all requests. [`Self::finish`] must follow once they are answered.
     pub fn take_requests(&self) -> Vec<StackRequest> {
-        let mut queue = guard(&self.queue);
-        queue.busy = !queue.requests.is_empty();
-        std::mem::take(&mut queue.requests)
+        self.queue.with(|queue| {
+            queue.busy = !queue.requests.is_empty();
+            std::mem::take(&mut queue.requests)
+        })
     }
 
     pub fn finish(&self) {
-        guard(&self.queue).busy = false;
+        self.queue.with(|queue| queue.busy = false);
     }
 
     /// Ends a [`Self::wait`].
     pub fn wake(&self) {
-        guard(&self.queue).woken = true;
+        self.queue.with(|queue| queue.woken = true);
         self.changed.notify_one();
     }
 
     /// Waits for a request until `due_ns`. Returns whether there is one.
     pub fn wait(&self, due_ns: u64) -> bool {
-        let mut queue = guard(&self.queue);
-        while queue.requests.is_empty() && !queue.woken {
-            let left = due_ns.saturating_sub(now_ns());
-            if left == 0 {
-                return false;
-            }
-            let (again, _) = self
-                .changed
-                .wait_timeout(queue, Duration::from_nanos(left))
-                .unwrap_or_else(PoisonError::into_inner);
-            queue = again;
-        }
-        queue.woken = false;
-        !queue.requests.is_empty()
+        let left = Duration::from_nanos(due_ns.saturating_sub(now_ns()));
+        self.queue.wait_timeout_while(&self.changed, left, |queue| {
+            queue.requests.is_empty() && !queue.woken
+        });
+        self.queue.with(|queue| {
+            queue.woken = false;
+            !queue.requests.is_empty()
+        })
     }
 }
 
 impl StackRequest {
     /// Takes the stacks, except that of a hog that may have moved on: it would show another line. The loop's own stack is
     /// that of its callback in any case.
-    pub fn take_stacks(
-        &self,
-        py: Python<'_>,
-        watch: &WatchState,
-        below: Option<Below>,
-    ) -> Vec<Stack> {
+    pub fn take_stacks(&self, py: Python<'_>, watch: &WatchState) -> Vec<Stack> {
         let own = self.idents.first();
-        let moved_on = watch
-            .gil
-            .and_then(|gil| guard(&watch.gil_usage).moved_on(self.asked_ns, gil.switches()));
+        let now_ns = now_ns();
+        let long = watch
+            .gil_usage
+            .with(|usage| usage.long_hold(self.asked_ns, now_ns));
+        let moved_on = watch.gil.zip(long).and_then(|(gil, long)| {
+            let by = long.hold.by;
+            let activity = || ThreadFiles::new(by.native).activity(Some(gil));
+            let sleeps = || !matches!(activity(), Activity::WaitsForGil | Activity::Runs);
+            long.may_have_moved_on(gil.switches(), sleeps).then_some(by)
+        });
         // A stack that cannot be read is left out: a watch that fails must not break what it watches.
-        let mut stacks =
-            stacks::take(py, &self.idents, self.stacks_of_others, below).unwrap_or_default();
+        let mut stacks = stacks::take(py, &self.idents, self.stacks_of_others).unwrap_or_default();
         stacks.retain(|stack| {
             Some(&stack.ident) == own || moved_on.is_none_or(|ids| ids.ident != stack.ident)
         });

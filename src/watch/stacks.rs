@@ -12,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::watch::asgi;
+use crate::watch::returned_call;
 use crate::watch::text::text;
 
 /// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
@@ -26,6 +27,7 @@ macro_rules! names {
         struct Names {
             $($name: Py<PyString>,)*
             asgi: asgi::Names,
+            of_callables: Option<returned_call::Types>,
         }
 
         impl Names {
@@ -33,6 +35,7 @@ macro_rules! names {
                 Self {
                     $($name: PyString::intern(py, stringify!($name)).unbind(),)*
                     asgi: asgi::Names::new(py),
+                    of_callables: returned_call::Types::new(py).ok(),
                 }
             }
         }
@@ -72,9 +75,9 @@ pub struct Below {
 pub struct Stack {
     pub ident: u64,
     pub frames: Vec<FrameData>,
-    /// In the loop's own stack, how many frames lie above the one that calls the loop's callbacks: all, if it is another
-    /// stack, to which the program has switched. `None` if it is unknown.
-    pub above: Option<usize>,
+    /// How many frames it had, and the id of the outermost one's code.
+    depth: usize,
+    root: usize,
     /// The request that a web application is answering.
     pub request: Option<String>,
 }
@@ -85,14 +88,27 @@ pub struct CurrentTask {
     pub coroutine: String,
 }
 
+impl Stack {
+    /// How many of the frames lie above the one that calls the loop's callbacks: all, if this is another stack, to which the
+    /// program has switched.
+    pub fn above(&self, below: Below) -> Option<usize> {
+        if self.root != below.root {
+            return Some(self.frames.len());
+        }
+        let index = self.depth.checked_sub(below.depth)?;
+        let gap = self.frames.iter().position(|(file, ..)| file.is_empty());
+        match gap {
+            Some(gap) if index >= gap => {
+                (gap + below.depth < self.frames.len()).then(|| self.frames.len() - below.depth)
+            }
+            _ => Some(index),
+        }
+    }
+}
+
 /// Takes the stacks of the threads with these `ident`s, the loop's first. If it is alone, some others' too, if so wanted. A
 /// stack that cannot be read is left out.
-pub fn take(
-    py: Python<'_>,
-    idents: &[u64],
-    stacks_of_others: bool,
-    below: Option<Below>,
-) -> PyResult<Vec<Stack>> {
+pub fn take(py: Python<'_>, idents: &[u64], stacks_of_others: bool) -> PyResult<Vec<Stack>> {
     let names = names(py)?;
     let frames = py
         .import(&names.sys)?
@@ -106,9 +122,8 @@ pub fn take(
     }
     let mut stacks = Vec::with_capacity(wanted.len());
     for (index, ident) in wanted.into_iter().enumerate() {
-        let below = below.filter(|_| index == 0);
         if let Ok(Some(frame)) = frames.get_item(ident)
-            && let Ok(mut stack) = walk(frame, below, index == 0)
+            && let Ok(mut stack) = walk(frame, index == 0)
         {
             stack.ident = ident;
             stacks.push(stack);
@@ -117,11 +132,7 @@ pub fn take(
     Ok(stacks)
 }
 
-fn walk(
-    innermost: Bound<'_, PyAny>,
-    below: Option<Below>,
-    looks_for_request: bool,
-) -> PyResult<Stack> {
+fn walk(innermost: Bound<'_, PyAny>, looks_for_request: bool) -> PyResult<Stack> {
     let names = names(innermost.py())?;
     let mut inner = Vec::new();
     let mut outer = VecDeque::new();
@@ -141,27 +152,25 @@ fn walk(
         at = next;
     }
     let left_out = depth - inner.len() - outer.len();
-    let frames = inner.iter().map(|frame| data(frame, names));
-    let mut frames = frames.collect::<PyResult<Vec<_>>>()?;
+    let mut frames: Vec<FrameData> = Vec::with_capacity(inner.len());
+    for frame in &inner {
+        let outer = data(frame, names)?;
+        if let (Some(inner), Some(types)) = (frames.last(), &names.of_callables)
+            && returned_call::passes_result_on(inner, &outer)
+        {
+            frames.extend(returned_call::called(frame, types));
+        }
+        frames.push(outer);
+    }
     if left_out > 0 {
         let count = u32::try_from(left_out).unwrap_or(u32::MAX);
         frames.push((String::new(), count, "frames left out".into()));
     }
-    let before_outer = frames.len();
     for frame in &outer {
         frames.push(data(frame, names)?);
     }
-    let above = below.and_then(|below| {
-        let root = outer.back().or(inner.last())?.getattr(&names.f_code).ok()?;
-        let index = depth.saturating_sub(below.depth);
-        if root.as_ptr() as usize != below.root {
-            Some(frames.len())
-        } else if index < inner.len() {
-            Some(index)
-        } else {
-            Some(before_outer + index.checked_sub(depth - outer.len())?)
-        }
-    });
+    let outermost = outer.back().or(inner.last());
+    let root = outermost.map(|frame| frame.getattr(&names.f_code));
     // The outermost application is the first to know the request.
     let request = looks_for_request
         .then(|| {
@@ -178,7 +187,8 @@ fn walk(
     Ok(Stack {
         ident: 0,
         frames,
-        above,
+        depth,
+        root: root.transpose()?.map_or(0, |code| code.as_ptr() as usize),
         request,
     })
 }

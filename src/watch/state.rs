@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, OnceLock};
 use std::time::Duration;
 
 use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
+use crate::locked::Locked;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
 use crate::watch::prober::ProberTurns;
@@ -35,11 +36,11 @@ pub struct WatchState {
     pub started_ns: u64,
     closing: AtomicBool,
     /// The same as `closing`, to end the sampler's naps.
-    closed: Mutex<bool>,
+    closed: Locked<bool>,
     ended: Condvar,
     pub gc: GcListener,
-    pub gil_usage: Mutex<GilUsage>,
-    pub names: Mutex<HashMap<ThreadIds, String>>,
+    pub gil_usage: Locked<GilUsage>,
+    pub names: Locked<HashMap<ThreadIds, String>>,
     pub stack_requests: StackRequests,
     pub prober: ProberTurns,
     pub system_calls_hidden: AtomicBool,
@@ -49,12 +50,12 @@ pub struct WatchState {
     /// CPU time of the watch's own threads.
     pub sampler_ran_ns: AtomicU64,
     pub prober_ran_ns: AtomicU64,
-    heartbeats: Mutex<Vec<Arc<HeartbeatState>>>,
+    heartbeats: Locked<Vec<Arc<HeartbeatState>>>,
     /// Heartbeats that were removed, until the sampler takes them: it may not have seen their last beats.
-    ended_heartbeats: Mutex<Vec<Arc<HeartbeatState>>>,
+    ended_heartbeats: Locked<Vec<Arc<HeartbeatState>>>,
     /// Grows whenever `heartbeats` changes, so that the sampler need not take that lock a thousand times a second.
     heartbeats_version: AtomicU64,
-    stalls: Mutex<StallQueue>,
+    stalls: Locked<StallQueue>,
     stall_added: Condvar,
     /// What the reporter process sees of the sampler, if there is one.
     pub page: OnceLock<Arc<SharedPage>>,
@@ -75,11 +76,11 @@ impl WatchState {
             gil,
             started_ns,
             closing: AtomicBool::new(false),
-            closed: Mutex::default(),
+            closed: Locked::default(),
             ended: Condvar::new(),
             gc: GcListener::default(),
-            gil_usage: Mutex::new(GilUsage::new(started_ns, settings.trace)),
-            names: Mutex::default(),
+            gil_usage: Locked::new(GilUsage::new(started_ns, settings.trace)),
+            names: Locked::default(),
             stack_requests: StackRequests::default(),
             prober: ProberTurns::default(),
             system_calls_hidden: AtomicBool::new(false),
@@ -88,10 +89,10 @@ impl WatchState {
             beats: Arc::default(),
             sampler_ran_ns: AtomicU64::new(0),
             prober_ran_ns: AtomicU64::new(0),
-            heartbeats: Mutex::default(),
-            ended_heartbeats: Mutex::default(),
+            heartbeats: Locked::default(),
+            ended_heartbeats: Locked::default(),
             heartbeats_version: AtomicU64::new(0),
-            stalls: Mutex::default(),
+            stalls: Locked::default(),
             stall_added: Condvar::new(),
             page: OnceLock::new(),
         }
@@ -99,13 +100,14 @@ impl WatchState {
 
     /// Names the calling thread [`OWN_THREAD_NAME`].
     pub fn name_own_thread(&self) {
-        guard(&self.names).insert(own_ids(), OWN_THREAD_NAME.into());
+        let (ids, name) = (own_ids(), OWN_THREAD_NAME.into());
+        self.names.with(|names| names.insert(ids, name));
     }
 
     pub fn close(&self) {
         // SeqCst, because the cost of closing does not matter. What the threads must see before they end is behind locks.
         self.closing.store(true, Ordering::SeqCst);
-        *guard(&self.closed) = true;
+        self.closed.with(|closed| *closed = true);
         self.ended.notify_all();
         self.stack_requests.wake();
     }
@@ -113,11 +115,8 @@ impl WatchState {
     /// Sleeps for `span_ns`, or until the watch closes.
     pub fn nap(&self, span_ns: u64) {
         let span = Duration::from_nanos(span_ns);
-        let closed = guard(&self.closed);
-        let woken = self
-            .ended
-            .wait_timeout_while(closed, span, |closed| !*closed);
-        drop(woken);
+        self.closed
+            .wait_timeout_while(&self.ended, span, |closed| !*closed);
     }
 
     pub fn is_closing(&self) -> bool {
@@ -125,13 +124,15 @@ impl WatchState {
     }
 
     pub fn add_heartbeat(&self, heartbeat: Arc<HeartbeatState>) {
-        guard(&self.heartbeats).push(heartbeat);
+        self.heartbeats.with(|all| all.push(heartbeat));
         self.heartbeats_version.fetch_add(1, Ordering::Release); // pairs with the Acquire in `heartbeats_version`
     }
 
     pub fn remove_heartbeat(&self, ended: &Arc<HeartbeatState>) {
-        guard(&self.heartbeats).retain(|heartbeat| !Arc::ptr_eq(heartbeat, ended));
-        guard(&self.ended_heartbeats).push(Arc::clone(ended));
+        self.heartbeats
+            .with(|all| all.retain(|heartbeat| !Arc::ptr_eq(heartbeat, ended)));
+        self.ended_heartbeats
+            .with(|all| all.push(Arc::clone(ended)));
         self.heartbeats_version.fetch_add(1, Ordering::Release);
     }
 
@@ -140,44 +141,42 @@ impl WatchState {
     }
 
     pub fn heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
-        guard(&self.heartbeats).clone()
+        self.heartbeats.with(|all| all.clone())
     }
 
     pub fn take_ended_heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
-        std::mem::take(&mut guard(&self.ended_heartbeats))
+        self.ended_heartbeats.with(std::mem::take)
     }
 
     pub fn add_stall(&self, stall: FinishedStall) {
-        let mut queue = guard(&self.stalls);
-        if queue.stalls.len() == MAX_STALLS {
-            queue.stalls.pop_front();
-            queue.lost += 1;
-        }
-        queue.stalls.push_back(stall);
+        self.stalls.with(|queue| {
+            if queue.stalls.len() == MAX_STALLS {
+                queue.stalls.pop_front();
+                queue.lost += 1;
+            }
+            queue.stalls.push_back(stall);
+        });
         self.stall_added.notify_one();
     }
 
     /// Announces that no more stalls will be added.
     pub fn end_stalls(&self) {
-        guard(&self.stalls).ended = true;
+        self.stalls.with(|queue| queue.ended = true);
         self.stall_added.notify_all();
     }
 
     /// Waits for the next stall. `None` once there will be no more, and if none comes within `timeout`.
     pub fn next_stall(&self, timeout: Duration) -> Option<FinishedStall> {
         let waits = |queue: &mut StallQueue| queue.stalls.is_empty() && !queue.ended;
-        let queue = guard(&self.stalls);
-        let (mut queue, _) = self
-            .stall_added
-            .wait_timeout_while(queue, timeout, waits)
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.stalls.pop_front()
+        self.stalls
+            .wait_timeout_while(&self.stall_added, timeout, waits);
+        self.stalls.with(|queue| queue.stalls.pop_front())
     }
 
     /// Whether `next_stall` will return no more stalls.
     pub fn has_ended(&self) -> bool {
-        let queue = guard(&self.stalls);
-        queue.ended && queue.stalls.is_empty()
+        self.stalls
+            .with(|queue| queue.ended && queue.stalls.is_empty())
     }
 
     /// CPU time of the watch's own threads, up to some samples ago.
@@ -187,13 +186,6 @@ impl WatchState {
     }
 
     pub fn lost(&self) -> u64 {
-        guard(&self.stalls).lost
+        self.stalls.with(|queue| queue.lost)
     }
-}
-
-/// Takes a lock. Code under one panics only if memory runs out, and then the state is still consistent. Code under one calls
-/// no Python, see `locked.rs`.
-#[allow(clippy::disallowed_methods)]
-pub fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -123,6 +123,7 @@ impl WatchedLoop {
             late,
             noticed,
             segments,
+            below: self.heartbeat.below(),
         }
     }
 }

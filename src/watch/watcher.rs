@@ -1,7 +1,7 @@
 //! One watch, as Python uses it: starts the threads, returns what they saw, and ends them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use pyo3::prelude::*;
 use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
+use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::system::signals;
-use crate::watch::gil_usage::Hold;
+use crate::watch::gil_usage::{GilUsage, Hold};
 use crate::watch::heartbeat::Heartbeat;
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
-use crate::watch::state::{Settings, WatchState, guard};
+use crate::watch::state::{Settings, WatchState};
 use crate::watch::{prober, sampler, stacks};
 
 /// The totals do not rely on a last sample that is older than this many periods.
@@ -30,7 +31,7 @@ pub struct Watcher {
     pub state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
     gc_listener: Py<GcListener>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Locked<Vec<JoinHandle<()>>>,
     loops: AtomicU64,
     /// The process of the threads. A forked child does not have them, and a lock that one of them held stays locked there.
     pid: u32,
@@ -69,7 +70,7 @@ impl Watcher {
             state: Arc::clone(&state),
             unreadable: located.err(),
             gc_listener: Py::new(py, state.gc.clone())?,
-            threads: Mutex::default(),
+            threads: Locked::default(),
             loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
@@ -152,7 +153,7 @@ impl Watcher {
             return Ok(None);
         };
         let unnamed = stall.threads().any(|ids| self.info(ids).name.is_none());
-        if guard(&self.state.gil_usage).take_unnamed() || unnamed {
+        if self.state.gil_usage.with(GilUsage::take_unnamed) || unnamed {
             prober::read_names(py, &self.state);
         }
         Ok(Some(stall.into_report(|ids| self.info(ids))))
@@ -169,8 +170,7 @@ impl Watcher {
         self.must_own_threads()?;
         prober::read_names(py, &self.state);
         let state = &self.state;
-        let (last_ns, samples, held_ns, by_thread) = {
-            let mut usage = guard(&state.gil_usage);
+        let (last_ns, samples, held_ns, by_thread) = state.gil_usage.with(|usage| {
             let now_ns = now_ns();
             if now_ns > usage.last_ns + MAX_SAMPLE_AGE_PERIODS * state.settings.sample_ns
                 && !state.is_closing()
@@ -184,7 +184,7 @@ impl Watcher {
                 .map(|(&ids, &sum)| (ids, sum))
                 .collect();
             (usage.last_ns, usage.samples, usage.held_ns, by_thread)
-        };
+        });
         Ok(WatchTotals {
             elapsed: seconds(last_ns.saturating_sub(state.started_ns)),
             samples,
@@ -204,7 +204,7 @@ impl Watcher {
     /// The latest holds, if the watch traces.
     fn holds(&self) -> PyResult<Vec<GilHold>> {
         self.must_own_threads()?;
-        let holds = guard(&self.state.gil_usage).traced_holds();
+        let holds = self.state.gil_usage.with(|usage| usage.traced_holds());
         let report = |hold: Hold| GilHold {
             thread: self.info(hold.by),
             start: seconds(hold.from_ns),
@@ -216,12 +216,14 @@ impl Watcher {
     /// The latest beats, if the watch traces.
     fn beats(&self) -> PyResult<Vec<Beat>> {
         self.must_own_threads()?;
-        let beats = guard(&self.state.beats);
         let report = |&(at_ns, lag_ns): &(u64, u64)| Beat {
             at: seconds(at_ns),
             lag: seconds(lag_ns),
         };
-        Ok(beats.iter().map(report).collect())
+        Ok(self
+            .state
+            .beats
+            .with(|beats| beats.iter().map(report).collect()))
     }
 
     /// End the threads and wait for them, detached. What was seen stays: `next_stall` returns the rest, and then `None`.
@@ -230,7 +232,7 @@ impl Watcher {
             return;
         }
         self.state.close();
-        let threads = std::mem::take(&mut *guard(&self.threads));
+        let threads = self.threads.with(std::mem::take);
         py.detach(|| {
             for thread in threads {
                 // A thread that panicked has printed why; the watch ends in any case.
@@ -254,7 +256,7 @@ impl Watcher {
     pub fn info(&self, ids: ThreadIds) -> ThreadInfo {
         ThreadInfo {
             native_id: ids.native,
-            name: guard(&self.state.names).get(&ids).cloned(),
+            name: self.state.names.with(|names| names.get(&ids).cloned()),
         }
     }
 
@@ -262,7 +264,7 @@ impl Watcher {
         let builder = std::thread::Builder::new().name(name.into());
         match signals::blocked(|| builder.spawn(run)) {
             Ok(thread) => {
-                guard(&self.threads).push(thread);
+                self.threads.with(|threads| threads.push(thread));
                 Ok(())
             }
             Err(error) => {

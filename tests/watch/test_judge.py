@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from gilscope.records.stall import Contender, Frame, Part, Thread
 from gilscope.watch.judge import costs, costs_without_gil, longest
 from gilscope.watch.native import Segment
+from msgspec.structs import replace
 
 from tests.watch.test_cause import contender, evidence
 
@@ -75,6 +77,14 @@ def test_a_wait_for_a_hog_has_the_hogs_line_and_a_sleep_the_loops() -> None:
     assert (main.cause, main.culprit, main.thread) == ("starved by a hog", HOG, POOL)
 
 
+def test_a_loop_that_waits_for_a_new_thread_waits_for_the_hog_that_keeps_the_gil_from_it() -> None:
+    starts = tuple(Frame(threading.__file__, 1, name) for name in ("Condition.wait", "Thread.start"))
+    hog = replace(hogged(HOG, 0.0), held_while_loop_slept=0.28)
+    segment = at(PARSE, slept=0.3, contenders=(hog,))
+    assert seen(segment) == ("blocked, waiting", PARSE)
+    assert seen(segment._replace(callback=(*starts, PARSE))) == ("starved by a hog", HOG)
+
+
 def test_of_two_hogs_the_longer_is_named() -> None:
     first = at(PARSE, waited=0.3, contenders=(hogged(HOG, 0.3),))
     second = at(PARSE, waited=0.5, contenders=(hogged(OTHER_HOG, 0.5),))
@@ -92,6 +102,14 @@ def test_a_wait_among_many_functions_that_compute_is_not_the_cause() -> None:
     assert main is not None
     assert main.cause == "blocked, computing"
     assert parts[0].culprit == QUERY
+
+
+def test_time_after_the_last_stacks_is_of_their_line_only_if_the_loop_did_the_same() -> None:
+    main, parts = judged(at(PARSE, held=0.1), at(QUERY, slept=0.2), at(None, slept=0.3))
+    assert main is not None
+    assert (main.culprit, main.segment.callback) == (QUERY, (QUERY,))
+    assert [part.culprit for part in parts] == [PARSE]
+    assert seen(at(PARSE, held=0.2), at(None, slept=0.3)) == ("blocked, waiting", None)
 
 
 def test_what_would_be_a_stall_by_itself_comes_before_what_prolongs_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread
 import json
 import selectors
+import threading
 
 import pytest
 from gilscope.records.stall import Frame
@@ -14,11 +15,13 @@ from gilscope.watch.stack import (
     FUTURES,
     HANDLE,
     LOOP,
+    MAKES_CALLS,
     RUNNERS,
+    before_return,
     callback,
     callback_frames,
     culprit,
-    has_returned,
+    starts_thread,
 )
 
 USERS = Frame("app/server.py", 10, "handle")
@@ -59,6 +62,10 @@ def test_the_callback_is_what_handle_run_calls() -> None:
     frames = [LIBRARY, USERS, OUTER, RUN, ONCE, OURS]
     assert callback_frames(frames) == (LIBRARY, USERS, OUTER)
     assert callback(callback_frames(frames)) == OUTER
+
+
+def test_a_native_callback_stands_where_asyncio_calls_it() -> None:
+    assert callback_frames([RUN, ONCE, OURS]) == (RUN,)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +123,23 @@ def test_a_stack_that_the_program_has_switched_to_is_the_callbacks() -> None:
     assert callback_frames([SELECT, ONCE, OURS], above=3) == ()
 
 
-def test_a_call_that_has_returned_is_not_to_blame_but_its_done_callback_is() -> None:
+def test_a_call_that_has_returned_is_shown_and_not_what_passes_its_result_on() -> None:
     passing_on = Frame(FUTURES, 560, "Future.set_result")
     wakes = Frame(f"{ASYNCIO}/selector_events.py", 139, "BaseSelectorEventLoop._write_to_self")
-    assert has_returned([wakes, passing_on])
-    assert not has_returned([LIBRARY, USERS, passing_on])
-    assert not has_returned([LIBRARY, USERS])
+    makes_calls = Frame(MAKES_CALLS[0], 58, MAKES_CALLS[1])
+    assert before_return([wakes, passing_on, USERS, makes_calls]) == (USERS, makes_calls)
+    assert before_return([wakes, passing_on, makes_calls]) == ()  # it is unknown what was called
+    assert before_return([wakes, passing_on, USERS]) == ()
+    worker = Frame(MAKES_CALLS[0], 81, "_worker")
+    assert before_return([worker]) == ()
+    assert before_return([USERS, makes_calls, worker]) == (USERS, makes_calls, worker)
+    done_callback = (LIBRARY, USERS, passing_on, OUTER, makes_calls)
+    assert before_return(done_callback) == done_callback
+    assert before_return([LIBRARY, USERS]) == (LIBRARY, USERS)
+
+
+def test_a_thread_waits_for_the_thread_that_it_starts() -> None:
+    waits, start = (Frame(threading.__file__, 1, name) for name in ("Condition.wait", "Thread.start"))
+    assert starts_thread([waits, start, SUBMIT])
+    assert not starts_thread([waits, SUBMIT])
+    assert not starts_thread([USERS, start])

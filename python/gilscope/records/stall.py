@@ -52,7 +52,7 @@ class Thread(Record, frozen=True):
 
 
 class Contender(Record, frozen=True, kw_only=True):
-    """A thread that held the GIL while the loop waited for it."""
+    """A thread that held the GIL while the loop waited for it, or slept."""
 
     thread: Thread
     held: float
@@ -66,6 +66,8 @@ class Contender(Record, frozen=True, kw_only=True):
     """Of ``held``: in the garbage collector."""
     stack: tuple[Frame, ...]
     """Innermost frame first; empty if it was not taken in time."""
+    held_while_loop_slept: float = 0.0
+    """In long holds, while the loop's thread slept in the kernel for something else."""
 
 
 class Evidence(Record, frozen=True, kw_only=True):

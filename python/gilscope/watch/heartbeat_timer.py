@@ -91,11 +91,11 @@ class HeartbeatTimer:
 
     def _beat(self) -> None:
         if self.alive:
-            self.heartbeat.beat()
-            self._schedule()
-            if not self._has_noted_depth:
+            if not self._has_noted_depth:  # before the beat: its stall may be reported as soon as it has come
                 self._has_noted_depth = True
                 self._note_depth()
+            self.heartbeat.beat()
+            self._schedule()
 
     def _note_depth(self) -> None:
         """Note from which depth of the stack the loop calls its callbacks: a native loop has no frame that says so.

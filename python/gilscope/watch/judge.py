@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gilscope._core import StallReport
-    from gilscope.records.stall import Evidence, Frame, Thread
+    from gilscope.records.stall import Contender, Evidence, Frame, Thread
 
 MIN_SHARE_OF_PART = 0.01
 """Of a stall: shorter parts are not recorded."""
@@ -91,7 +91,12 @@ def judge(report: StallReport, *, stall: float, began: float, reads_gil: bool) -
 def costs(segments: Sequence[Segment], whole: Evidence, own: Thread) -> list[Cost]:
     """Return what each segment of a stall was spent on."""
     starving = starved_by(whole)
-    return [cost for each in segments for cost in _costs_of(each, starving, whole, own)]
+    found: list[Cost] = []
+    before = None
+    for each in segments:
+        before = _with_stacks_before(each, before)
+        found += _costs_of(before, starving, whole, own)
+    return found
 
 
 def costs_without_gil(segments: Sequence[Segment], own: Thread, threshold: float) -> list[Cost]:
@@ -135,11 +140,29 @@ def longest(found: Iterable[Cost], *, duration: float, threshold: float) -> tupl
     return main, parts
 
 
+def _with_stacks_before(each: Segment, before: Segment | None) -> Segment:
+    """Return a segment with the stacks of the one before it if its own came too late and the loop did the same all along."""
+    if each.loop_stack or before is None or _mostly(each) != _mostly(before):
+        return each
+    return before._replace(evidence=each.evidence)
+
+
+def _mostly(each: Segment) -> str:
+    seen = each.evidence
+    spent = {"held": seen.held, "slept": seen.slept + seen.ran_without_gil, "waited": seen.waited + seen.unknown}
+    return max(spent, key=spent.__getitem__)
+
+
 def _costs_of(each: Segment, starving: Starving, whole: Evidence, own: Thread) -> Iterator[Cost]:
     seen = each.evidence
     spent = time_spent(seen, starving, whole)
     yield Cost("blocked, computing", spent.computing, own, each.callback, each, seen.held, seen.collected)
-    yield Cost("blocked, waiting", spent.waiting, own, each.callback, each)
+    waiting = spent.waiting
+    if frames.starts_thread(each.callback) and (hog := _hog_while_loop_slept(seen)):
+        # The new thread needs the GIL before the loop can go on.
+        waiting = max(0.0, waiting - hog.held_while_loop_slept)
+        yield Cost("starved by a hog", spent.waiting - waiting, hog.thread, hog.stack, each)
+    yield Cost("blocked, waiting", waiting, own, each.callback, each)
     yield Cost("no CPU", spent.no_cpu, None, (), each)
     yield _starved(STARVED_BY[starving], spent.hog + spent.turns, each)
     if seen.prober_waited is not None and seen.unknown >= MIN_SHARE_OF_CAUSE * seen.sampled > 0:
@@ -158,13 +181,18 @@ def _starved(why: Cause, seconds: float, each: Segment) -> Cost:
         if hog is None:
             return Cost(why, seconds, None, (), each)
         # A hog that releases the GIL briefly may have returned from its call before the prober could acquire the GIL.
-        shown = () if frames.has_returned(hog.stack) else hog.stack
-        return Cost(why, seconds, hog.thread, shown, each, hog.held, hog.collected)
+        stack = frames.before_return(hog.stack)
+        return Cost(why, seconds, hog.thread, stack, each, hog.held, hog.collected)
     if why == "starved by turns":
         # Of the threads with a stack, name the one that held the GIL for longest.
         one = max(seen.contenders, key=lambda contender: (bool(contender.stack), contender.held), default=None)
         return Cost(why, seconds, one.thread if one else None, one.stack if one else (), each)
     return Cost(why, seconds, None, (), each)
+
+
+def _hog_while_loop_slept(seen: Evidence) -> Contender | None:
+    held = [contender for contender in seen.contenders if contender.held_while_loop_slept > 0]
+    return max(held, key=lambda contender: contender.held_while_loop_slept, default=None)
 
 
 def _function(line: Frame | None) -> tuple[str, str] | None:

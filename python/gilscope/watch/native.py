@@ -76,4 +76,5 @@ def _contender(report: ContenderReport) -> Contender:
         queued=report.queued,
         collected=report.collected,
         stack=stack(report.stack),
+        held_while_loop_slept=report.held_while_loop_slept,
     )

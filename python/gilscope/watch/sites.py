@@ -77,7 +77,8 @@ class Sites:
         kept = {_key(site): site for site in ranked[: MAX_SITES // 2]}
         for site in ranked[MAX_SITES // 2 :]:
             key = (site.cause, None, None)
-            kept[key] = _merged([*filter(None, [kept.get(key)]), site])
+            without_place = replace(site, culprit=None, request=None, innermost=())
+            kept[key] = _merged([*filter(None, [kept.get(key)]), without_place])
         self._sites = kept
 
 
@@ -88,9 +89,11 @@ def _key(site: Site) -> Key:
 def _site(stall: Stall) -> Site:
     culprit = stall.culprit
     innermost: tuple[Frame, ...] = ()
+    parts: Iterable[Part] = stall.parts
     if culprit and stall.callback and stall.thread == stall.culprit_thread and not _is_programs(culprit):
         # The innermost line of a library is chance, and says nothing about the request.
         culprit, innermost = stall.callback, stall.stack[:INNERMOST]
+        parts = [part for part in parts if part.cause != stall.cause or (part.culprit and _is_programs(part.culprit))]
     return Site(
         cause=stall.cause,
         culprit=culprit,
@@ -103,7 +106,7 @@ def _site(stall: Stall) -> Site:
         stalls=1,
         stalled=stall.duration,
         longest=stall.duration,
-        parts=_added_up(stall.parts),
+        parts=_added_up(parts),
     )
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import concurrent.futures.thread
 import selectors
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +26,14 @@ RUNNERS = asyncio.Runner.run.__code__.co_filename
 ASYNCIO = str(Path(HANDLE).parent)
 SELECTORS = selectors.DefaultSelector.select.__code__.co_filename
 
+THREADING = threading.__file__
 FUTURES = concurrent.futures.Future.set_result.__code__.co_filename
 
 ENDS_OF_CALLS = {(FUTURES, "Future.set_result"), (FUTURES, "Future.set_exception")}
 """What a thread of a pool runs when the call that it was given has returned."""
+MAKES_CALLS = (concurrent.futures.thread.__file__, "_WorkItem.run")
+"""What calls the function in a thread of a pool. Above it, the core adds the function that has returned."""
+WAITS_FOR_CALLS = (concurrent.futures.thread.__file__, "_worker")
 BELOW_CALLBACKS = {
     (RUNNERS, "Runner.run"),
     (LOOP, "BaseEventLoop.run_forever"),
@@ -53,10 +59,10 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
     stacks, as greenlet does; ``None`` if it is unknown.
     """
     for index, frame in enumerate(stack):
-        place = (frame.file, frame.function)
-        # asyncio runs a callback in `Handle._run`. A task's step is native and has no frame.
+        place = _place(frame)
+        # asyncio runs a callback in `Handle._run`. A task's step is native and has no frame, and a callback may be so too.
         if place == (HANDLE, "Handle._run"):
-            return tuple(stack[:index])
+            return tuple(stack[:index]) or (frame,)
         if place == (LOOP, "BaseEventLoop._run_once"):
             return _on_top_of_the_loop(stack[:index])
         if index == above or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
@@ -64,11 +70,34 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
     return tuple(stack) if above == len(stack) else ()
 
 
-def has_returned(stack: Sequence[Frame]) -> bool:
-    """Whether a thread of a pool is passing the result of its call on, and runs nothing but the standard library's code there."""
+def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
+    """Return the stack without what passes the result of a call on, if a thread of a pool does nothing else.
+
+    Then the stack begins with the function that was called, at its first line. Empty if that is unknown.
+    """
+    places = [*map(_place, stack)]
+    if WAITS_FOR_CALLS in places and MAKES_CALLS not in places:
+        return ()
     for index, frame in enumerate(stack):
-        if (frame.file, frame.function) in ENDS_OF_CALLS:
-            return all(origin_of(above.file) is Origin.STANDARD for above in stack[:index])
+        if _place(frame) in ENDS_OF_CALLS:
+            if any(origin_of(above.file) is not Origin.STANDARD for above in stack[:index]):
+                break  # a callback of the future's
+            below = tuple(stack[index + 1 :])
+            return below if len(below) > 1 and _place(below[1]) == MAKES_CALLS else ()
+    return tuple(stack)
+
+
+def _place(frame: Frame) -> tuple[str, str]:
+    return frame.file, frame.function
+
+
+def starts_thread(stack: Sequence[Frame]) -> bool:
+    """Whether a thread is waiting for a thread that it has started: until that one has had the GIL for the first time."""
+    for frame in stack:
+        if frame.file != THREADING:
+            return False
+        if frame.function == "Thread.start":
+            return True
     return False
 
 
