@@ -170,7 +170,7 @@ def test_a_call_that_releases_the_gil_only_briefly_hogs_for_as_long_as_a_thread_
     assert found.longest_hold < found.longest_wait / 2
     thread, loop = longest_wait_of_a_thread(call, found.real_calls), longest_lag_of_a_loop(call, found.real_calls)
     assert min(thread.least, loop.least) / 1.5 < found.longest_wait < max(thread.own, loop.own) * 1.5
-    assert gilscope.check(call, time=0).reason == "brief releases"
+    assert gilscope.check(call, time=0).real_calls == 1  # real waits are measured for a single call too
 
     def handing_over() -> None:
         for _ in range(60):
@@ -205,8 +205,7 @@ def test_work_on_threads_of_the_call_counts_as_computing() -> None:
     data = bytes(8_000_000)
     with ThreadPoolExecutor(2) as pool:
         found = gilscope.check(lambda: list(pool.map(hashlib.sha256, [data, data])))
-    assert found.busy_cores is not None
-    assert found.busy_cores > 0.2  # the calling thread itself computes for none of the time
+    assert found.cpu > 0.5  # the calling thread itself computes for none of the time
 
 
 @needs_gil

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gilscope.records.machine import Machine
 
 
+MAX_BACKGROUND_CPU = 0.1
+"""If the rest of the process computed more before the calls, its threads are not known to work for them."""
 MIN_TIMES_LONGER_THAN_A_HOLD = 1.5
 """A shorter wait was for a hold without a break, and not for several threads in turns."""
 
@@ -85,7 +87,7 @@ class Conclusion:
             calls=calls.made + real_calls + (self.first_call is not None),
             real_calls=real_calls,
             first_call=self.first_call,
-            cpu=min(1.0, busy_cores),
+            cpu=min(1.0, max(busy_cores, self._computing(calls, holds))),
             busy_cores=busy_cores,
             background=self.background,
             endless=endless,
@@ -121,6 +123,16 @@ class Conclusion:
             woken = (wait for wait in span if wait.held and was_woken(wait, self.switch_interval))
             calls.append(max((wait.likely for wait in woken), default=0.0))
         return median(calls or [0.0])
+
+    def _computing(self, calls: Calls, holds: SampledTime) -> float:
+        """Return the share of time in which the call had something to compute, also if other programs used the CPUs.
+
+        While the calling thread is blocked, other threads that are not blocked work for it, if none did before the calls.
+        """
+        if not holds.waits or not calls.own_time or self.background_cpu > MAX_BACKGROUND_CPU:
+            return 0.0
+        others = sum(wait.of_other_thread for wait in holds.waits) / len(holds.waits)
+        return min(1.0, calls.computed / calls.own_time + others)
 
     def _busy_cores(self, calls: Calls) -> float:
         """Return how many cores the process kept busy during the calls: other threads may work for the calling one."""

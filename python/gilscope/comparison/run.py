@@ -210,7 +210,7 @@ def _baseline(spec: StrategySpec, plan: Plan, verdict: Verdict) -> BaselineTask 
         return None
     one_at_a_time = spec.name == "inline" or (spec.name == "thread" and verdict.kind not in ("releases", "no GIL"))
     function, count = REFERENCE_IN_PYTHON if verdict.kind == "yields" else REFERENCE
-    of_a_call = verdict.cpu if verdict.busy_cores is None else verdict.busy_cores
+    of_a_call = max(verdict.cpu, verdict.busy_cores or 0.0)
     wanted = of_a_call * (1 if one_at_a_time else plan.concurrency)
     return BaselineTask(function=function, count=count, cores=min(wanted, cores()))
 

@@ -70,7 +70,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     first_call: Positive | None = None
     """How long the first call took, if it was unlike the others. The verdict is about the others."""
     cpu: Amount
-    """Share of ``duration`` in which the process computed, 1 at most. In files of version 0.1, only the calling thread."""
+    """Share of ``duration`` in which the process computed, or waited for a CPU to compute, 1 at most. In files of version 0.1, only the calling thread."""
     busy_cores: Amount | None = None
     """How many cores the process kept busy during the calls, the call's own threads included; ``None`` in older files."""
     background: Background | None
