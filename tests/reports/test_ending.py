@@ -55,6 +55,12 @@ def test_lost_stalls_and_stalls_that_were_not_over_are_not_all_clear() -> None:
     assert not is_all_clear(watched(stall("no CPU", 1.0, 0.1)))
 
 
+def test_a_stall_that_ended_just_before_the_figures_is_not_all_clear() -> None:
+    late = msgspec.structs.replace(seen(lags=distribution(0.001, 0.9)), ending=Ending(kind="runs"))
+    assert not is_all_clear(late)
+    assert text(late).endswith("\none stall of 900 ms had ended, and its cause was not known yet")
+
+
 def test_a_server_that_only_starts_workers_is_told_how_to_watch_one() -> None:
     said = " ".join(text(seen(children=2, **NO_LOOP)).split())
     assert "2 child processes were started, but not watched: to watch what they do, run the program in one" in said

@@ -102,7 +102,7 @@ FORMATS: dict[str, Format[Result]] = {
 """By suffix. The first suffix that the name of a file ends with is used."""
 WATCH_FORMATS: dict[str, Format[WatchReport]] = {
     ".json": Format(_json, imports=("gilscope.records.codec",)),
-    ".html": Format(_watch_html, PLOT, imports=(PLOT[0], "gilscope.reports.watch_page")),
+    ".html": Format(_watch_html, PLOT, imports=(*PLOT, "gilscope.reports.watch_page")),
 }
 """The formats that can be made from the report of a watch, after the watch."""
 

@@ -28,6 +28,8 @@ MIN_HELD_SHARE_TO_SHOW = 0.005
 MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
 MIN_SHARE_OF_PART_TO_SHOW = 0.1
 """Of the time of a site's stalls: shorter parts are in the JSON report only."""
+HISTOGRAM_ERROR = 1.01
+"""A histogram may show a lag as larger by this factor."""
 INDENT = "   "
 WATCH_CHILDREN = (
     ": to watch what they do, run the program in one process (for uvicorn, without --reload and --workers), or start a "
@@ -164,6 +166,8 @@ def stalls(report: WatchReport) -> str:
         return f"{counted(count, 'stall')} over {threshold}, {total:.2f} s in all:"
     if report.ending and report.ending.stalls:
         return f"no other stall over {threshold} was seen"
+    if not_judged := _not_judged(report):
+        return f"one stall of {duration(not_judged)} had ended, and its cause was not known yet"
     if not seen.lags.count:
         return "whether a loop stalls is unknown: no event loop of this process was watched"
     watched_all = not seen.children and not _unwatched(seen)
@@ -173,8 +177,14 @@ def stalls(report: WatchReport) -> str:
 def is_all_clear(report: WatchReport) -> bool:
     """Whether everything was watched, and nothing stalled."""
     seen, end = report.snapshot, report.ending
-    nothing_stalled = not sum(seen.stalls.values()) and not seen.lost and not (end and end.stalls)
+    nothing_stalled = not (sum(seen.stalls.values()) or seen.lost or (end and end.stalls) or _not_judged(report))
     return nothing_stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
+
+
+def _not_judged(report: WatchReport) -> float | None:
+    """Return the lag of a stall that ended just before the figures do, if no other stall was seen before."""
+    longest = report.snapshot.lags.max
+    return longest if report.ending and longest and longest > HISTOGRAM_ERROR * report.stall else None
 
 
 def _unwatched(seen: Snapshot) -> bool:
