@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services.service import planted, reported, running, written
+from tests.services.service import SECONDS_TO_ANSWER, planted, reported, running, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_a_dask_worker_whose_task_blocks_its_event_loop(tmp_path: Path, monkeypa
             command = ("-m", "distributed.cli.dask_worker", scheduler.address, *options)
             with running(tmp_path, "gilscope", "watch", "-o", "out.json", *command) as worker:
                 async with Client(scheduler.address, asynchronous=True) as client:  # type: ignore[no-untyped-call,unused-ignore]
-                    await client.submit(total)
+                    await asyncio.wait_for(client.submit(total), SECONDS_TO_ANSWER)
                 await asyncio.to_thread(worker.end)
 
     asyncio.run(main())
