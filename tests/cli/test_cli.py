@@ -108,6 +108,18 @@ def test_the_table_is_printed_even_if_the_file_cannot_be_written(capsys: pytest.
     assert err.splitlines()[-1] == "Error: cannot write /dev/full: No space left on device"
 
 
+def test_a_reader_of_stdout_that_has_gone_costs_no_file(of_two_cases: OfTwoCases, tmp_path: Path) -> None:
+    """`gilscope demo -o FILE | head`."""
+    reader, stdout = os.pipe()
+    os.close(reader)
+    file = tmp_path / "again.json"
+    command = [sys.executable, "-m", "gilscope", "report", str(of_two_cases[1]), "-o", str(file)]
+    ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    os.close(stdout)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert file.read_bytes() == of_two_cases[1].read_bytes()
+
+
 def test_output_to_a_pipe_has_no_trailing_blanks(of_two_cases: OfTwoCases) -> None:
     demo, _ = of_two_cases
     assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []

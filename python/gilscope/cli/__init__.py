@@ -111,6 +111,14 @@ class Subcommands(click.Group):
             ctx.fail(_no_command(args[0]))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. If the reader of its output has gone, that is no failure: click would exit with status 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `gilscope report FILE | head`; the flush at exit must not fail because of that
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
 
 def _no_command(name: str) -> str:
     """Say that there is no such command, and which one was probably meant."""
@@ -144,10 +152,6 @@ def main(argv: list[str] | None = None) -> int:
         return FAILED if error.exit_code == click.ClickException.exit_code else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has closed the pipe (`gilscope report FILE | head`); the flush at exit must not fail because of that.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - whatever else it is, it is not an answer
         if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
             traceback.print_exc()

@@ -122,11 +122,13 @@ def command(
         comparison = ComparisonRun(subject, chosen, Plan(seconds=seconds, timeout=timeout), budget=budget)
         interrupted = False if verdict.endless else _run(comparison, seconds)
     result = comparison.result(interrupted=interrupted)
-    if verdict.endless:
-        say(f"{verdict}\nA statement that does not end cannot be compared.", stderr=file == "-")
-    if not verdict.endless or file == "-":
-        show(result, file)
-    save(result, outputs, file)
+    try:
+        if verdict.endless:
+            say(f"{verdict}\nA statement that does not end cannot be compared.", stderr=file == "-")
+        if not verdict.endless or file == "-":
+            show(result, file)
+    finally:  # also if the reader of stdout has gone
+        save(result, outputs, file)
     if interrupted:
         return INTERRUPTED
     finished = [trial.status == "finished" for trial in (result.idle, *result.trials)]

@@ -108,8 +108,10 @@ def command(
         timeout=timeout or seconds + DEFAULT_SECONDS_BEYOND,
     )
     result = _run(chosen, plan)
-    show(result, file)
-    save(result, outputs, file)
+    try:
+        show(result, file)
+    finally:  # also if the reader of stdout has gone
+        save(result, outputs, file)
     if result.interrupted:
         return INTERRUPTED
     unfinished = any(trial.status in {"died", "timed out"} for trial in (result.idle, *result.trials))

@@ -42,8 +42,10 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
     if other is not None:
         _compare(file, result, other, _read(other))
     elif isinstance(result, Result):
-        show(result)
-        save(result, outputs)
+        try:
+            show(result)
+        finally:  # also if the reader of stdout has gone
+            save(result, outputs)
     else:
         _show_watch(file, result, outputs)
 
@@ -81,5 +83,7 @@ def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> N
                 f"while the program runs, with gilscope watch -o {target.name}"
             )
         checked(target, WATCH_FORMATS)
-    put(TerminalReport(report))
-    save(report, outputs, formats=WATCH_FORMATS)
+    try:
+        put(TerminalReport(report))
+    finally:
+        save(report, outputs, formats=WATCH_FORMATS)
