@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Measure, Plan
-from gilscope.trial.baseline import BaselineTask, baseline_process
-from gilscope.trial.baseline_process import Trial
+from gilscope.trial.baseline_process import BaselineTask, Trial, times
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
+from tests.support import child
+
 if TYPE_CHECKING:
-    from gilscope.trial.baseline import BaselineProcess
+    from pathlib import Path
 
 COUNTDOWN = "gilscope:countdown_released"
 STEPS = 20_000_000
@@ -60,16 +61,12 @@ def test_a_baseline_that_cannot_be_measured_is_missing_and_the_trial_runs() -> N
     assert measure.tasks > 0
 
 
-def test_the_process_that_measures_ends_with_the_context() -> None:
-    def pid(process: BaselineProcess | None) -> int:
-        assert process is not None
-        return process.pid
-
-    with baseline_process(BaselineTask(function=COUNTDOWN, count=STEPS, cores=1.0)) as process:
-        started = pid(process)
-        os.kill(started, 0)
-    with pytest.raises(ProcessLookupError):
-        os.kill(started, 0)
+def test_without_schedstat_the_cpu_time_of_a_thread_is_that_of_its_stat(tmp_path: Path) -> None:
+    numbers = [str(number) for number in range(4, 53)]  # the number of each field, as proc_pid_stat(5) counts them
+    (tmp_path / "stat").write_text(f"7 (a name) with spaces) R {' '.join(numbers)}")
+    assert times(tmp_path) == ((14 + 15) * 10_000_000, 0, 39)
+    (tmp_path / "schedstat").write_text("123456789 2000 5")
+    assert times(tmp_path) == (123456789, 2000, 39)
 
 
 def test_the_cpu_time_of_a_trial_has_that_of_the_threads_which_a_call_started_and_ended() -> None:
@@ -83,3 +80,20 @@ def test_the_cpu_time_of_a_trial_has_that_of_the_threads_which_a_call_started_an
     thread.join()
     assert trial.cpu_time() >= 0.02
     assert trial.cpu_time() < 0.02  # since the last call
+
+
+ENDED = """
+import os
+from gilscope.trial.baseline import forked
+from gilscope.trial.baseline_process import BaselineTask
+
+with forked(BaselineTask(function="gilscope:countdown_released", count=1, cores=2.0)) as process:
+    print(*process.pids)
+"""
+
+
+def test_the_processes_that_measure_end_with_the_context() -> None:
+    (pids,) = child.output(ENDED)
+    assert len(pids.split()) == 2
+    for pid in pids.split():
+        child.wait_until_gone(int(pid))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pauses() -> Iterator[Pauses]:
-    fd = Pauses.file()
-    shared = Pauses(fd)
-    os.close(fd)
+    shared = Pauses()
     yield shared
     shared.close()
 
@@ -42,13 +39,3 @@ def test_a_moment_before_a_pause_stays_where_it_was_when_the_pause_is_known(paus
     assert clock.at(11.0) == 11.0
     pauses.add(12.0, 15.0)
     assert [clock.at(11.0), clock.at(15.5)] == [11.0, 12.5]
-
-
-def test_two_processes_share_the_pauses_of_one_file(pauses: Pauses) -> None:
-    fd = Pauses.file()
-    here, there = Pauses(fd), Pauses(fd)
-    os.close(fd)
-    there.add(1.0, 2.0)
-    assert (len(here), here[0], len(pauses)) == (1, (1.0, 2.0), 0)
-    here.close()
-    there.close()

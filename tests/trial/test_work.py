@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from gilscope.demo.findings import findings
 from gilscope.records.result import Baseline, Measure, Result, Trial
-from gilscope.trial.work import BUSY, Work, undisturbed_work, work, work_without_baseline
+from gilscope.trial.work import BUSY, SHARED, Work, undisturbed_work, work, work_without_baseline
 
 Run = Callable[..., Result]
 Finished = Callable[..., Trial]
@@ -29,9 +29,10 @@ def sliced(finished: Finished) -> Sliced:
         efficiency: float = 1.0,
         changes: float = 0.0,
         queued: float = 0.0,
+        gain: float = 1.0,
     ) -> Trial:
         cpu = [busy * SLICE for busy in cores]
-        steps = efficiency * sum(used * rate for used, rate in zip(cpu, rates, strict=True))
+        steps = efficiency * gain * sum(used * rate for used, rate in zip(cpu, rates, strict=True))
         baseline = Baseline(
             cores=wanted,
             elapsed=[SLICE] * len(cores),
@@ -39,6 +40,7 @@ def sliced(finished: Finished) -> Sliced:
             queued=[queued * SLICE] * len(cores),
             rate=rates,
             change=[changes] * len(cores),
+            together=[gain * rate for rate in rates],
         )
         trial = finished(case)
         assert trial.measure is not None
@@ -132,9 +134,32 @@ def test_on_a_busy_machine_the_time_in_which_threads_waited_for_a_core_is_left_o
     assert [of(held).doubt, of(released).doubt] == [BUSY, BUSY]
     evidence = next(finding.evidence for finding in findings(result) if "need the GIL" in finding.claim)
     assert evidence == (
-        "Work a second, relative to one task alone, without the time for which thread/held and thread/released waited for a "
-        "core: thread/held 1.02, thread/released 1.97."
+        "Work a second, relative to one task alone, if thread/held and thread/released had had a whole core whenever they "
+        "wanted one: thread/held 1.02, thread/released 1.97."
     )
+
+
+def test_tasks_on_the_threads_of_one_physical_core_do_less_work_and_the_gil_is_not_blamed(
+    run_of: Run, sliced: Sliced
+) -> None:
+    released = sliced("thread/released", [1.98] * 20, [2e9] * 20, wanted=2.0, gain=0.55)
+    assert of(released).value == pytest.approx(1.98 * 0.55)
+    assert of(released).doubt == SHARED
+    assert undisturbed_work(released) == pytest.approx(1.98)
+    assert claims_one_gil(run_of(sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0), released, cores=2.0))
+
+
+def test_a_core_that_is_shared_for_a_few_slices_changes_little(sliced: Sliced) -> None:
+    """The steps of a trial are known only in all: what it did in those slices is expected from tasks on all cores at once."""
+    trial = sliced("thread/released", [2.0] * 20, [2e9] * 20, wanted=2.0)
+    assert trial.measure is not None
+    assert trial.measure.baseline_slices is not None
+    together = [1e9] * 2 + [2e9] * 18
+    baseline = msgspec.structs.replace(trial.measure.baseline_slices, together=together)
+    measure = msgspec.structs.replace(trial.measure, baseline_slices=baseline)
+    figure = of(msgspec.structs.replace(trial, count=round(trial.count * 0.95), measure=measure))
+    assert figure.value == pytest.approx(1.9)
+    assert figure.doubt == ""
 
 
 def test_python_threads_that_queued_are_no_evidence_because_waiting_for_the_gil_makes_them_queue(

@@ -20,7 +20,7 @@ from gilscope.records.cores import cores
 from gilscope.records.machine import machine
 from gilscope.records.result import Result, Trial
 from gilscope.trial import runner
-from gilscope.trial.baseline import BaselineTask
+from gilscope.trial.baseline_process import BaselineTask
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.run import trial
 from gilscope.trial.strategies import STRATEGIES

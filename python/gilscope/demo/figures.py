@@ -42,7 +42,7 @@ class DemoFigures:
         return None if figure is None or figure.doubt else figure.value
 
     def work_with_cores(self, case: str) -> float | None:
-        """Return the work of ``case``, or what it would have done with a core whenever it wanted one.
+        """Return the work of ``case``, or what it would have done with a whole core whenever it wanted one.
 
         ``None`` if neither can be relied on. Python in threads takes turns at the GIL so often that only the first can be.
         """

@@ -71,10 +71,10 @@ def one_gil_does_the_work_of_one(run: DemoFigures) -> Finding | None:
     if tasks < 2 or not alike or released is None or max(alike) > 1.25 or released < 1.5:
         return None
     corrected = [case for case in works if run.sure_work(case) is None]
-    without = f", without the time for which {listed(corrected)} waited for a core" if corrected else ""
+    if_they_had = f", if {listed(corrected)} had had a whole core whenever they wanted one" if corrected else ""
     return Finding(
         f"{tasks} tasks that need the GIL do the work of one.",
-        f"Work a second, relative to one task alone{without}: {', '.join(f'{c} {w:.2f}' for c, w in works.items())}.",
+        f"Work a second, relative to one task alone{if_they_had}: {', '.join(f'{c} {w:.2f}' for c, w in works.items())}.",
         "Release the GIL, or use processes: more threads add nothing to Python code, or to native code that holds the GIL.",
     )
 

@@ -10,7 +10,7 @@ from gilscope.isolated.protocol import ask
 from gilscope.records.cores import cores
 from gilscope.records.machine import has_gil
 from gilscope.records.result import Plan, Trial
-from gilscope.trial.baseline import BaselineTask
+from gilscope.trial.baseline_process import BaselineTask
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 

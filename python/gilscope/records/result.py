@@ -98,6 +98,8 @@ class Baseline(Record, frozen=True, kw_only=True):
     Slice ``i`` is the trial between two pauses.
     """
 
+    task: str = ""
+    """The dotted name of the task's kernel; empty if it is unknown."""
     cores: Positive
     """How many cores the trial keeps busy if no other program uses them."""
     elapsed: list[Amount]
@@ -110,9 +112,20 @@ class Baseline(Record, frozen=True, kw_only=True):
     """Steps of one task alone in a second of CPU time, on the cores that the trial used: before and after each slice."""
     change: list[float]
     """The relative change of that rate from the beginning to the end of each slice; 0 if the trial changed its core."""
+    together: list[Positive] = msgspec.field(default_factory=list)
+    """The same as ``rate`` while one task runs on each of these cores at once; ``rate`` itself if it is empty."""
 
     def __post_init__(self) -> None:
-        must_be_as_long(elapsed=self.elapsed, cpu=self.cpu, queued=self.queued, rate=self.rate, change=self.change)
+        if not self.together:
+            msgspec.structs.force_setattr(self, "together", self.rate)
+        must_be_as_long(
+            elapsed=self.elapsed,
+            cpu=self.cpu,
+            queued=self.queued,
+            rate=self.rate,
+            change=self.change,
+            together=self.together,
+        )
 
 
 class Measure(Record, frozen=True, kw_only=True):

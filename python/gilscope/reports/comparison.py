@@ -14,7 +14,7 @@ from gilscope.formatting import duration, listed, milliseconds, size
 from gilscope.naming import quoted
 from gilscope.records.verdict import sentences
 from gilscope.reports.table import missing, numbered, strip, where
-from gilscope.trial.work import BUSY, MOVED, work
+from gilscope.trial.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,10 +118,11 @@ def doubt(trial: Trial) -> str:
 
 def doubts(result: Result) -> Iterator[str]:
     """Yield a line for each reason why the calls a second of some trials cannot be relied on."""
-    reasons = {reason: [trial.case for trial in result.trials if doubt(trial) == reason] for reason in (BUSY, MOVED)}
-    yield from (
-        f"? Do not rely on the calls/s of {listed(names)}: {reason}." for reason, names in reasons.items() if names
-    )
+    cases: dict[str, list[str]] = {}
+    for trial in result.trials:
+        if reason := doubt(trial):
+            cases.setdefault(reason, []).append(trial.case)
+    yield from (f"? Do not rely on the calls/s of {listed(names)}: {reason}." for reason, names in cases.items())
 
 
 def _costs(run: ComparisonFigures) -> Table:

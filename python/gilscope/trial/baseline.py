@@ -13,39 +13,30 @@ in a pause: a thread that waits for the GIL then asks for it up to a switch inte
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from gilscope.isolated.supervise import PARENT_VARIABLE
 from gilscope.records.result import Baseline
+from gilscope.trial import baseline_process
 from gilscope.trial.clock import Pauses, TrialClock
-from gilscope.trial.cpu_time import used_by
+from gilscope.trial.cpu_time import descendants, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-class BaselineTask(msgspec.Struct, frozen=True, kw_only=True):
-    """The task whose baseline is measured, by the dotted name of its kernel."""
-
-    function: str
-    count: int
-    """The steps of one slice of the baseline."""
-    cores: float
-    """How many cores the trial keeps busy if nobody else uses them."""
+    from gilscope.trial.baseline_process import BaselineTask
 
 
 class BaselineProcess:
     """The process that stops a trial and measures its baseline, started and ready."""
 
-    def __init__(self, child: subprocess.Popen[str], pauses: Pauses) -> None:
-        self.pid = child.pid
+    def __init__(self, pid: int, pauses: Pauses, requests: TextIO, answers: TextIO) -> None:
+        self.pids = [pid, *descendants(pid)]
         self.clock = TrialClock(pauses)
-        self._child = child
+        self._requests, self._answers = requests, answers
 
     def begin(self, pids: list[int]) -> None:
         """Measure the first slice of the baseline, and from now on stop these processes again and again."""
@@ -57,47 +48,47 @@ class BaselineProcess:
         return msgspec.json.decode(answer, type=Baseline) if answer else None
 
     def cpu_time(self) -> float:
-        """Return the CPU seconds that this process has used."""
+        """Return the CPU seconds that this process and its helpers have used."""
         try:
-            return used_by(self.pid)
+            return sum(map(used_by, self.pids))
         except OSError:  # it has ended
             return 0.0
 
     def _ask(self, line: str) -> str:
         """Return the answer to a line; empty if the process has ended."""
-        assert self._child.stdin is not None  # noqa: S101
-        assert self._child.stdout is not None  # noqa: S101
         try:
-            self._child.stdin.write(f"{line}\n")
-            self._child.stdin.flush()
+            print(line, file=self._requests, flush=True)
         except BrokenPipeError:
             return ""
-        return self._child.stdout.readline()
+        return self._answers.readline()
 
 
 @contextmanager
-def baseline_process(task: BaselineTask | None) -> Iterator[BaselineProcess | None]:
-    """Start the process that measures the baseline; yield ``None`` without a ``task``, or if it does not start."""
+def forked(task: BaselineTask | None) -> Iterator[BaselineProcess | None]:
+    """Fork the process that measures the baseline; yield ``None`` without a ``task``, or if the process does not start.
+
+    A fork starts at once, where a new interpreter takes 0.2 s. The process that forks must have no other thread yet.
+    """
     if task is None:
         yield None
         return
-    fd = Pauses.file()
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "gilscope.trial.baseline_process", str(fd), msgspec.json.encode(task).decode()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[fd],
-        text=True,
-        env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
-    )
-    pauses = Pauses(fd)
-    os.close(fd)
+    pauses = Pauses()
+    request, requests = os.pipe()
+    answers, answer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(requests)  # this process ends when the trial's process does
+            baseline_process.serve(task, pauses, request, answer)
+        finally:  # runs nothing that the trial's process wants to run at its exit
+            os._exit(0)
+    os.close(request)
+    os.close(answer)
     try:
-        assert child.stdout is not None  # noqa: S101
-        ready = child.stdout.readline()
-        yield BaselineProcess(child, pauses) if ready else None
+        with os.fdopen(requests, "w") as writer, os.fdopen(answers) as reader:
+            ready = reader.readline()
+            yield BaselineProcess(pid, pauses, writer, reader) if ready else None
     finally:
-        child.kill()
-        child.communicate()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
         pauses.close()

@@ -1,17 +1,19 @@
-"""The process that measures the baseline of a trial: ``python -P -m gilscope.trial.baseline_process FD TASK``.
+"""What runs in the process that measures the baseline of a trial; see :mod:`gilscope.trial.baseline`.
 
-It prints a line when it is ready. The first line that it reads has the ids of the trial's processes; it answers when it has
+It writes a line when it is ready. The first line that it reads has the ids of the trial's processes; it answers when it has
 measured the first slice. The second line ends the trial; the answer is a :class:`gilscope.records.result.Baseline`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import select
 import signal
-import sys
+import socket
+import struct
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +22,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gilscope.countdown import CALLS_BEFORE_SPECIALIZING
 from gilscope.isolated.supervise import die_with_parent
 from gilscope.records.result import Baseline
-from gilscope.trial.baseline import BaselineTask
-from gilscope.trial.clock import MAX_PAUSES, Pauses
+from gilscope.trial.clock import MAX_PAUSES
 from gilscope.trial.cpu_time import used_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from gilscope.trial.clock import Pauses
 
 MEAN_SLICE_SECONDS = 0.1
 """How long the trial runs between two pauses, on average. Random, so that it does not fall into step with the trial."""
@@ -37,6 +41,18 @@ MAX_CORES = 4
 """Measure the baseline on at most this many cores in one pause: those that the trial used most."""
 MIN_SHARE_OF_A_CORE = 0.1
 """Ignore a thread that used less of a slice than this share."""
+_INTEGER, _FLOAT = struct.Struct("q"), struct.Struct("d")
+"""What a helper is asked, and what it answers."""
+
+
+class BaselineTask(msgspec.Struct, frozen=True, kw_only=True):
+    """The task whose baseline is measured, by the dotted name of its kernel."""
+
+    function: str
+    count: int
+    """The steps of one slice of the baseline."""
+    cores: float
+    """How many cores the trial keeps busy if nobody else uses them."""
 
 
 class Used(NamedTuple):
@@ -87,15 +103,83 @@ class Trial:
 
     def _used(self, thread: Path) -> Used | None:
         try:
-            cpu, queued = map(int, (thread / "schedstat").read_text().split()[:2])
-            # The 39th field of proc_pid_stat(5); the second, a name in parentheses, may contain spaces.
-            core = int((thread / "stat").read_text().rpartition(")")[2].split()[36])
+            cpu, queued, core = times(thread)
         except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
             return None
         key = (thread.parts[2], thread.name)
         cpu_before, queued_before = self._before.get(key, (0, 0))
         self._before[key] = cpu, queued
         return Used((cpu - cpu_before) / 1e9, (queued - queued_before) / 1e9, core)
+
+
+def times(thread: Path) -> tuple[int, int, int]:
+    """Return the CPU time and the run-queue delay of a thread in nanoseconds, and the core that it ran on last.
+
+    Without ``schedstat`` (gVisor) the CPU time is in units of 10 ms, and the run-queue delay is 0.
+    """
+    # Field 3 of proc_pid_stat(5) is the first here: the second, a name in parentheses, may contain spaces.
+    fields = (thread / "stat").read_text().rpartition(")")[2].split()
+    core = int(fields[36])
+    try:
+        cpu, queued = map(int, (thread / "schedstat").read_text().split()[:2])
+    except FileNotFoundError:
+        cpu, queued = (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), 0
+    return cpu, queued, core
+
+
+class Kernel:
+    """The task, which this process can run alone."""
+
+    def __init__(self, task: BaselineTask) -> None:
+        self._kernel: Callable[[int], int] = resolve_name(task.function)
+        self._count = task.count
+        self._cores = os.sched_getaffinity(0)
+        for _ in range(CALLS_BEFORE_SPECIALIZING):
+            self._kernel(1)
+
+    def rate(self, core: int) -> float:
+        """Return the steps of one task in a second of CPU time on ``core``."""
+        with contextlib.suppress(OSError):  # the core has been taken from this process: let it run anywhere
+            os.sched_setaffinity(0, [core])
+        self._kernel(self._count // 10 + 1)  # fills the caches
+        began = time.thread_time()
+        self._kernel(self._count)
+        rate = self._count / (time.thread_time() - began)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, self._cores)
+        return rate
+
+
+class Helper:
+    """A forked process that runs the task while this process does."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            try:
+                ours.close()
+                die_with_parent()
+                while core := theirs.recv(_INTEGER.size):
+                    theirs.send(_FLOAT.pack(kernel.rate(*_INTEGER.unpack(core))))
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._socket = ours
+
+    def begin(self, core: int) -> None:
+        """Run the task on ``core``."""
+        self._socket.send(_INTEGER.pack(core))
+
+    def rate(self) -> float:
+        """Return the steps of the task in a second of CPU time when the task has ended."""
+        return float(_FLOAT.unpack(self._socket.recv(_FLOAT.size))[0])
+
+
+class Rates(NamedTuple):
+    """The steps of the task in a second of CPU time on one core: alone, and while other cores run it as well."""
+
+    alone: float
+    together: float
 
 
 @dataclass
@@ -105,16 +189,17 @@ class Measuring:
     task: BaselineTask
     trial: Trial
     pauses: Pauses
-    kernel: Callable[[int], int]
+    kernel: Kernel
+    helpers: list[Helper]
     elapsed: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     queued: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     change: list[float] = field(default_factory=list)
+    together: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._cores = os.sched_getaffinity(0)
-        self._rates = self._measure(sorted(self._cores)[:MAX_CORES])
+        self._rates = self._measure(sorted(os.sched_getaffinity(0))[:MAX_CORES])
         self._resumed = time.perf_counter()
         self.paused = 0.0
         """How long the last pause lasted."""
@@ -143,57 +228,63 @@ class Measuring:
         busiest = sorted(by_core, key=lambda core: by_core[core])[-MAX_CORES:]
         before, after = self._rates, self._measure(busiest)
         whole = sum(by_core[core] for core in after)
-        self.rate.append(sum(by_core[core] * (before.get(core, now) + now) / 2 for core, now in after.items()) / whole)
+        means = {
+            core: [(one + now) / 2 for one, now in zip(before.get(core, rates), rates, strict=True)]
+            for core, rates in after.items()
+        }
+        self.rate.append(sum(by_core[core] * alone for core, (alone, _) in means.items()) / whole)
+        self.together.append(sum(by_core[core] * together for core, (_, together) in means.items()) / whole)
         # By how much the speed rose or fell within the slice, of a core whose speed is known at both of its ends.
         known = [core for core in after if core in before]
-        moved = sum(by_core[core] * (after[core] / before[core] - 1) for core in known)
+        moved = sum(by_core[core] * (after[core].alone / before[core].alone - 1) for core in known)
         self.change.append(moved / sum(by_core[core] for core in known) if known else 0.0)
         self._rates = after
 
-    def _measure(self, cores: list[int]) -> dict[int, float]:
-        """Return the steps of one task alone in a second of CPU time, by core."""
-        rates = {}
-        for core in cores:
-            with contextlib.suppress(OSError):  # the core has been taken from this process: let it run anywhere
-                os.sched_setaffinity(0, [core])
-            self.kernel(self.task.count // 10 + 1)  # fills the caches
-            began = time.thread_time()
-            self.kernel(self.task.count)
-            rates[core] = self.task.count / (time.thread_time() - began)
-        os.sched_setaffinity(0, self._cores)
-        return rates
+    def _measure(self, cores: list[int]) -> dict[int, Rates]:
+        """Return how fast the task is on each of the ``cores``, of which the trial used the last ones most."""
+        alone = {core: self.kernel.rate(core) for core in cores}
+        *others, first = cores
+        helping = list(zip(self.helpers, others[::-1], strict=False))
+        if not helping:
+            return {core: Rates(rate, rate) for core, rate in alone.items()}
+        for helper, core in helping:
+            helper.begin(core)
+        together = {first: self.kernel.rate(first), **{core: helper.rate() for helper, core in helping}}
+        return {core: Rates(rate, together.get(core, rate)) for core, rate in alone.items()}
 
     def record(self) -> Baseline:
         """Return what was measured."""
         return Baseline(
+            task=self.task.function,
             cores=self.task.cores,
             elapsed=self.elapsed,
             cpu=self.cpu,
             queued=self.queued,
             rate=self.rate,
             change=self.change,
+            together=self.together,
         )
 
 
-def main(fd: str, argument: str) -> None:
-    """Measure the baseline of one trial; see the module's docstring."""
+def serve(task: BaselineTask, pauses: Pauses, requests: int, answers: int) -> None:
+    """Measure the baseline of one trial. The process dies with its parent. See the module's docstring."""
     die_with_parent()
-    task = msgspec.json.decode(argument, type=BaselineTask)
-    kernel, pauses = resolve_name(task.function), Pauses(int(fd))
-    kernel(task.count)
-    print("ready", flush=True)
-    trial = Trial([int(pid) for pid in sys.stdin.readline().split()])
-    measuring = Measuring(task, trial, pauses, kernel)
-    print("measured", flush=True)
-    while len(pauses) < MAX_PAUSES - 1:
-        wait = max(random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS, min(measuring.paused, MAX_SLICE_SECONDS))
-        if select.select([sys.stdin], [], [], wait)[0]:
-            break
+    with os.fdopen(requests) as reader, os.fdopen(answers, "w") as writer:
+
+        def answer(line: str) -> None:
+            print(line, file=writer, flush=True)
+
+        kernel = Kernel(task)
+        helpers = [Helper(kernel) for _ in range(min(math.ceil(task.cores), MAX_CORES) - 1)]
+        answer("ready")
+        trial = Trial([int(pid) for pid in reader.readline().split()])
+        measuring = Measuring(task, trial, pauses, kernel, helpers)
+        answer("measured")
+        while len(pauses) < MAX_PAUSES - 1:
+            wait = max(random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS, min(measuring.paused, MAX_SLICE_SECONDS))
+            if select.select([reader], [], [], wait)[0]:
+                break
+            measuring.pause()
+        reader.readline()
         measuring.pause()
-    sys.stdin.readline()
-    measuring.pause()
-    print(msgspec.json.encode(measuring.record()).decode(), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        answer(msgspec.json.encode(measuring.record()).decode())

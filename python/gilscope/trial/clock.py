@@ -7,7 +7,6 @@ while the trial is stopped, so the trial never sees half of an entry.
 from __future__ import annotations
 
 import mmap
-import os
 import time
 from bisect import bisect_right
 
@@ -18,18 +17,11 @@ _BYTES = 8 * (_FIRST + 2 * MAX_PAUSES)
 
 
 class Pauses:
-    """When a trial was stopped, by ``perf_counter``, in memory that two processes share: the file ``fd``."""
+    """When a trial was stopped, by ``perf_counter``, in memory that a forked process shares."""
 
-    def __init__(self, fd: int) -> None:
-        self._map = mmap.mmap(fd, _BYTES)
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, _BYTES)
         self._array = memoryview(self._map).cast("d")
-
-    @staticmethod
-    def file() -> int:
-        """Return the descriptor of a new file for the pauses of one trial."""
-        fd = os.memfd_create("gilscope-pauses")
-        os.truncate(fd, _BYTES)
-        return fd
 
     def close(self) -> None:
         self._array.release()

@@ -6,7 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 CPUCLOCK_SCHED = 2
 """The clock of a process's CPU time: Linux, include/linux/posix-timers_types.h."""
@@ -25,10 +28,10 @@ class CpuTime:
 
 
 class ProcessTree:
-    """The current process and the descendants that it has when this object is made, but for the process ``besides``."""
+    """The current process and the descendants that it has when this object is made, but for the processes ``besides``."""
 
-    def __init__(self, besides: int | None = None) -> None:
-        self.pids = [pid for pid in (os.getpid(), *descendants(os.getpid())) if pid != besides]
+    def __init__(self, besides: Collection[int] = ()) -> None:
+        self.pids = [pid for pid in (os.getpid(), *descendants(os.getpid())) if pid not in besides]
 
     def cpu_time(self) -> CpuTime:
         """Return the CPU time and the run-queue delay of all these processes; ``None`` if one of them has ended."""

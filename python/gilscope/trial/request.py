@@ -8,7 +8,7 @@ import msgspec
 
 from gilscope.isolated.payload import PickledCall, Work  # noqa: TC001 - msgspec reads the annotations
 from gilscope.records.result import Plan  # noqa: TC001 - msgspec reads the annotations
-from gilscope.trial.baseline import BaselineTask  # noqa: TC001 - msgspec reads the annotations
+from gilscope.trial.baseline_process import BaselineTask  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from gilscope.trial.strategies import Strategy

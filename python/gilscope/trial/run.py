@@ -12,7 +12,7 @@ from gilscope._core import Histogram
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Bins, Lag, Measure, Times
 from gilscope.trial import machine_load
-from gilscope.trial.baseline import baseline_process
+from gilscope.trial.baseline import forked
 from gilscope.trial.clock import TrialClock
 from gilscope.trial.cpu_time import ProcessTree
 from gilscope.trial.spans import Lanes, Stamp, Stamped
@@ -32,10 +32,10 @@ async def run(request: TrialRequest) -> Measure:
     """Run the trial that ``request`` describes."""
     if request.strategy is None or request.work is None:
         return await idle(request.plan)
-    strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
-    function, args = request.work.load()
     steps = request.work.count if isinstance(request.work, Kernel) else 1
-    with baseline_process(request.baseline) as baseline:
+    with forked(request.baseline) as baseline:  # before the user's modules, which may start threads
+        strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
+        function, args = request.work.load()
         return await trial(
             strategy,
             function,
@@ -123,7 +123,7 @@ async def _beside_a_ticker(
     steps: int = 1,
     baseline: BaselineProcess | None = None,
 ) -> Measure:
-    processes = ProcessTree(besides=None if baseline is None else baseline.pid)
+    processes = ProcessTree(besides=() if baseline is None else baseline.pids)
     clock = TrialClock() if baseline is None else baseline.clock
     if baseline is not None:
         baseline.begin(processes.pids)

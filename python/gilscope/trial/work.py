@@ -1,9 +1,10 @@
 """The work of a trial, relative to one task alone on the same cores at the same time, and whether it can be relied on.
 
-``work`` is efficiency times cores. The efficiency compares a CPU second of the trial with a CPU second of one task alone,
-measured on the same cores before and after each slice of the trial: so neither a changing clock rate nor the programs on
-other cores count. The cores are those that the trial kept busy in its good slices, in which other programs left it the
-cores that it wanted.
+``work`` is efficiency times cores times the gain of a core. The efficiency compares a CPU second of the trial with a CPU
+second of one task on each of the same cores, measured before and after each slice of the trial: so neither a changing clock
+rate nor the programs on other cores count. The cores are those that the trial kept busy in its good slices, in which other
+programs left it the cores that it wanted. The gain of a core is the speed of these tasks relative to one task alone: less
+than 1 if the cores are threads of one physical core.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ MAX_BASELINE_ERROR = 0.15
 """The largest acceptable error of the baseline: two standard errors, from how it moved within the slices."""
 BUSY = "other programs used the cores nearly all the time"
 MOVED = f"the machine's speed changed too often: the baseline is uncertain by more than {MAX_BASELINE_ERROR:.0%}"
+MIN_GAIN_OF_A_CORE = 0.85
+"""If tasks on several cores at once run at less than this speed, relative to one alone, the cores are not whole ones."""
+SHARED = "the cores slowed each other down, as threads of one physical core do"
 SHORT = "it ran too briefly: give --seconds 1 or more"
 MAX_OTHERS_SHARE = 0.1
 MIN_IDLE_SHARE = 0.25
@@ -41,6 +45,8 @@ class Work(NamedTuple):
     cores: float
     doubt: str = ""
     """Why the figure cannot be relied on, or empty."""
+    gain: float = 1.0
+    """The speed of a task on each of these cores at once, relative to one task alone."""
 
 
 def work(trial: Trial, *, own_task: bool = True) -> Work | None:
@@ -53,36 +59,43 @@ def work(trial: Trial, *, own_task: bool = True) -> Work | None:
     if measure is None or measure.baseline_slices is None or not sum(measure.baseline_slices.cpu):
         return None
     baseline = measure.baseline_slices
-    expected = mean_rate(baseline) * sum(baseline.cpu)
-    efficiency = measure.tasks * trial.count / expected
-    every = _cores(baseline)
-    good = [cores for cores in every if cores >= GOOD_SHARE * baseline.cores]
+    expected = sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.together, strict=True))
+    every = _slices(baseline)
+    good = [piece for piece in every if piece.cores >= GOOD_SHARE * baseline.cores]
     enough = len(good) >= MIN_GOOD_SLICES
-    low, cores, high = _quartiles(good if enough else every)
-    error = _error(baseline, expected)
-    figure = Work(efficiency * cores, efficiency * low * (1 - error), efficiency * high * (1 + error), cores)
+    counted = good if enough else every
+    low, cores, high = _quartiles([piece.cores for piece in counted])
+    alone = sum(piece.alone for piece in counted)
+    gain = sum(piece.together for piece in counted) / alone if alone else 1.0
+    worth = measure.tasks * trial.count / expected * gain
+    error = _error(baseline)
+    figure = Work(worth * cores, worth * low * (1 - error), worth * high * (1 + error), cores, gain=gain)
     if 2 * error > MAX_BASELINE_ERROR:
         return figure._replace(doubt=MOVED)
     if own_task and len(every) < MIN_GOOD_SLICES:
         return figure._replace(doubt=SHORT)
     if not enough and (own_task or crowded(measure)):
         return figure._replace(doubt=BUSY)
+    if gain < MIN_GAIN_OF_A_CORE:
+        return figure._replace(doubt=SHARED)
     return figure._replace(doubt=_impossible(figure.value, cores)) if own_task else figure
 
 
 def undisturbed_work(trial: Trial) -> float | None:
-    """Return the work that a trial would have done with a core whenever it wanted one; ``None`` if that is uncertain.
+    """Return the work that a trial would have done with a whole core whenever it wanted one; ``None`` if that is uncertain.
 
     A thread that waits for the GIL wakes at every switch interval, and queues for a core that it does not need. Only threads
     that computed in a slice count; if threads take turns at the GIL within a slice, this is still too much.
     """
     figure, measure = work(trial), trial.measure
-    if figure is None or measure is None or measure.baseline_slices is None or figure.doubt not in ("", BUSY):
+    if figure is None or measure is None or measure.baseline_slices is None or figure.doubt not in ("", BUSY, SHARED):
         return None
+    if figure.doubt != BUSY:
+        return figure.value / figure.gain
     baseline = measure.baseline_slices
     slices = zip(baseline.cpu, baseline.queued, baseline.elapsed, strict=True)
     wanted = statistics.median((cpu + queued) / elapsed for cpu, queued, elapsed in slices if elapsed)
-    return figure.value / figure.cores * wanted if figure.cores else None
+    return figure.value / figure.gain / figure.cores * wanted if figure.cores else None
 
 
 def crowded(measure: Measure) -> bool:
@@ -105,17 +118,30 @@ def mean_rate(baseline: Baseline) -> float:
     return sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True)) / whole if whole else 0.0
 
 
-def _cores(baseline: Baseline) -> list[float]:
-    """Return the busy cores in each slice that is not too short."""
+class _Slice(NamedTuple):
+    """The cores that were busy in a slice, and the steps that one task does in its CPU time."""
+
+    cores: float
+    alone: float
+    together: float
+
+
+def _slices(baseline: Baseline) -> list[_Slice]:
+    """Return the slices that are not too short."""
     shortest = MIN_SHARE_OF_MEAN_SLICE * statistics.mean(baseline.elapsed)
-    slices = zip(baseline.cpu, baseline.elapsed, strict=True)
-    return [cpu / elapsed for cpu, elapsed in slices if elapsed > shortest]
+    slices = zip(baseline.elapsed, baseline.cpu, baseline.rate, baseline.together, strict=True)
+    return [
+        _Slice(cpu / elapsed, cpu * alone, cpu * together)
+        for elapsed, cpu, alone, together in slices
+        if elapsed > shortest
+    ]
 
 
-def _error(baseline: Baseline, expected: float) -> float:
+def _error(baseline: Baseline) -> float:
     """Return the relative standard error of the baseline: within a slice, it may have moved at any moment."""
-    slices = zip(baseline.cpu, baseline.rate, baseline.change, strict=True)
-    return math.sqrt(sum((cpu * rate * change / 2) ** 2 for cpu, rate, change in slices)) / expected
+    steps = [cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True)]
+    moved = sum((steps * change / 2) ** 2 for steps, change in zip(steps, baseline.change, strict=True))
+    return math.sqrt(moved) / sum(steps)
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:
