@@ -211,4 +211,48 @@ def test_doubtful_work_is_not_judged(run_of: Run) -> None:
     work, _ = work_and_speed(before, after, run_of)
     assert work.beyond
     assert work.doubt == "after, other programs used the cores nearly all the time"
-    assert "0.50 (0.50-0.50)" in shown(run_of(before), run_of(after))
+    text = shown(run_of(before), run_of(after), 200)
+    assert "?0.50 (0.50-0.50)" in text
+    assert "Not judged: thread/released: after, other programs used the cores nearly all the time." in text
+
+
+def test_doubtful_work_is_marked_also_where_it_did_not_change(run_of: Run) -> None:
+    busy = sliced(noisy("thread/released", 1), rate=2e9, cores=[0.5] * 20)
+    text = shown(run_of(busy), run_of(busy), 200)
+    assert text.count("?0.50 (0.50-0.50)") == 2
+    why = "in both runs, other programs used the cores nearly all the time."
+    assert f"Do not rely on the work of thread/released: {why}" in text
+
+
+def compared(run: Result, *, rate: float, calls: int, task: str = "gilscope:countdown_released") -> Result:
+    """Give each trial of a recorded comparison a baseline, and this many calls in its 2 CPU seconds."""
+    trials = []
+    for trial in run.trials:
+        assert trial.measure is not None
+        given = sliced(msgspec.structs.replace(trial, count=1), rate=rate, cores=[1.0] * 20, wanted=1.0).measure
+        assert given is not None
+        assert given.baseline_slices is not None
+        baseline = msgspec.structs.replace(given.baseline_slices, task=task)
+        measure = msgspec.structs.replace(given, tasks=calls, baseline_slices=baseline)
+        trials.append(msgspec.structs.replace(trial, count=1, measure=measure))
+    return msgspec.structs.replace(run, trials=trials)
+
+
+def test_two_comparisons_are_compared_at_one_speed_of_the_machine() -> None:
+    run = codec.decode(Result, (RECORDED / "compare-hogs-3.13.json").read_bytes(), "a recorded comparison")
+    before, after = compared(run, rate=2e9, calls=100), compared(run, rate=4e9, calls=200)
+    found = [change for change in changes(before, after) if change.figure == "same speed"]
+    assert [change.ratio for change in found] == [pytest.approx(1.0)] * len(run.trials)
+    assert found[0].before.median == pytest.approx(75)  # of 50 and 100, halfway between the two speeds
+    faster = next(c for c in changes(before, compared(run, rate=2e9, calls=200)) if c.figure == "same speed")
+    assert (faster.beyond, faster.doubt) == (True, "")
+    assert "same speed" in shown(before, after, 100)
+
+
+def test_comparisons_whose_baselines_are_different_tasks_have_no_common_speed() -> None:
+    """The reference of a call that yields is in Python, which is 70 times as slow as that in Rust."""
+    run = codec.decode(Result, (RECORDED / "compare-hogs-3.13.json").read_bytes(), "a recorded comparison")
+    before = compared(run, rate=3e7, calls=100, task="gilscope:countdown_python")
+    found = changes(before, compared(run, rate=2e9, calls=100))
+    assert {change.figure for change in found} == {"came", "lag", "worst lag", "calls/s"}
+    assert not [change.doubt for change in found if "as fast" in change.doubt]

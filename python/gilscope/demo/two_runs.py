@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilscope.formatting import counted
+from gilscope.records.result import Trial
 from gilscope.trial.work import MAX_BASELINE_ERROR, crowded, mean_rate, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gilscope.records.result import Bins, Lane, Measure, Result, Trial
+    from gilscope.records.result import Bins, Lane, Measure, Result
 
 PARTS = 10
 MIN_LAG_CHANGE_SECONDS = 0.002
@@ -42,6 +43,8 @@ class Spread(NamedTuple):
     low: float
     median: float
     high: float
+    doubt: str = ""
+    """Why the figure cannot be relied on, or empty."""
 
 
 class Change(NamedTuple):
@@ -66,45 +69,70 @@ class Change(NamedTuple):
 def changes(before: Result, after: Result) -> list[Change]:
     """Return every figure of every case that both runs measured, in the order of ``before``."""
     later = {trial.case: trial for trial in (after.idle, *after.trials)}
+    figures = FIGURES if before.comparison is None else _figures_of_comparisons(before, after)
     found = []
     for first in (before.idle, *before.trials):
         second = later.get(first.case)
         if second is None or first.measure is None or second.measure is None:
             continue
-        for name, (figure, least) in FIGURES.items():
+        for name, (figure, least) in figures.items():
             one, other = figure(first), figure(second)
-            if one is not None and other is not None:
-                doubt = _doubt(name, first, second, _times(one.median, other.median))
-                # A trial of a comparison counts each call as one step.
-                shown = "calls/s" if name == "steps/s" and before.comparison is not None else name
-                found.append(Change(first.case, shown, one, other, _apart(one, other, least), doubt))
+            if one is not None and other is not None and not (name in CORRECTED and _other_baseline(first, second)):
+                doubt = _doubt(name, (first, one), (second, other))
+                found.append(Change(first.case, name, one, other, _apart(one, other, least), doubt))
     return found
 
 
-def _doubt(figure: str, first: Trial, second: Trial, ratio: float) -> str:
-    """Return why a difference of ``figure`` by ``ratio`` does not count, or an empty string."""
-    if figure == "work":  # other programs, the machine's speed and the size of a task do not change it
-        return _doubtful_work("before", first) or _doubtful_work("after", second)
+def _figures_of_comparisons(before: Result, after: Result) -> dict[str, tuple[Figure, float]]:
+    """Return :data:`FIGURES` for comparisons: a trial counts each call as one step, and its baseline is another task."""
+    baselines = [
+        trial.measure.baseline_slices for trial in (*before.trials, *after.trials) if trial.measure is not None
+    ]
+    rates = [mean_rate(baseline) for baseline in baselines if baseline is not None]
+    at_one_speed = partial(calls_at_one_speed, rate=statistics.median(rates) if rates else 0.0)
+    names = {"steps/s": "calls/s"}
+    figures = {names.get(name, name): figure for name, figure in FIGURES.items() if name != "work"}
+    return {**figures, CALLS_AT_ONE_SPEED: (at_one_speed, 0.0)}
+
+
+def _doubt(figure: str, before: tuple[Trial, Spread], after: tuple[Trial, Spread]) -> str:
+    """Return why a difference of ``figure`` does not count, or an empty string."""
+    (first, one), (second, other) = before, after
+    if figure in CORRECTED:
+        return _doubtful(one, other)
     if sizes := _other_sizes(first, second):
         return sizes
-    other_programs = _other_programs(_measure(first), _measure(second), ratio)
-    return other_programs or (_other_speed(first, second) if figure == "steps/s" else "")
+    other_programs = _other_programs(_measure(first), _measure(second), _times(one.median, other.median))
+    return other_programs or (_other_speed(first, second) if figure in ("steps/s", "calls/s") else "")
 
 
-def _doubtful_work(when: str, trial: Trial) -> str:
-    figure = work(trial)
-    return f"{when}, {figure.doubt}" if figure is not None and figure.doubt else ""
+def _doubtful(before: Spread, after: Spread) -> str:
+    """Return in which of the runs a figure cannot be relied on, and why, or an empty string."""
+    if before.doubt == after.doubt:
+        return before.doubt and f"in both runs, {before.doubt}"
+    return f"before, {before.doubt}" if before.doubt else f"after, {after.doubt}"
+
+
+def _other_baseline(first: Trial, second: Trial) -> bool:
+    """Whether the baselines of two trials are different tasks, or one trial has none."""
+    before, after = _measure(first).baseline_slices, _measure(second).baseline_slices
+    return before is None or after is None or before.task != after.task
 
 
 def _other_speed(first: Trial, second: Trial) -> str:
     """Return by how much one task alone was faster in one of the runs, or an empty string if it hardly was."""
     before, after = _measure(first).baseline_slices, _measure(second).baseline_slices
-    if before is None or after is None or not (before.cpu and after.cpu):
+    if (
+        before is None
+        or after is None
+        or _other_baseline(first, second)
+        or not (mean_rate(before) and mean_rate(after))
+    ):
         return ""
     times = mean_rate(after) / mean_rate(before)
     if _times(1.0, times) <= 1 + MAX_BASELINE_ERROR:
         return ""
-    return f"one task alone was {times:.2f} times as fast after: the machine's speed changed, or Python's (see work)"
+    return f"one task alone was {times:.2f} times as fast after: the machine's speed changed, or Python's"
 
 
 def _other_sizes(first: Trial, second: Trial) -> str:
@@ -161,10 +189,20 @@ def throughput(trial: Trial) -> Spread | None:
 def relative_work(trial: Trial) -> Spread | None:
     """Return the work relative to one task alone at the same time; its spread is the quartiles over the trial's slices."""
     figure = work(trial)
-    return None if figure is None else Spread(figure.low, figure.value, figure.high)
+    return None if figure is None else Spread(figure.low, figure.value, figure.high, figure.doubt)
 
 
-FIGURES: dict[str, tuple[Callable[[Trial], Spread | None], float]] = {
+def calls_at_one_speed(trial: Trial, *, rate: float) -> Spread | None:
+    """Return the calls a second on a machine that does ``rate`` steps of the baseline in a second of CPU time."""
+    figure = work(trial, own_task=False)
+    return None if figure is None else Spread(figure.low * rate, figure.value * rate, figure.high * rate, figure.doubt)
+
+
+Figure = Callable[[Trial], Spread | None]
+CALLS_AT_ONE_SPEED = "same speed"
+CORRECTED = ("work", CALLS_AT_ONE_SPEED)
+"""The figures that other programs, the machine's speed and the size of a task do not change."""
+FIGURES: dict[str, tuple[Figure, float]] = {
     "came": (came, MIN_SHARE_CHANGE),
     "lag": (typical_lag, MIN_LAG_CHANGE_SECONDS),
     "worst lag": (worst_lag, MIN_LAG_CHANGE_SECONDS),

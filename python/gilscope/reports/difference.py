@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from gilscope.demo.two_runs import PARTS, changes
+from gilscope.demo.two_runs import CALLS_AT_ONE_SPEED, PARTS, changes
 from gilscope.formatting import milliseconds
 from gilscope.reports.table import where
 from gilscope.reports.terminal import title
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 LEGEND = (
     f"Each run is cut into {PARTS} parts; a figure is their median (and the second lowest to the second "
     "highest). came: share of the due ticks. lag: in ms. worst lag: the worst in a part. "
-    "work: relative to one task alone at the same time (and its quartiles). "
-    "ratio: after/before. "
-    "* differs by more than the runs' own spread; ? differs by more, but the figure is doubtful; no mark: differs by less."
+)
+OF_A_DEMO = "steps/s: in millions. work: relative to one task alone at the same time (and its quartiles). "
+OF_A_COMPARISON = f"{CALLS_AT_ONE_SPEED}: calls/s if the machine had the same speed in both runs (and its quartiles). "
+MARKS = (
+    "?0.97: do not rely on this figure. ratio: after/before. * differs by more than the runs' own spread; "
+    "? differs by more, but is not judged; no mark: differs by less."
 )
 
 
@@ -49,8 +52,8 @@ def _parts(before: Result, after: Result) -> Iterator[RenderableType]:
     yield ""
     found = changes(before, after)
     yield _table(found)
-    yield Text(LEGEND + (" steps/s: in millions." if before.comparison is None else ""), style="dim")
-    yield from (Text(f"Not judged: {line}", style="yellow") for line in _doubts(found))
+    yield Text(LEGEND + (OF_A_DEMO if before.comparison is None else OF_A_COMPARISON) + MARKS, style="dim")
+    yield from (Text(line, style="yellow") for line in _doubts(found))
     yield ""
     yield Text(_summary(found), style="bold")
 
@@ -105,9 +108,10 @@ def _figure(name: str, spread: Spread) -> str:
         "work": "{:.2f}".format,
         "steps/s": _millions,
         "calls/s": _calls,
+        CALLS_AT_ONE_SPEED: _calls,
     }
     write = writers.get(name, milliseconds)
-    return f"{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
+    return f"{'?' if spread.doubt else ''}{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
 
 
 def _millions(value: float) -> str:
@@ -128,12 +132,15 @@ def _ratio(ratio: float) -> str:
 
 
 def _doubts(found: list[Change]) -> Iterator[str]:
-    """Yield the cases whose differences are not judged, and why."""
-    doubts: dict[str, list[str]] = {}
+    """Yield the cases whose differences are not judged, and those with a figure that cannot be relied on, and why."""
+    doubts: dict[tuple[str, str], list[str]] = {}
     for change in found:
-        if change.doubt and change.beyond and change.case not in doubts.setdefault(change.doubt, []):
-            doubts[change.doubt].append(change.case)
-    yield from (f"{', '.join(cases)}: {doubt}." for doubt, cases in doubts.items())
+        if change.doubt and (change.beyond or change.before.doubt or change.after.doubt):
+            what = "Not judged:" if change.beyond else f"Do not rely on the {change.figure} of"
+            cases = doubts.setdefault((what, change.doubt), [])
+            if change.case not in cases:
+                cases.append(change.case)
+    yield from (f"{what} {', '.join(cases)}: {doubt}." for (what, doubt), cases in doubts.items())
 
 
 def _summary(found: list[Change]) -> str:
