@@ -91,6 +91,12 @@ def test_a_thread_that_waits_at_the_usual_interval_for_what_yields_at_the_lowere
     assert ruled(yields, 0.5, real=real_waits(*[wait(least=0.0051)] * 40)) == ("yields", "", "")
 
 
+def test_yielding_code_with_hardly_any_real_wait_is_undecided() -> None:
+    found = ruled(shares(0.0001), 0.1, real=real_waits(*[wait(held=False)] * 9, wait(least=0.0001)))
+    assert found[:2] == ("undecided", "too few samples")
+    assert "at the program's own it was seen in 1 wait, too few" in found.explanation
+
+
 def test_a_thread_that_is_often_lucky_is_starved_all_the_same() -> None:
     lucky = [wait(least=0.002)] * 100
     assert ruled(shares(0.0001), 0.5, real=real_waits(*lucky, *[wait(least=0.05)] * 3)).reason == "brief releases"

@@ -33,6 +33,8 @@ MIN_STARVED_WAITS = 3
 """Needed if that is not most of the time,"""
 MIN_SECONDS_OF_ONE_STARVED_WAIT = 0.1
 """or one wait of this length: releases have woken the thread again and again in it, and it never acquired the GIL."""
+MIN_REAL_WAITS = 3
+"""Needed to say that a call yields: on a busy machine the sampling thread may miss a whole call."""
 MIN_LONG_HOLDS = 5
 """Needed if the system does not report run-queue delays: one long wait may have been a delay."""
 
@@ -79,9 +81,7 @@ def rule(
     few_holds = shares.largest == "hogs" and not delays_known and len(shares.hogging) < MIN_LONG_HOLDS
     if not shares.certain or few_holds:
         return _uncertain(shares, samples)
-    if shares.largest == "hogs" and real is not None and real.hogging and _longest(real) > 2 * _longest(shares):
-        return Ruling("hogs", "brief releases")
-    return Ruling(shares.largest)
+    return _certain(shares, real)
 
 
 def may_starve(real: Shares, largest: Largest) -> bool:
@@ -93,10 +93,15 @@ def may_starve(real: Shares, largest: Largest) -> bool:
     return real.largest == "hogs" or (largest == "yields" and real.hogged >= MIN_STARVED_SHARE)
 
 
+def surely_starves(real: Shares) -> bool:
+    """Return whether the evidence that a thread waits is enough, if :func:`may_starve` is true."""
+    one_suffices = any(wait.least > MIN_SECONDS_OF_ONE_STARVED_WAIT for wait in real.hogging)
+    return (real.largest == "hogs" and real.certain) or one_suffices or len(real.hogging) >= MIN_STARVED_WAITS
+
+
 def _starving(real: Shares) -> Ruling:
     """Return the ruling on a call for which :func:`may_starve` is true."""
-    one_suffices = any(wait.least > MIN_SECONDS_OF_ONE_STARVED_WAIT for wait in real.hogging)
-    if (real.largest == "hogs" and real.certain) or one_suffices or len(real.hogging) >= MIN_STARVED_WAITS:
+    if surely_starves(real):
         return Ruling("hogs", "brief releases")
     return Ruling(
         "undecided",
@@ -104,6 +109,20 @@ def _starving(real: Shares) -> Ruling:
         f"it releases the GIL again and again, and a thread that waited for the GIL waited up to {duration(_longest(real))} "
         f"all the same, but that rests on {counted(len(real.hogging), 'wait')}, too few to be sure.",
     )
+
+
+def _certain(shares: Shares, real: Shares | None) -> Ruling:
+    """Return the ruling on shares that are certain."""
+    if shares.largest == "yields" and real is not None and _held(real) < MIN_REAL_WAITS:
+        return Ruling(
+            "undecided",
+            "too few samples",
+            f"it yields at a lowered switch interval, but at the program's own it was seen in {counted(_held(real), 'wait')}, too "
+            "few to be sure.",
+        )
+    if shares.largest == "hogs" and real is not None and real.hogging and _longest(real) > 2 * _longest(shares):
+        return Ruling("hogs", "brief releases")
+    return Ruling(shares.largest)
 
 
 def _uncertain(shares: Shares, samples: int) -> Ruling:
@@ -130,6 +149,10 @@ def _uncertain(shares: Shares, samples: int) -> Ruling:
 
 def _clear(shares: Shares) -> int:
     return len(shares.hogging) + len(shares.yielding)
+
+
+def _held(shares: Shares) -> int:
+    return _clear(shares) + shares.unclear + len(shares.turns)
 
 
 def _longest(shares: Shares) -> float:

@@ -16,8 +16,8 @@ from gilscope.checks.calls import Calls, is_unlike
 from gilscope.checks.conclusion import Conclusion
 from gilscope.checks.gc_pauses import recorded_pauses
 from gilscope.checks.phase import MEAN_GAP_SECONDS, Phase
-from gilscope.checks.rule import may_starve
-from gilscope.checks.shares import Shares, shares_of, shares_of_real_waits
+from gilscope.checks.rule import MIN_REAL_WAITS, may_starve, surely_starves
+from gilscope.checks.shares import Shares, longest_turn, shares_of, shares_of_real_waits
 from gilscope.records.machine import machine
 from gilscope.records.verdict_parts import Background
 
@@ -39,6 +39,7 @@ BACKGROUND_SECONDS = 0.03
 """How long the rest of the process is sampled before the calls."""
 MAX_TIMES_FOR_SECOND_CALL = 10
 """A call that takes this many times the time of the check is not made again if that cannot change the verdict."""
+MIN_SHARE_OF_FITTING_WAITS = 0.25
 MIN_CALLS_OF_A_HOG = 3
 """A thread may be lucky in one call: its longest wait is taken from this many, if the time allows."""
 
@@ -164,9 +165,17 @@ class Checking:
     def _waits_are_clear(self) -> bool:
         assert self.waits is not None  # noqa: S101
         real = shares_of_real_waits(self.waits.sampled(), switch_interval=self.conclusion.switch_interval)
-        if not may_starve(real, self._shares().largest):
-            return True
-        return (real.certain or real.largest != "hogs") and self.waits.calls.made >= MIN_CALLS_OF_A_HOG
+        largest = self._shares().largest
+        if not may_starve(real, largest):
+            return largest != "yields" or self._sampled_often_enough()
+        return surely_starves(real) and self.waits.calls.made >= MIN_CALLS_OF_A_HOG
+
+    def _sampled_often_enough(self) -> bool:
+        """Return whether the waits at the program's own interval are a good part of those that fit into the calls."""
+        assert self.waits is not None  # noqa: S101
+        waits = sum(wait.held for wait in self.waits.sampled().waits)
+        fitting = self.waits.calls.elapsed / longest_turn(self.conclusion.switch_interval)
+        return waits >= max(MIN_REAL_WAITS, MIN_SHARE_OF_FITTING_WAITS * fitting)
 
     def _sample_background(self) -> None:
         begin, cpu = monotonic(), process_time()
