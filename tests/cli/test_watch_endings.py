@@ -91,7 +91,9 @@ def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_an
     ("end", "start", "status", "sentence"),
     [
         ("os.kill(os.getpid(), signal.SIGQUIT)", "", -signal.SIGQUIT, "was ended by SIGQUIT"),
-        ("signal.raise_signal(signal.SIGHUP)", "", -signal.SIGHUP, "was ended by SIGHUP"),
+        ("signal.raise_signal(signal.SIGUSR2)", "", -signal.SIGUSR2, "was ended by SIGUSR2"),
+        ("os.setpgid(0, 0); os.killpg(0, signal.SIGHUP)", "", -signal.SIGHUP, "was ended by SIGHUP"),
+        ("os.abort()", "", -signal.SIGABRT, "was ended by SIGABRT"),
         ("os._exit(3)", "", 3, "exited with status 3 without running its exit handlers, as os._exit does"),
         (
             "os.kill(os.getpid(), signal.SIGTERM)",
@@ -121,7 +123,7 @@ def test_a_program_that_ends_itself_waits_for_its_report(end: str, start: str, s
             4,
             "the program replaced itself by another",
         ),
-        ("os.abort()", -signal.SIGABRT, "the program was ended by SIGABRT; the figures end "),
+        ("__import__('ctypes').string_at(0)", -signal.SIGSEGV, "the program was ended by SIGSEGV; the figures end "),
     ],
 )
 def test_a_program_that_python_cannot_see_ending_has_its_report(end: str, status: int, sentence: str) -> None:
@@ -209,7 +211,7 @@ def test_the_program_does_not_see_the_reporter() -> None:
             print(os.open("/dev/null", os.O_RDONLY), threading.active_count(), os.getpid() == os.getpgid(0))
             print([signal.getsignal(number) for number in sorted(signal.valid_signals())])
             print(any(open(f"/proc/self/task/{task}/children").read() for task in os.listdir("/proc/self/task")))
-            for function in (os._exit, os.execv, os.execve, os.kill, signal.raise_signal):
+            for function in (os._exit, os.abort, os.execv, os.execve, os.kill, os.killpg, signal.raise_signal):
                 print(repr(function), function.__name__, function.__module__, inspect.isbuiltin(function))
                 print(pickle.dumps(function), copy.deepcopy(function) is function, inspect.signature(function))
             print(os.execve in os.supports_fd, os.kill is posix.kill)
@@ -217,7 +219,7 @@ def test_the_program_does_not_see_the_reporter() -> None:
                 os.wait()
             except ChildProcessError as error:
                 print(error)
-            for call in ("os.execv('missing', ['missing'])", "os._exit('text')", "os.kill()", "os.kill(0, 'text')"):
+            for call in ("os.execv('missing', ['missing'])", "os._exit('text')", "os.abort(1)", "os.kill(0, 'text')"):
                 try:
                     eval(call)
                 except Exception as error:

@@ -63,7 +63,9 @@ class ProgramEnd:
         _call_first(os, "execv", self._replace)
         _call_first(os, "execve", self._replace)
         _call_first(os, "_exit", self._exit)
+        _call_first(os, "abort", self._abort)
         _call_first(os, "kill", self._kill)
+        _call_first(os, "killpg", self._kill_group)
         _call_first(signal, "raise_signal", self._raise)
 
     def report(self, ending: Ending | None = None) -> None:
@@ -118,8 +120,15 @@ class ProgramEnd:
         if isinstance(status, int):
             self._end(Ending(kind="exit", status=status & 0xFF))
 
+    def _abort(self) -> None:
+        self._end(Ending(kind="signal", signal="SIGABRT"))
+
     def _kill(self, pid: object = None, number: object = None) -> None:
-        if pid in (self._asked.pid, 0):  # not a set: the program may pass anything
+        if pid in (self._asked.pid, 0, -os.getpgrp()):  # not a set: the program may pass anything
+            self._raise(number)
+
+    def _kill_group(self, group: object = None, number: object = None) -> None:
+        if group in (0, os.getpgrp()):
             self._raise(number)
 
     def _raise(self, number: Any = None) -> None:
