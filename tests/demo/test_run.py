@@ -25,15 +25,10 @@ def test_every_case_does_its_work_beside_a_ticker(case: Case) -> None:
     assert measure.rate > 0
     assert measure.lag.due >= 29
     assert measure.cpu is None or measure.cpu > 0
-
-
-@pytest.mark.parametrize("kernel", ["python", "held", "released"])
-def test_a_loop_that_is_blocked_all_the_time_reports_that(kernel: str) -> None:
-    measure = measured(run.run(matching([f"inline/{kernel}"])[0], SHORT, ALONE))
-    assert measure.lag.came <= 2
-    assert measure.lag.due >= 29
-    assert measure.lag.max is not None
-    assert measure.lag.max > 0.25
+    if case.strategy == "inline":  # the loop is blocked all the time
+        assert measure.lag.came <= 2
+        assert measure.lag.max is not None
+        assert measure.lag.max > 0.25
 
 
 def test_steps_are_calibrated_to_a_duration_or_given() -> None:
