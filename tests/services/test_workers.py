@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.thorough
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def redis() -> Iterator[int]:
     """Run an imitation of redis in threads, and return its port."""
     import fakeredis
