@@ -4,10 +4,12 @@
 //! A probe that was due while the prober was already waiting is counted with the wait that it would have had: otherwise long
 //! waits would be counted once where short ones are counted often.
 //!
-//! The prober must not take turns at the GIL from the program. So it waits for the GIL with an ordinary priority, because a
-//! thread in real time would be woken before all others that wait for the GIL. And it releases the GIL only when the thread that had it
-//! before waits for the GIL again: else that thread, which is running already, would acquire the GIL before those that have
-//! been waiting and must be woken first.
+//! The prober must not take turns at the GIL from the program. So it waits for another thread's GIL with an ordinary priority,
+//! because a thread in real time would be woken before all others that wait for the GIL. Where it has to wait for nobody, or
+//! only for the late loop whose stack it takes, it stays in real time: on a busy machine an ordinary thread may wait for a CPU
+//! for longer than the stall lasts. And it releases the GIL only when the thread that had it before waits for the GIL again:
+//! else that thread, which is running already, would acquire the GIL before those that have been waiting and must be woken
+//! first.
 //!
 //! The prober runs no Python code, so CPython never ends it while it runs some. At exit CPython ends threads by unwinding
 //! them, which would abort the process when the unwinding reaches Rust.
@@ -76,11 +78,15 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         if !has_request && (watch.is_closing() || now_ns() < probe_ns) {
             continue;
         }
-        scheduling::request(Priority::Prompt);
         let asked_ns = now_ns();
         let holder = watch.gil.and_then(|gil| gil.read().holder);
+        let waits_for_others = holder.is_some_and(|ids| !requests.has_one_of(ids.ident));
+        if watch.gil.is_none() || waits_for_others {
+            scheduling::request(Priority::Prompt);
+        }
         let attached_ns = Python::try_attach(|py| {
             let attached_ns = now_ns();
+            scheduling::request(Priority::RealTime); // to keep the GIL for a short time, and to be on time for the next request
             if let Some(gil) = watch.gil {
                 watch.prober.count(gil);
             }
@@ -98,7 +104,6 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         let Some(attached_ns) = attached_ns else {
             return; // the interpreter is shutting down
         };
-        scheduling::request(Priority::RealTime); // to be on time for the next request
         watch
             .prober_ran_ns
             .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed); // a sum, used by itself

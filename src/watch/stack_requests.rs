@@ -110,6 +110,14 @@ impl StackRequests {
             .with(|queue| queue.busy || !queue.requests.is_empty())
     }
 
+    /// Whether a loop whose thread is `ident` waits for an answer.
+    pub fn has_one_of(&self, ident: u64) -> bool {
+        self.queue.with(|queue| {
+            let mut loops = queue.requests.iter().map(|request| request.idents.first());
+            loops.any(|own| own == Some(&ident))
+        })
+    }
+
     /// Answers a loop's request from the loop's own thread, when its late beat has come before the prober has attached. The
     /// threads that the loop waited for have not run since. The loop's own stack shows nothing any more and is left out.
     pub fn answer_from_loop(&self, py: Python<'_>, watch: &WatchState, loop_number: u64) {
