@@ -39,8 +39,8 @@ MAX_SLICE_SECONDS = 0.3
 """On a busy machine a pause lasts longer, and the next slice lasts as long as the pause did, but no longer than this."""
 MAX_CORES = 4
 """Measure the baseline on at most this many cores in one pause: those that the trial used most."""
-MIN_SHARE_OF_A_CORE = 0.1
-"""Ignore a thread that used less of a slice than this share."""
+MIN_SHARE_OF_THE_BUSIEST = 0.3
+"""A thread computes if it used this share of the CPU time of the thread that used most. On a busy machine that is little."""
 _INTEGER, _FLOAT = struct.Struct("q"), struct.Struct("d")
 """What a helper is asked, and what it answers."""
 
@@ -209,7 +209,8 @@ class Measuring:
         began = time.perf_counter()
         with self.trial.stopped():
             elapsed, used = began - self._resumed, self.trial.used()
-            computing = [thread for thread in used if thread.cpu > elapsed * MIN_SHARE_OF_A_CORE]
+            least = MIN_SHARE_OF_THE_BUSIEST * max((thread.cpu for thread in used), default=0.0)
+            computing = [thread for thread in used if thread.cpu > least]
             self.elapsed.append(elapsed)
             self.cpu.append(self.trial.cpu_time())
             self.queued.append(sum(thread.queued for thread in computing))
