@@ -240,7 +240,7 @@ impl KnockThread {
             if now_waited_ns <= waited_ns || waited_ns == 0 {
                 ran_ns = self.ran_ns(); // another wait
             } else if now_waited_ns > after_ns
-                && (self.ran_ns() - ran_ns) * LEAST_CPU_SHARE < now_waited_ns
+                && self.ran_ns().saturating_sub(ran_ns) * LEAST_CPU_SHARE < now_waited_ns
             {
                 scheduling::write_and_exit(fd, message);
             }
@@ -262,11 +262,15 @@ impl KnockThread {
         since_ns.map_or(0, |since_ns| now_ns().saturating_sub(since_ns))
     }
 
-    /// CPU time of the process without its sampling threads.
+    /// CPU time of the process without its sampling threads, and how long the watched thread waited for a core: on a busy
+    /// machine it may compute all the time and get little CPU time.
     fn ran_ns(&self) -> u64 {
         let all_ns = read_clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
         let of_knocks_ns = cpu_time_of_ns(self.tid.load(Ordering::Relaxed));
+        let watched = self.watched.and_then(ThreadStats::of);
+        let queued_ns = watched.and_then(|it| it.run_queue_delay_ns());
         all_ns.saturating_sub(of_knocks_ns + scheduling::own_cpu_time_ns())
+            + queued_ns.unwrap_or_default()
     }
 
     /// Writes how long the current wait has lasted, and the CPU time of the process without its sampling threads, every

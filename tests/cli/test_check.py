@@ -260,7 +260,7 @@ if len(os.sched_getaffinity(0)) > 1:
 
 
 def judged(setup: str, code: str, kind: str, reason: str) -> None:
-    done = check("--timeout", "2.5", "--json", "--time", "0.5", "--expect", kind, "-s", setup, code)
+    done = check("--timeout", "4", "--json", "--time", "0.5", "--expect", kind, "-s", setup, code)
     (verdict,) = verdicts(done)
     assert (done.returncode, verdict.kind, verdict.reason, verdict.endless) == (0, kind, reason, True), code
     assert "ran (stopped after" in str(verdict)

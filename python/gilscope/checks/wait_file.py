@@ -12,7 +12,7 @@ MIN_WAIT_OF_A_HOG_SECONDS = 1.0
 
 
 class Report(NamedTuple):
-    """What the child has written: the wait in progress, and the CPU time of its process. In seconds."""
+    """What the child has written: the wait in progress, and how long its process computed or waited for a CPU. In seconds."""
 
     waited: float
     cpu: float
