@@ -193,7 +193,7 @@ def test_the_work_of_a_closed_loop_does_not_delay_other_loops() -> None:
 
 
 @pytest.mark.thorough
-def test_many_awaits_leak_neither_memory_nor_descriptors() -> None:
+def test_a_million_awaits_leak_neither_memory_nor_descriptors() -> None:
     async def awaits(bursts: int) -> None:
         for _ in range(bursts):
             await asyncio.gather(*(countdown_bridge(0) for _ in range(990)))
@@ -207,9 +207,9 @@ def test_many_awaits_leak_neither_memory_nor_descriptors() -> None:
     async def grown() -> tuple[int, int]:
         await awaits(100)
         before = resident_bytes(), descriptors()
-        await awaits(250)
+        await awaits(900)
         return resident_bytes() - before[0], descriptors() - before[1]
 
     memory, more_descriptors = asyncio.run(grown())
     assert more_descriptors == 0
-    assert memory < 4_000_000  # a leak of 16 bytes per await, the least that Python allocates, would be 4 MB
+    assert memory < 4_000_000  # a leak of 5 bytes per await would be 4.5 MB
