@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,9 +39,9 @@ FINDING = "one_gil_does_the_work_of_one"
 MAX_WORK_OF_A_CORE = 1.1
 
 
-def load() -> None:
-    """Compute for some seconds of every period, for ever."""
-    while True:
+def load(parent: int) -> None:
+    """Compute for some seconds of every period, for as long as ``parent`` runs."""
+    while os.getppid() == parent:
         end = time.monotonic() + LOAD_SECONDS
         while time.monotonic() < end:
             pass
@@ -82,7 +83,10 @@ def main() -> None:
     parser.add_argument("--no-load", action="store_true", help="do not run the load")
     parser.add_argument("arguments", nargs="*", help="further arguments of `gilscope demo`, after --")
     asked = parser.parse_args()
-    loads = [multiprocessing.Process(target=load, daemon=True) for _ in range(0 if asked.no_load else LOAD_PROCESSES)]
+    loads = [
+        multiprocessing.Process(target=load, args=[os.getpid()], daemon=True)
+        for _ in range(0 if asked.no_load else LOAD_PROCESSES)
+    ]
     for process in loads:
         process.start()
     try:
