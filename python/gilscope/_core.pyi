@@ -614,7 +614,7 @@ class Heartbeat:
     def start(self, *, event_loop: AbstractEventLoop, ident: int, native_id: int, proven: bool) -> None:
         """Expect the first beat in ``heartbeat`` seconds, from the thread with these ids.
 
-        If the loop is not ``proven`` to run callbacks that are due, no lag is counted before the first beat.
+        If the loop is not ``proven`` to run callbacks that are due, its lag counts only once the first beat has come.
         """
 
     def part_from_parent(self) -> None:

@@ -36,6 +36,8 @@ pub struct HeartbeatState {
     due_ns: AtomicU64,
     ident: AtomicU64,
     native: AtomicU64,
+    /// It is unknown whether this loop runs our callbacks at all: that it is late shows nothing yet.
+    is_unproven: AtomicBool,
     late: Locked<VecDeque<LateBeat>>,
     traced: Option<Arc<Beats>>,
     settings: Settings,
@@ -56,6 +58,10 @@ impl HeartbeatState {
             ident: self.ident.load(Ordering::Relaxed), // ordered by `due_ns`
             native: self.native.load(Ordering::Relaxed),
         }
+    }
+
+    pub fn is_unproven(&self) -> bool {
+        self.is_unproven.load(Ordering::Relaxed) // a sample more or less does not matter
     }
 
     /// The oldest late beat that was due at `due_ns` or before.
@@ -120,8 +126,6 @@ pub struct Heartbeat {
     pub state: Arc<HeartbeatState>,
     watch: Arc<WatchState>,
     timer: Option<Timer>,
-    /// When the first beat is due, while it is unknown whether this loop runs our callbacks at all; 0 once it has.
-    unproven_due_ns: AtomicU64,
     has_beaten: AtomicBool,
 }
 
@@ -132,6 +136,7 @@ impl Heartbeat {
             due_ns: AtomicU64::new(0),
             ident: AtomicU64::new(0),
             native: AtomicU64::new(0),
+            is_unproven: AtomicBool::new(false),
             late: Locked::default(),
             settings: watch.settings,
             lag: watch.lags.clone(),
@@ -143,7 +148,6 @@ impl Heartbeat {
             state,
             watch,
             timer: Timer::new(),
-            unproven_due_ns: AtomicU64::new(0),
             has_beaten: AtomicBool::new(false),
         }
     }
@@ -190,13 +194,8 @@ impl Heartbeat {
         state.native.store(native_id, Ordering::Relaxed);
         let earlier = state.event_loop.with(|it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
-        let due_ns = now_ns() + state.settings.heartbeat_ns;
-        if proven {
-            self.expect(due_ns);
-        } else {
-            self.unproven_due_ns.store(due_ns, Ordering::Relaxed); // written and read with the GIL held
-            self.set_timer(due_ns);
-        }
+        state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `expect`
+        self.expect(now_ns() + state.settings.heartbeat_ns);
     }
 
     /// The loop calls its callbacks from a frame at this depth of a stack whose outermost frame runs the code with this id.
@@ -210,10 +209,7 @@ impl Heartbeat {
         let now_ns = now_ns();
         // Relaxed: with the GIL held, both.
         self.has_beaten.store(true, Ordering::Relaxed);
-        let first_due_ns = self.unproven_due_ns.swap(0, Ordering::Relaxed);
-        if first_due_ns != 0 {
-            self.state.expect(first_due_ns);
-        }
+        self.state.is_unproven.store(false, Ordering::Relaxed);
         self.record_beat(py, now_ns);
         self.expect(now_ns + self.state.settings.heartbeat_ns);
     }
@@ -225,9 +221,11 @@ impl Heartbeat {
         }
     }
 
-    /// The loop stops, or its watch ends: count the expected beat as come now.
+    /// The loop stops, or its watch ends: count the expected beat as come now, if this loop has ever called for one.
     fn stop(&self, py: Python<'_>) {
-        self.record_beat(py, now_ns());
+        if !self.state.is_unproven() {
+            self.record_beat(py, now_ns());
+        }
         self.expect(0);
         let ended = self.state.event_loop.with(Option::take);
         drop(ended); // as in `start`

@@ -26,7 +26,8 @@ pub fn stalled_now(watcher: &Watcher) -> Vec<(ThreadInfo, u64, f64)> {
     let state = &watcher.state;
     let stalled = state.heartbeats().into_iter().filter_map(|heartbeat| {
         let due_ns = heartbeat.due_ns();
-        let late = due_ns != 0 && now_ns.saturating_sub(due_ns) > state.settings.stall_ns;
+        let late_ns = now_ns.saturating_sub(due_ns);
+        let late = due_ns != 0 && late_ns > state.settings.stall_ns && !heartbeat.is_unproven();
         late.then(|| {
             let ids = heartbeat.thread();
             (watcher.info(ids), ids.ident, seconds(due_ns))

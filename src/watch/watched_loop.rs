@@ -42,14 +42,13 @@ impl WatchedLoop {
     }
 
     pub fn is_late(&self) -> bool {
-        self.late_period.is_some()
+        self.late_period.is_some() && !self.heartbeat.is_unproven()
     }
 
     /// When the beat was due that is late now.
     pub fn late_since_ns(&self) -> Option<u64> {
-        self.late_period
-            .as_ref()
-            .map(|late_period| late_period.due_ns)
+        let late_period = self.late_period.as_ref().filter(|_| self.is_late());
+        late_period.map(|late_period| late_period.due_ns)
     }
 
     /// Whether the loop is late and the system does not report what its thread, which is alive, is waiting for.

@@ -91,6 +91,23 @@ def test_a_loop_with_a_run_forever_of_its_own_is_watched(kind: type[asyncio.Abst
     assert watch.snapshot().unwatched_loops == ()
 
 
+@pytest.mark.parametrize("kind", [OwnRunForever, OwnEpoch])
+def test_a_stall_before_the_first_beat_of_a_loop_of_unknown_class_has_its_cause_and_line(
+    kind: type[OwnRunForever],
+) -> None:
+    class Unknown(kind):  # type: ignore[valid-type, misc]
+        pass
+
+    async def nap_at_once() -> None:
+        nap()
+        await asyncio.sleep(0.05)
+
+    with Watch() as watch, asyncio.Runner(loop_factory=Unknown) as runner:
+        runner.run(nap_at_once())
+    assert seen(watch.snapshot().worst[0]) == ("blocked, waiting", "nap")
+    assert watch.snapshot().unwatched_loops == ()
+
+
 @pytest.mark.parametrize(("kind", "why"), [(Silent, "silent"), (Refusing, "error")])
 def test_a_loop_that_cannot_be_watched_is_named_and_runs_as_ever(kind: type[OwnRunForever], why: str) -> None:
     with Watch() as watch:
@@ -269,5 +286,6 @@ def test_what_a_signal_handler_raises_while_a_loop_is_hooked_passes_without_our_
         with pytest.raises(KeyboardInterrupt) as raised:
             loop.run_forever()
         loop._thread_id = None  # type: ignore[attr-defined]  # 3.13 and later think that it runs after this
+        asyncio.events._set_running_loop(None)
         loop.close()
     assert not [entry for entry in raised.traceback if "gilscope/watch" in str(entry.path)]

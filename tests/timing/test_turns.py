@@ -13,9 +13,10 @@ HOLD = 0.1
 
 
 def test_turns_at_the_gil_take_no_longer_than_unwatched() -> None:
-    stop = threading.Event()
+    started, stop = threading.Event(), threading.Event()
 
     def hog() -> None:
+        started.set()
         while not stop.is_set():
             PyDLL(None).usleep(int(HOLD * 1e6))
 
@@ -27,6 +28,7 @@ def test_turns_at_the_gil_take_no_longer_than_unwatched() -> None:
 
     thread = threading.Thread(target=hog)
     thread.start()
+    started.wait()
     try:
         unwatched = seconds_for_turns()
         with Watch(probe=0.01):  # a probe waits at each hand-over

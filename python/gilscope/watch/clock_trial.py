@@ -5,8 +5,6 @@ A clock that only begins elsewhere does, such as rloop's. A test's fake clock do
 
 from __future__ import annotations
 
-import contextvars
-import threading
 import weakref
 from typing import TYPE_CHECKING
 
@@ -14,52 +12,46 @@ from gilscope._core import monotonic
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
 MAX_CLOCK_DIFFERENCE = 1.0
 """A clock that differs from the monotonic clock by at most this many seconds is taken for that one."""
 MAX_RATE_DIFFERENCE = 0.5
-MAX_ERROR = 0.005
+MAX_ERROR = 0.001
 """Seconds between two readings that belong to one moment."""
+MAX_FAILURES = 3
 _true: weakref.WeakSet[type] = weakref.WeakSet()
 """Classes of loops whose clock runs as fast as time does."""
 
 
 class ClockTrial:
-    """Compares two intervals between callbacks of a loop with its own clock."""
+    """Compares a loop's clock with the system's, from beat to beat."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, passed: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._seconds = seconds
-        self._passed = passed
-        self._context = contextvars.Context()  # not the user's variables
-        self._ident = threading.get_ident()
-        self._alive = True
-        self._began: tuple[float, float] | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._before = self._now()
+        self._failures = 0
 
-    def start(self) -> None:
-        self._handle = self._loop.call_later(self._seconds, self._tick, context=self._context)
+    @property
+    def has_failed(self) -> bool:
+        """Whether the clock has differed so often that it is a fake one."""
+        return self._failures >= MAX_FAILURES
 
-    def stop(self) -> None:
-        self._alive = False
-        if self._handle and self._ident == threading.get_ident():  # only the loop's own thread may change the loop
-            self._handle.cancel()
+    def passes(self) -> bool:
+        """Return whether the clock has run as fast as time since this was last asked, or since the trial began."""
+        before, self._before = self._before, self._now()
+        by_loop, by_system = (end - start for start, end in zip(before, self._before, strict=True))
+        if abs(by_loop - by_system) > MAX_RATE_DIFFERENCE * by_system + MAX_ERROR:
+            self._failures += 1
+            return False
+        _true.add(type(self._loop))
+        return True
 
-    def _tick(self) -> None:
-        if not self._alive:
-            return
-        now = self._loop.time(), monotonic()
-        if self._began is None:
-            self._began = now
-            self.start()
-            return
-        by_loop, by_system = (end - start for start, end in zip(self._began, now, strict=True))
-        if abs(by_loop - by_system) <= MAX_RATE_DIFFERENCE * by_system + MAX_ERROR:
-            _true.add(type(self._loop))
-            self._passed()
+    def _now(self) -> tuple[float, float]:
+        return self._loop.time(), monotonic()
 
 
-def is_needed(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether the loop has a clock that may not run as fast as time does."""
-    return type(loop) not in _true and abs(loop.time() - monotonic()) > MAX_CLOCK_DIFFERENCE
+def trial_of(loop: asyncio.AbstractEventLoop) -> ClockTrial | None:
+    """Return a trial for the loop's clock; ``None`` if it is known to run as fast as time does."""
+    if type(loop) in _true or abs(loop.time() - monotonic()) <= MAX_CLOCK_DIFFERENCE:
+        return None
+    return ClockTrial(loop)

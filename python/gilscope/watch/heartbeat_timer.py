@@ -20,6 +20,8 @@ from gilscope._core import monotonic
 
 if TYPE_CHECKING:
     from gilscope._core import Heartbeat
+    from gilscope.records.watch_report import WhyUnwatched
+    from gilscope.watch.clock_trial import ClockTrial
 
 MAX_SECONDS_TO_FIRST_BEAT = 0.5
 """A loop of an unknown class that has run for longer than this and has given no beat never will."""
@@ -36,7 +38,13 @@ OUR_FILES = (f"{Path(__file__).parents[1]}/", contextlib.__file__)
 class HeartbeatTimer:
     """Makes one loop run a callback whenever its heartbeat is due."""
 
-    def __init__(self, heartbeat: Heartbeat, loop: asyncio.AbstractEventLoop, seconds_per_beat: float) -> None:
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        loop: asyncio.AbstractEventLoop,
+        seconds_per_beat: float,
+        clock_trial: ClockTrial | None,
+    ) -> None:
         self.heartbeat = heartbeat
         self.alive = True
         self._loop = loop
@@ -46,24 +54,22 @@ class HeartbeatTimer:
         self._handle: asyncio.TimerHandle | None = None
         self._file = heartbeat.fileno() if _watches_files(type(loop)) else None
         self._began = 0.0
-        self._is_proven = _certainly_beats(type(loop))
+        self._clock_trial = clock_trial
+        self._is_proven = clock_trial is None and _certainly_beats(type(loop))
         self._has_noted_depth = False
 
     @property
-    def is_silent(self) -> bool:
-        """Whether the loop has run for long, and never called the callback."""
+    def why_unwatched(self) -> WhyUnwatched | None:
+        """Why the loop's lag is not measured; ``None`` if it is, or if that is not known yet."""
         if self.heartbeat.has_beaten or self._is_proven:
-            return False
-        return monotonic() - self._began > MAX_SECONDS_TO_FIRST_BEAT
+            return None
+        if self._clock_trial is not None:
+            return "clock"
+        return "silent" if monotonic() - self._began > MAX_SECONDS_TO_FIRST_BEAT else None
 
     def start(self) -> None:
         self._began = monotonic()
-        self.heartbeat.start(
-            event_loop=self._loop,
-            ident=self._ident,
-            native_id=threading.get_native_id(),
-            proven=self._is_proven,
-        )
+        self._expect_first_beat()
         if self._file is not None:
             try:
                 self._context.run(self._loop.add_reader, self._file, self._beat)
@@ -71,6 +77,14 @@ class HeartbeatTimer:
                 self._file = None
         self._schedule()
         self._note_depth()
+
+    def _expect_first_beat(self) -> None:
+        self.heartbeat.start(
+            event_loop=self._loop,
+            ident=self._ident,
+            native_id=threading.get_native_id(),
+            proven=self._is_proven,
+        )
 
     def stop(self) -> None:
         self.alive = False
@@ -90,12 +104,27 @@ class HeartbeatTimer:
         self.heartbeat.part_from_parent()
 
     def _beat(self) -> None:
-        if self.alive:
-            if not self._has_noted_depth:  # before the beat: its stall may be reported as soon as it has come
-                self._has_noted_depth = True
-                self._note_depth()
-            self.heartbeat.beat()
+        if not self.alive or not self._has_true_clock():
+            return
+        if not self._has_noted_depth:  # before the beat: its stall may be reported as soon as it has come
+            self._has_noted_depth = True
+            self._note_depth()
+        self.heartbeat.beat()
+        self._schedule()
+
+    def _has_true_clock(self) -> bool:
+        """Whether the loop's clock runs as fast as time does. If that is not known yet, try again at the next beat."""
+        if self._clock_trial is None:
+            return True
+        if self._clock_trial.passes():
+            self._clock_trial = None
+            return True
+        if self._clock_trial.has_failed:
+            self.stop()
+        else:
+            self._expect_first_beat()
             self._schedule()
+        return False
 
     def _note_depth(self) -> None:
         """Note from which depth of the stack the loop calls its callbacks: a native loop has no frame that says so.

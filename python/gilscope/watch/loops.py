@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gilscope.records.watch_report import UnwatchedLoop
-from gilscope.watch import clock_trial, other_loops, running_loops
-from gilscope.watch.clock_trial import ClockTrial
+from gilscope.watch import other_loops, running_loops
+from gilscope.watch.clock_trial import trial_of
 from gilscope.watch.heartbeat_timer import HeartbeatTimer
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class WatchedLoops:
         self._watcher = watcher
         self._seconds_per_beat = heartbeat
         self._timers: dict[asyncio.AbstractEventLoop, HeartbeatTimer] = {}
-        self._trials: dict[asyncio.AbstractEventLoop, ClockTrial] = {}
         self._unwatched: dict[UnwatchedLoop, None] = {}
         self._others_before: dict[str, int] = {}
         self.runs = 0
@@ -51,31 +49,26 @@ class WatchedLoops:
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch ``loop``, which runs in this thread, or is about to."""
-        if loop in self._timers or loop in self._trials or not running_loops.is_listening(self):
+        if loop in self._timers or not running_loops.is_listening(self):
             return
         self.runs += 1
         try:
-            if clock_trial.is_needed(loop):
-                self._trials[loop] = ClockTrial(loop, self._seconds_per_beat, partial(self._pass, loop))
-                self._trials[loop].start()
-            else:
-                self._start_timer(loop)
+            trial = trial_of(loop)
+            timer = HeartbeatTimer(self._watcher().add_heartbeat(), loop, self._seconds_per_beat, trial)
+            self._timers[loop] = timer
+            timer.start()
         except Exception:
             log.debug("gilscope cannot watch %r", loop, exc_info=True)
-            self._trials.pop(loop, None)
             self.end(loop)
-            self._leave(loop, "error")
+            self._unwatched[_named(loop, "error")] = None
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop watching ``loop``; if it is late now, that lag counts."""
-        if trial := self._trials.pop(loop, None):
-            trial.stop()
-            self._leave(loop, "clock")
         if (timer := self._timers.pop(loop, None)) is None:
             return
         try:
-            if timer.is_silent:
-                self._leave(loop, "silent")
+            if why := timer.why_unwatched:
+                self._unwatched[_named(loop, why)] = None
             timer.stop()
         except Exception:
             log.debug("gilscope cannot stop watching %r", loop, exc_info=True)
@@ -84,7 +77,7 @@ class WatchedLoops:
     def stop(self) -> None:
         """Stop watching all loops."""
         running_loops.ignore(self)
-        for loop in (*self._timers, *self._trials):
+        for loop in list(self._timers):
             self.end(loop)
 
     def abandon(self) -> None:
@@ -92,35 +85,13 @@ class WatchedLoops:
         running_loops.ignore(self)
         for timer in self._timers.values():
             timer.part_from_parent()
-        for trial in self._trials.values():
-            trial.stop()
 
     def unwatched(self) -> tuple[UnwatchedLoop, ...]:
         """Return the loops that have run and were not watched, each class once for each reason."""
-        silent = [_named(loop, "silent") for loop, timer in list(self._timers.items()) if timer.is_silent]
-        on_trial = [_named(loop, "clock") for loop in list(self._trials)]
+        now = [_named(loop, why) for loop, timer in list(self._timers.items()) if (why := timer.why_unwatched)]
         others = other_loops.loops_run()
         ran = (name for name, number in others.items() if number > self._others_before.get(name, 0))
-        known = dict.fromkeys((*self._unwatched, *silent, *on_trial))
-        return (*known, *(UnwatchedLoop(name, "library") for name in ran))
-
-    def _start_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        timer = HeartbeatTimer(self._watcher().add_heartbeat(), loop, self._seconds_per_beat)
-        self._timers[loop] = timer
-        timer.start()
-
-    def _pass(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to watch ``loop``, whose clock has turned out to run as fast as time does."""
-        try:
-            del self._trials[loop]
-            self._start_timer(loop)
-        except Exception:
-            log.debug("gilscope cannot watch %r", loop, exc_info=True)
-            self.end(loop)
-            self._leave(loop, "error")
-
-    def _leave(self, loop: asyncio.AbstractEventLoop, why: WhyUnwatched) -> None:
-        self._unwatched[_named(loop, why)] = None
+        return (*dict.fromkeys((*self._unwatched, *now)), *(UnwatchedLoop(name, "library") for name in ran))
 
 
 def _named(loop: asyncio.AbstractEventLoop, why: WhyUnwatched) -> UnwatchedLoop:
