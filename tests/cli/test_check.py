@@ -233,10 +233,10 @@ time.sleep(json.load(open(sys.argv[1]))["argument"]["deadline"] - 0.028 - time.m
 """
     done = check("--time", "0.2", "--timeout", "1.5", "-s", setup, "pass")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr
-        == "Error: `pass` could not be judged within 1.5 s: raise --timeout. The setup left no time for a call.\n"
-    )
+    assert done.stderr in {
+        "Error: `pass` could not be judged within 1.5 s: raise --timeout. The setup left no time for a call.\n",
+        "Error: the setup was still running after 1.5 s: raise --timeout\n",  # where waking up takes longer than 28 ms
+    }
 
 
 def test_an_error_of_our_own_is_exit_status_3(

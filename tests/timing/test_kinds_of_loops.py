@@ -213,10 +213,13 @@ def test_a_program_that_waits_for_a_blocked_signal_gets_it(tmp_path: Path) -> No
         for name, mask in masks.items():
             missing = [number for number in signal.valid_signals() - {9, 19} if not mask >> number - 1 & 1]
             assert not missing, (name, missing)
-        print(sorted({name.split("-")[0] for name in masks}), len(masks) >= 5)
+        ours = [name for name in masks if name.startswith("gilscope")]
+        print(len(ours), len(masks) - len(ours))
         """,
     )
-    assert said == ["True", "['gilscope', 'python'] True"]
+    assert said[0] == "True"
+    ours, others = map(int, said[1].split())
+    assert (ours >= 3, ours + others >= 5) == (True, True)
 
 
 def test_loops_that_are_not_asyncios_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

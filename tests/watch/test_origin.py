@@ -45,12 +45,15 @@ STANDARD = sysconfig.get_path("stdlib")
         ("<string>", Origin.STANDARD),
         ("<attrs generated init app.Row>", Origin.STANDARD),
         (str(Path(gilscope.__file__).parent / "watch" / "loops.py"), Origin.GILSCOPE),
-        (str(Path(gilscope.__file__).parent) + "-plugin/server.py", Origin.USER),
     ],
 )
 def test_whose_code_a_file_is(file: str, origin: Origin, started: Callable[..., None]) -> None:
     started()
     assert origin_of(file) is origin
+
+
+def test_a_folder_whose_name_begins_with_gilscopes_is_not_gilscopes() -> None:
+    assert origin_of(str(Path(gilscope.__file__).parent) + "-plugin/server.py") is not Origin.GILSCOPE
 
 
 def test_what_a_dataclass_has_generated_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
