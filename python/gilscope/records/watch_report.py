@@ -28,12 +28,13 @@ UNREADABLE: dict[Unreadable, str] = {
 """Why the holder of the GIL cannot be read, by the native core's code of the reason."""
 
 
-WhyUnwatched = Literal["clock", "silent", "error", "library"]
+WhyUnwatched = Literal["clock", "silent", "error", "threads", "library"]
 
 WHY_UNWATCHED: dict[WhyUnwatched, str] = {
     "clock": "it has a clock of its own",
     "silent": "it never ran the callbacks that measure its lag",
     "error": "it refused the callbacks that measure its lag",
+    "threads": "gilscope could not start its threads",
     "library": "only asyncio's event loops, and loops that stand in for them, can be watched",
 }
 """Why an event loop was not watched, by the code of the reason."""
@@ -45,6 +46,8 @@ class UnwatchedLoop(Record, frozen=True):
     name: str
     """The class with its module, or what ran the loop: ``trio.run``."""
     why: WhyUnwatched
+    detail: str = ""
+    """What the system said, if that is the reason."""
 
 
 class Distribution(Record, frozen=True, kw_only=True):

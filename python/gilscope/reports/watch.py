@@ -115,7 +115,8 @@ def unseen(seen: Snapshot) -> Iterator[str]:
             f"{'' if seen.stalls else WATCH_CHILDREN}"
         )
     for unwatched in seen.unwatched_loops:
-        yield f"an event loop of {unwatched.name} ran, but was not watched: {WHY_UNWATCHED[unwatched.why]}"
+        why = WHY_UNWATCHED[unwatched.why] + (f": {unwatched.detail}" if unwatched.detail else "")
+        yield f"an event loop of {unwatched.name} ran, but was not watched: {why}"
     if seen.elapsed and seen.before_loops >= MIN_SECONDS_BEFORE_LOOPS_TO_SHOW:
         yield f"the first {duration(seen.before_loops)}, before an event loop ran, were not watched"
     if seen.loops_with_own_clock:

@@ -53,13 +53,21 @@ class WatchedLoops:
             return
         self.runs += 1
         try:
-            trial = trial_of(loop)
-            timer = HeartbeatTimer(self._watcher().add_heartbeat(), loop, self._seconds_per_beat, trial)
+            heartbeat = self._watcher().add_heartbeat()
+        except Exception as error:
+            log.debug("gilscope cannot start its threads", exc_info=True)
+            self._unwatched[_named(loop, "threads", f"{error}")] = None
+            return
+        try:
+            timer = HeartbeatTimer(heartbeat, loop, self._seconds_per_beat, trial_of(loop))
             self._timers[loop] = timer
             timer.start()
         except Exception:
             log.debug("gilscope cannot watch %r", loop, exc_info=True)
-            self.end(loop)
+            if loop in self._timers:
+                self.end(loop)
+            else:
+                self._watcher().remove_heartbeat(heartbeat)
             self._unwatched[_named(loop, "error")] = None
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -94,6 +102,6 @@ class WatchedLoops:
         return (*dict.fromkeys((*self._unwatched, *now)), *(UnwatchedLoop(name, "library") for name in ran))
 
 
-def _named(loop: asyncio.AbstractEventLoop, why: WhyUnwatched) -> UnwatchedLoop:
+def _named(loop: asyncio.AbstractEventLoop, why: WhyUnwatched, detail: str = "") -> UnwatchedLoop:
     kind = type(loop)
-    return UnwatchedLoop(f"{kind.__module__}.{kind.__qualname__}", why)
+    return UnwatchedLoop(f"{kind.__module__}.{kind.__qualname__}", why, detail)

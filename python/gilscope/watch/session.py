@@ -142,11 +142,15 @@ class Session:
             read_gil=settings.read_gil,
             current_task=_current_task(),
         )
+        try:
+            if self._listener is not None:
+                self._listener.started(watcher)
+            watcher.start_reporter(self._report_stalls)
+        except BaseException:
+            watcher.close()
+            raise
         self._gc_listener = watcher.gc_listener
         gc.callbacks.append(self._gc_listener)
-        if self._listener is not None:
-            self._listener.started(watcher)
-        watcher.start_reporter(self._report_stalls)
         return watcher
 
     def _stop_listening_to_gc(self) -> None:

@@ -1,0 +1,58 @@
+"""A watch whose threads cannot be started says so, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+import pytest
+from gilscope import Watch
+from gilscope.reports.watch import unseen
+
+
+class FailsToStart:
+    """Stands for a listener whose part of the start fails, as it does at the limit of threads."""
+
+    def started(self, _: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def child_started(self) -> None: ...
+
+    def timeout(self) -> float:
+        return 0.01
+
+    def updated(self, *_: object, **__: object) -> None: ...
+
+
+def native_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    new = watch._new_session()
+    new._listener = FailsToStart()
+    monkeypatch.setattr(watch, "_new_session", lambda: new)
+    return watch
+
+
+def test_a_loop_beside_threads_that_cannot_start_is_unwatched_because_of_them(watch: Watch) -> None:
+    listeners, threads = list(gc.callbacks), native_threads()
+    watch.start_with_first_loop()
+    asyncio.run(asyncio.sleep(0))
+    asyncio.run(asyncio.sleep(0))
+    assert (gc.callbacks, native_threads()) == (listeners, threads)
+    watch.stop()
+    seen = watch.snapshot()
+    (loop,) = seen.unwatched_loops
+    assert (loop.why, loop.detail) == ("threads", "can't start new thread")
+    assert "not watched: gilscope could not start its threads: can't start new thread" in " ".join(unseen(seen))
+
+
+def test_a_start_that_fails_raises_and_leaves_no_listener(watch: Watch) -> None:
+    listeners = list(gc.callbacks)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        watch.start()
+    assert gc.callbacks == listeners
