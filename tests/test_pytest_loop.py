@@ -105,6 +105,14 @@ def test_what_the_body_raises_comes_first() -> None:
         raise ZeroDivisionError
 
 
+def test_each_call_of_a_decorated_function_has_a_watch_of_its_own() -> None:
+    @assert_loop_responsive(max_lag="30s")
+    def countdown(number: int) -> int:
+        return countdown(number - 1) + 1 if number else 0
+
+    assert countdown(2) == 2
+
+
 def test_arguments_of_the_wrong_type_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="max_lag: 50 without a unit is 50 seconds: write '50ms'"):
         assert_loop_responsive(50)

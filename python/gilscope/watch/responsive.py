@@ -44,6 +44,10 @@ class ResponsiveLoops(ContextDecorator):
         self._limit = limit
         self._watch = Watch(stall=f"{limit}s")
 
+    def _recreate_cm(self) -> ResponsiveLoops:
+        """Return the context of one call of a decorated function: calls may overlap."""
+        return ResponsiveLoops(self._limit)
+
     def __enter__(self) -> Watch:
         self._watch.start()
         return self._watch
