@@ -79,20 +79,20 @@ def test_each_stall_counts_under_its_cause() -> None:
 
 
 def test_the_settings_are_there_to_draw_and_to_explain() -> None:
-    registry = scraped(Frozen(empty()))
+    registry = scraped(Frozen(empty(elapsed=1.0)))
     assert registry.get_sample_value("gilscope_loop_stall_threshold_seconds") == 0.05
     assert registry.get_sample_value("gilscope_gil_readable") == 1
     assert re.search(r'^gilscope_info{python="3\.[^"]+",version="[^"]+"} 1\.0$', text(Frozen(empty())), re.MULTILINE)
 
 
 def test_a_gil_that_cannot_be_read_has_no_figures_that_look_like_an_idle_gil() -> None:
-    unread = Frozen(empty(held=None, gil_unreadable="memory"))
+    unread = Frozen(empty(elapsed=1.0, held=None, gil_unreadable="memory"))
     assert scraped(unread).get_sample_value("gilscope_gil_readable") == 0
     assert scraped(unread).get_sample_value("gilscope_gil_held_seconds_total") is None
     assert 'gil_unreadable="memory"' in text(unread)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("this watch has not started"), ValueError("a fault of ours")])
+@pytest.mark.parametrize("error", [RuntimeError("this watch belongs to the parent process"), ValueError("a fault of ours")])
 def test_a_watch_that_cannot_be_read_does_not_fail_the_scrape(error: Exception) -> None:
     registry = scraped(Frozen(error))
     prometheus_client.Counter("of_the_application", "Its own.", registry=registry).inc()
@@ -102,9 +102,12 @@ def test_a_watch_that_cannot_be_read_does_not_fail_the_scrape(error: Exception) 
 
 def test_a_watch_can_be_registered_before_it_starts() -> None:
     registry = scraped(watch := Watch())
-    prometheus_client.generate_latest(registry)
+    assert registry.get_sample_value("gilscope_elapsed_seconds_total") == 0
+    assert registry.get_sample_value("gilscope_gil_readable") is None  # nobody has looked yet
     with watch:
-        assert registry.get_sample_value("gilscope_elapsed_seconds_total") is not None
+        time.sleep(0.05)
+        assert registry.get_sample_value("gilscope_elapsed_seconds_total")
+        assert registry.get_sample_value("gilscope_gil_readable") is not None
     with pytest.raises(ValueError, match="Duplicated timeseries"):
         registry.register(WatchCollector(watch))
 

@@ -62,7 +62,8 @@ HEARTBEAT_LAG = (
 class WatchCollector(Collector):
     """Takes a snapshot of ``watch`` at each scrape: all metrics of a scrape are of one moment.
 
-    Before the watch has started, and if it cannot be read, a scrape has only its threshold and the versions.
+    Before the watch has started, all counters are 0. In a forked child, which the watch does not watch, and if the watch
+    cannot be read, a scrape has only its threshold and the versions.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -84,7 +85,7 @@ class WatchCollector(Collector):
         try:
             return self._watch.snapshot()
         except RuntimeError:
-            return None  # it has not started
+            return None  # a forked child
         except Exception:
             log.exception("gilscope cannot take a snapshot for Prometheus")
             return None
@@ -171,8 +172,9 @@ def _threshold(seconds: float) -> GaugeMetricFamily:
 def _readable(seen: Snapshot) -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "gilscope_gil_readable",
-        "1 if the holder of the GIL can be read. If 0, gilscope_gil_held has no samples, and a hog's thread is unknown.",
-        value=float(seen.gil_unreadable is None),
+        "1 if the holder of the GIL can be read. If 0, gilscope_gil_held has no samples, and a hog's thread is unknown. "
+        "There is no sample before the watch has started.",
+        value=float(seen.gil_unreadable is None) if seen.elapsed else None,
     )
 
 
