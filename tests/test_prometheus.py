@@ -92,7 +92,9 @@ def test_a_gil_that_cannot_be_read_has_no_figures_that_look_like_an_idle_gil() -
     assert 'gil_unreadable="memory"' in text(unread)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("this watch belongs to the parent process"), ValueError("a fault of ours")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("this watch belongs to the parent process"), ValueError("a fault of ours")]
+)
 def test_a_watch_that_cannot_be_read_does_not_fail_the_scrape(error: Exception) -> None:
     registry = scraped(Frozen(error))
     prometheus_client.Counter("of_the_application", "Its own.", registry=registry).inc()
