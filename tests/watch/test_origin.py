@@ -156,3 +156,34 @@ def test_in_an_executable_only_names_are_left(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert origin_of("a_frozen_server/views.py") is Origin.INSTALLED
     assert origin_of("json/scanner.py") is Origin.STANDARD
+    assert origin_of("") is Origin.USER  # the frame that stands for those left out of a deep stack
+
+
+@pytest.mark.parametrize("argv", [None, [Path("server.py"), 3, b"x", "service:app"], 7, [], ("server.py",)])
+def test_whatever_the_program_makes_of_its_arguments(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[..., None], argv: object
+) -> None:
+    started()
+    if argv is None:
+        monkeypatch.delattr(sys, "argv")
+    else:
+        monkeypatch.setattr(sys, "argv", argv)
+    assert origin_of("<string>") is Origin.STANDARD
+    assert origin_of("/srv/server.py") is Origin.USER
+    is_told = isinstance(argv, list) and "service:app" in argv
+    assert origin_of("/venv/site-packages/service/views.py") is (Origin.PROGRAM if is_told else Origin.INSTALLED)
+
+
+def test_whatever_the_programs_modules_say_of_themselves(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[..., None]
+) -> None:
+    class Lazy(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise ImportError(name)
+
+    started(argv=("service", "lazy"))
+    monkeypatch.setitem(sys.modules, "lazy", Lazy("lazy"))
+    for file in (Path("/srv/dist-packages/script.py"), 3, ["unhashable"], "/srv/nul\0"):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", file, raising=False)
+        assert origin_of("/venv/site-packages/service/views.py") is Origin.PROGRAM
+    assert origin_of(sysconfig.get_path("purelib")) is not Origin.INSTALLED

@@ -100,7 +100,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     cost: Amount
     """CPU time of the watch's own two threads."""
     lost: Count
-    """Stalls that are counted in ``lags`` only, because there were too many to be reported in time."""
+    """Stalls that are counted in ``lags`` only, because there were too many to be reported in time, or because
+    judging them failed."""
     children: Count
     """Child processes started. They are not watched."""
     gil_unreadable: Unreadable | None

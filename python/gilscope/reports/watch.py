@@ -129,7 +129,7 @@ def unseen(seen: Snapshot) -> Iterator[str]:
     if seen.system_calls_hidden:
         yield SYSTEM_CALLS_HIDDEN
     if seen.lost:
-        yield f"{counted(seen.lost, 'stall')} came too fast to be recorded one by one, and count in the lag only"
+        yield f"{counted(seen.lost, 'stall')} could not be recorded one by one, and count in the lag only"
 
 
 def _stalls(report: WatchReport, width: int) -> Iterator[RenderableType]:

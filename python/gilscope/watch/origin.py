@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilscope.naming import escaped
 
@@ -55,7 +55,7 @@ STANDARD = (*_folders("stdlib", "platstdlib"), PurePosixPath(escaped(os.__file__
 def origin_of(file: str, function: str = "") -> Origin:
     """Return whose code ``file`` is; ``function`` distinguishes what has been generated from a program given as a string."""
     if file == "<string>":
-        is_users = sys.argv[:1] == ["-c"] and not function.startswith(GENERATED)
+        is_users = _arguments()[:1] == ["-c"] and not function.startswith(GENERATED)
         return Origin.USER if is_users else Origin.STANDARD
     origin, package = _place(file)
     if origin is Origin.INSTALLED and package in program_packages():
@@ -75,7 +75,9 @@ def _place(file: str) -> tuple[Origin, str]:
         return Origin.INSTALLED, package
     if any(path.is_relative_to(folder) for folder in STANDARD) or any(map(STANDARD_ARCHIVE.fullmatch, path.parts)):
         return Origin.STANDARD, ""
-    if getattr(sys, "frozen", False) and not path.is_absolute():  # in an executable file, only names are left
+    if (
+        getattr(sys, "frozen", False) and path.parts and not path.is_absolute()
+    ):  # in an executable file, only names are left
         name = PurePosixPath(path.parts[0]).stem
         return (Origin.STANDARD if name in sys.stdlib_module_names else Origin.INSTALLED), name
     return Origin.USER, ""
@@ -89,18 +91,32 @@ def _installed(path: PurePosixPath) -> str | None:
             return PurePosixPath(path.parts[index + 1]).stem
         if folders[index].endswith(ARCHIVES) and not STANDARD_ARCHIVE.fullmatch(folders[index]):
             return str(PurePosixPath(*folders[: index + 1]))
-    folder = next(filter(path.is_relative_to, INSTALLED), None)
+    folder = next(filter(path.parent.is_relative_to, INSTALLED), None)
     return None if folder is None else PurePosixPath(path.relative_to(folder).parts[0]).stem
 
 
 def program_packages() -> frozenset[str]:
     """Return the installed packages, and archives, that are the program's own."""
-    main: Any = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    names = (argument.partition(":")[0] for argument in sys.argv[1:])
+    main = sys.modules.get("__main__")
+    names = (argument.partition(":")[0] for argument in _arguments()[1:])
     # What is not imported yet may be so at the next call.
     named = tuple(name for name in names if name.partition(".")[0] in sys.modules)
-    return _packages(getattr(main, "__file__", None), getattr(spec, "name", None), named)
+    return _packages(_text(main, "__file__"), _text(getattr(main, "__spec__", None), "name"), named)
+
+
+def _arguments() -> list[str]:
+    """Return ``sys.argv``, with "" for what is no text. The program may put anything into it, or delete it."""
+    given = getattr(sys, "argv", None)
+    if not isinstance(given, list | tuple):
+        return []
+    return [argument if isinstance(argument, str) else "" for argument in given]
+
+
+def _text(of: object, name: str) -> str | None:
+    """Return an attribute if it is text, or a path. A module of the program's may answer anything, or raise."""
+    with suppress(Exception):
+        return os.fsdecode(getattr(of, name))
+    return None
 
 
 @lru_cache(8)
@@ -117,7 +133,7 @@ def _entries(file: str | None, module: str | None) -> Iterator[str]:
     if module:
         yield module
     elif file and not file.endswith((".py", *ARCHIVES)):
-        with suppress(OSError), open(file, "rb") as script:  # noqa: PTH123 - the name need not be UTF-8
+        with suppress(OSError, ValueError), open(file, "rb") as script:  # noqa: PTH123 - the name need not be UTF-8
             text = script.read(MAX_BYTES_OF_A_CONSOLE_SCRIPT).decode(errors="replace")
             if "sys.exit(" in text:
                 yield from CONSOLE_SCRIPT_IMPORT.findall(text)
@@ -133,8 +149,8 @@ def _own(file: str | None) -> Iterator[str]:
 
 def _is_users(name: str) -> bool:
     """Whether ``name`` is a module of the user's that has been imported, such as the application of a server."""
-    file = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None) if name != "__main__" else None
-    return isinstance(file, str) and _place(escaped(file))[0] is Origin.USER
+    file = _text(sys.modules.get(name.partition(".")[0]), "__file__") if name != "__main__" else None
+    return file is not None and _place(escaped(file))[0] is Origin.USER
 
 
 def _tops(module: str) -> Iterator[str]:
@@ -146,6 +162,9 @@ def _tops(module: str) -> Iterator[str]:
         if getattr(getattr(main, "__spec__", None), "name", None) == module:
             yield top
         return
-    file = getattr(sys.modules[top], "__file__", None) or next(iter(getattr(sys.modules[top], "__path__", ())), "")
-    if _place(escaped(f"{file}"))[0] is Origin.INSTALLED:
+    file = _text(sys.modules[top], "__file__")
+    if file is None:  # a package of several folders
+        with suppress(Exception):
+            file = os.fsdecode(next(iter(sys.modules[top].__path__)))
+    if _place(escaped(file or ""))[0] is Origin.INSTALLED:
         yield top

@@ -23,6 +23,7 @@ from gilscope.watch.snapshots import distribution, empty, holders
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gilscope._core import StallReport
     from gilscope.records.stall import Stall
 
 log = logging.getLogger("gilscope")
@@ -70,6 +71,7 @@ class Session:
         self._listener = listener
         self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._sites = Sites()
+        self._unrecorded = 0
         self._children = Children(listener.child_started if listener else None)
         self._loops = WatchedLoops(self.watcher, heartbeat=self._heartbeat)
         self._armed = monotonic()
@@ -184,7 +186,7 @@ class Session:
             worst=self._sites.worst(),
             collected=totals.collected,
             cost=totals.cost,
-            lost=totals.lost,
+            lost=totals.lost + self._unrecorded,
             gil_unreadable=unreadable,
             system_calls_hidden=watcher.system_calls_hidden,
             **others,
@@ -197,15 +199,33 @@ class Session:
         try:
             while (report := watcher.next_stall(self._timeout())) is not None or not watcher.has_ended:
                 if report is not None:
-                    stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
-                    self._sites.add(stall)
-                    self._pass_on(stall)
-                if self._listener is not None:
-                    self._listener.updated(watcher, stalled=report is not None)
+                    self._record(report, watcher, reads_gil=reads_gil)
+                self._inform(watcher, stalled=report is not None)
         except Exception:
             log.exception("gilscope cannot report stalls any more")
         finally:
             self._reported_all.set()
+
+    def _record(self, report: StallReport, watcher: Watcher, *, reads_gil: bool) -> None:
+        """Judge one stall. If that fails, the stall counts as lost, and the next one is judged all the same."""
+        try:
+            stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
+            self._sites.add(stall)
+        except Exception:
+            if not self._unrecorded:
+                log.exception("gilscope cannot judge a stall")
+            self._unrecorded += 1
+            return
+        self._pass_on(stall)
+
+    def _inform(self, watcher: Watcher, *, stalled: bool) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener.updated(watcher, stalled=stalled)
+        except Exception:
+            log.exception("gilscope cannot pass its figures on while the program runs")
+            self._listener = None
 
     def _timeout(self) -> float:
         return inf if self._listener is None else self._listener.timeout()
@@ -215,7 +235,7 @@ class Session:
             return
         try:
             _refuse_coroutine(self._settings.on_stall(stall))
-        except Exception:
+        except BaseException:  # SystemExit ends a thread, but not the program
             log.exception("on_stall failed for %s at %s", stall.cause, stall.culprit)
 
 
