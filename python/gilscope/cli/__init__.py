@@ -15,6 +15,7 @@ import click
 
 from gilscope.durations import parse_duration, parse_threshold
 from gilscope.formatting import listed
+from gilscope.reports.stderr import to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,13 +149,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if sys.stderr is not None:  # else click would print it on stdout
+            error.show()
         return FAILED if error.exit_code == click.ClickException.exit_code else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever else it is, it is not an answer
         if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
-            traceback.print_exc()
+            to_stderr(traceback.format_exc())
             click.echo("This is a bug in gilscope, not an answer about your code: please report it.", err=True)
             return FAILED
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

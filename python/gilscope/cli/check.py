@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -10,6 +9,7 @@ import msgspec
 
 from gilscope.cli import RUN, THRESHOLD, BadInput, Source, setup
 from gilscope.records.failed_check import FailedCheck
+from gilscope.reports.stderr import to_stderr
 
 if TYPE_CHECKING:
     from gilscope.records.verdict import Verdict
@@ -127,15 +127,10 @@ def _checked(statement: str, setup: str, time: float, timeout: float) -> Verdict
     from gilscope.checks.statement import StatementError, check_statement
 
     try:
-        return check_statement(statement, setup=setup, time=time, timeout=timeout, say=_to_stderr)
+        return check_statement(statement, setup=setup, time=time, timeout=timeout, say=to_stderr)
     except StatementError as error:
         click.echo(f"Error: {error}", err=True)
         return FailedCheck(name=statement.strip(), failure=error.failure, reason=error.reason)
-
-
-def _to_stderr(printed: str) -> None:
-    sys.stderr.write(printed)
-    sys.stderr.flush()
 
 
 def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, as_json: bool) -> None:

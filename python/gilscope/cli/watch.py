@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
 from gilscope.reports.files import live_formats
 from gilscope.reports.lines import line
+from gilscope.reports.stderr import to_stderr
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
 
@@ -122,4 +122,4 @@ def command(
 
 
 def _print_stall(stall: Stall) -> None:
-    print(line(stall), file=sys.stderr, flush=True)
+    to_stderr(f"{line(stall)}\n")

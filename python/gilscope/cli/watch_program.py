@@ -15,6 +15,7 @@ import msgspec
 
 from gilscope._core import CallFirst, ReporterProcess, ends_process
 from gilscope.records.ending import Ending, signal_name
+from gilscope.reports.stderr import say
 from gilscope.watch import run_script as program
 from gilscope.watch.updates import EXEC, REPORTED
 
@@ -52,7 +53,7 @@ class ProgramEnd:
         if self._reporter is None:
             self._load()
             if asked.seconds is not None or asked.signal is not None:
-                _say(
+                say(
                     "--for and --on-signal have no effect: the system does not let gilscope start a process that reports"
                 )
         else:
@@ -106,7 +107,7 @@ class ProgramEnd:
             gil = getattr(sys, "_is_gil_enabled", lambda: True)()
             self._writer.give(self._watch.snapshot(), trace, gil=gil, ending=ending, quiet=quiet)
         except Exception as error:  # noqa: BLE001 - after chroot, for example, a module may not be found any more
-            _say(f"cannot report the last figures: {type(error).__name__}: {error}")
+            say(f"cannot report the last figures: {type(error).__name__}: {error}")
 
     def _load(self) -> None:
         from gilscope.reports.watch_writer import ReportWriter, Trace
@@ -153,11 +154,6 @@ class ProgramEnd:
 
 def _do_nothing(*_: object) -> None:
     """Handle a signal."""
-
-
-def _say(sentence: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):
-        print(f"gilscope: {sentence}", file=sys.stderr)
 
 
 def _reporter(asked: Program) -> ReporterProcess | None:

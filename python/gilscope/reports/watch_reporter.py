@@ -24,7 +24,8 @@ import msgspec
 from gilscope._core import BEATS_KEPT, HOLDS_KEPT
 from gilscope.records.ending import Ending, UnfinishedStall, signal_name
 from gilscope.reports.ending import what_happened
-from gilscope.reports.watch_writer import ReportWriter, Trace, say
+from gilscope.reports.stderr import say
+from gilscope.reports.watch_writer import ReportWriter, Trace
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.updates import EXEC, PAGE, REPORTED, Page, Program, Update
 

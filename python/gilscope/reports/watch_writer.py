@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from gilscope.records.machine import machine
 from gilscope.records.watch_report import WatchReport
 from gilscope.reports.console import put
 from gilscope.reports.files import live_formats, prepare, write
+from gilscope.reports.stderr import say
 from gilscope.reports.watch import WatchOnTerminal
 from gilscope.watch.bins import binned
 
@@ -73,12 +73,6 @@ class ReportWriter:
                 write(msgspec.structs.replace(report, timeline=timeline), output, formats)
             except Exception as error:  # noqa: BLE001 - as above
                 say(f"cannot write {output}: {_reason(error)}")
-
-
-def say(sentence: str) -> None:
-    """Print a sentence of gilscope's on stderr, if that is possible."""
-    with suppress(OSError, ValueError, AttributeError):
-        print(f"gilscope: {sentence}", file=sys.stderr, flush=True)
 
 
 def _reason(error: Exception) -> str:
