@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from gilscope.checks.calls import Calls
 from gilscope.checks.knocks import SampledTime, knocks_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gilscope._core import Knock
     from gilscope.checks.knocks import Wait
 
@@ -60,6 +62,35 @@ def test_the_waits_of_each_span_are_known() -> None:
     for begin in (0.0, 0.5, 1.0):
         found.add(knocks, begin=begin, end=begin + 0.5)  # type: ignore[arg-type]
     assert [[wait.start for wait in span] for span in found.spans] == [[0.1, 0.2], [], [1.1]]
+
+
+class Counted(list["Knock"]):
+    """Counts how often its items are read."""
+
+    read = 0
+
+    def __getitem__(self, where: Any) -> Any:
+        found = super().__getitem__(where)
+        self.read += len(found) if isinstance(where, slice) else 1
+        return found
+
+    def __iter__(self) -> Iterator[Knock]:
+        self.read += len(self)
+        return super().__iter__()
+
+
+def test_thousands_of_short_spans_do_not_each_look_through_all_knocks() -> None:
+    """It took seconds while the deadline passed, and an answer that was measured was lost."""
+    spans = [(2.0 * number, 2.0 * number + 1.0) for number in range(2000)]
+    starts = [0.4 * number for number in range(10_000)]
+    knocks = Counted(FakeKnock(start=start, wait=0.3, held=True) for start in starts)  # type: ignore[misc]
+    found = Calls(lambda: None, spans=spans).sampled_by(knocks)
+    inside = [[start for start in starts if start + 0.3 > begin and start < end] for begin, end in spans[:20]]
+    assert [[wait.end for wait in span] for span in found.spans[:20]] == [
+        [min(start + 0.3, end) for start in starts] for starts, (_, end) in zip(inside, spans, strict=False)
+    ]
+    assert len(found.spans) == 2000
+    assert knocks.read < 100 * len(spans) == len(spans) * len(knocks) / 100
 
 
 def test_a_knock_that_waits_from_one_span_into_the_next_counts_once() -> None:
