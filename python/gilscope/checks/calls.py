@@ -147,6 +147,13 @@ class Calls:
             delays_known=self.delays_known,
         )
 
+    def usual(self) -> Calls:
+        """Return the calls without a first one that is unlike the others: what a verdict is about."""
+        first = self.first
+        if first is None or self.made <= first.made or not is_unlike(first, others := self.without_first()):
+            return self
+        return others
+
     def so_far(self, now: float, knocks: Sequence[Knock]) -> Calls:
         """Return the calls that have ended by ``now``; with none made, the call that does not end. For another thread.
 

@@ -37,8 +37,8 @@ class Phase:
         watch_over(self.knocker)
 
     def sampled(self) -> SampledTime:
-        """Return the time of the calls made, as the waits sampled it."""
-        return self.calls.sampled_by(self.knocker.knocks())
+        """Return the time of the usual calls, as the waits sampled it."""
+        return self.calls.usual().sampled_by(self.knocker.knocks())
 
     def sampled_so_far(self, calls: Calls) -> SampledTime:
         """Return the time of ``calls`` as the waits sampled it, with the wait that has not ended. For another thread.

@@ -62,6 +62,8 @@ class Checking:
         self.conclusion = Conclusion(name, machine())
         self.holds = Phase(call, thread=self.thread)
         self.waits: Phase | None = None
+        self.again: Phase | None = None
+        """The first phase, repeated because its only call was unlike the others. Until it has a call, the first one counts."""
         self.last_look: LastLook | None = None
         self._lowered = LoweredSwitchInterval(interval=LOWERED_SWITCH_INTERVAL_SECONDS)
         self._wait_file: tuple[int, float] | None = None
@@ -77,21 +79,25 @@ class Checking:
             self.holds.calls.make(time)
             return self.conclusion.without_gil(self.holds.calls)
         with recorded_pauses() as self.conclusion.collections:
-            self._sample_holds(time)
+            self._sample_holds(time, self.holds)
             if self._may_wait_longer(time):
                 self._sample_real_waits(time)
                 first, others = self.holds.calls, self._real_calls()
                 if time and first.made == 1 and is_unlike(first, others):
+                    self.again = self._phase(real=False)
+                    self._sample_holds(time, self.again)
                     self.conclusion.first_call = first.duration
-                    self.holds = self._phase(real=False)
-                    self._sample_holds(time)
+                    self.holds, self.again = self.again, None
         return self._verdict()
 
     def verdict_so_far(self) -> Verdict | None:
         """Return the verdict on the calls that have ended, or on the one that does not end; ``None`` before any has run."""
         if self.waits is not None:
             calls, _ = self.waits.so_far()
-            return self._verdict((calls, self.waits.sampled_so_far(calls)) if calls.spans else None)
+            real = (calls, self.waits.sampled_so_far(calls)) if calls.spans else None
+            repeated = self.again
+            again = None if repeated is None else repeated.so_far()
+            return self._verdict(real, again if again is not None and again[0].made else None)
         look = self.last_look
         if look is not None and self.holds.calls.ended == look.calls.ended:
             waits = look.phase.sampled_so_far(Calls(self.call, apart=True, spans=[(look.began, monotonic())]))
@@ -123,7 +129,7 @@ class Checking:
 
     def end(self) -> None:
         """End the threads of the check."""
-        for phase in (self.holds, self.waits, self.last_look and self.last_look.phase):
+        for phase in (self.holds, self.waits, self.again, self.last_look and self.last_look.phase):
             if phase is not None:
                 phase.knocker.stop()
 
@@ -133,14 +139,14 @@ class Checking:
             phase.knocker.write_wait(*self._wait_file)
         return phase
 
-    def _sample_holds(self, time: float) -> None:
-        calls = self.holds.calls
-        with self._lowered as self.conclusion.switch_interval, self.holds.knocker:
-            self._sample_background()
+    def _sample_holds(self, time: float, holds: Phase) -> None:
+        calls = holds.calls
+        with self._lowered as self.conclusion.switch_interval, holds.knocker:
+            self._sample_background(holds)
             calls.make(time * (1 - SHARE_OF_REAL_WAITS))
-            while (
-                more := min(calls.elapsed, time * MAX_TIMES_LONGER - calls.elapsed)
-            ) > 0 and not self._shares().certain:
+            while (more := min(calls.elapsed, time * MAX_TIMES_LONGER - calls.elapsed)) > 0 and not _shares(
+                holds
+            ).certain:
                 calls.make(more)
 
     def _sample_real_waits(self, time: float) -> None:
@@ -158,14 +164,14 @@ class Checking:
         calls = self.holds.calls
         if calls.elapsed <= time * MAX_TIMES_FOR_SECOND_CALL:
             return True
-        shares = self._shares()
-        one_hold = bool(shares.hogging) and shares.hogging[0].likely > 0.9 * calls.duration
+        shares = _shares(self.holds)
+        one_hold = bool(shares.hogging) and shares.hogging[0].likely > 0.9 * calls.usual().duration
         return not (one_hold or (shares.released > 0.99 and not shares.hogging))
 
     def _waits_are_clear(self) -> bool:
         assert self.waits is not None  # noqa: S101
         real = shares_of_real_waits(self.waits.sampled(), switch_interval=self.conclusion.switch_interval)
-        largest = self._shares().largest
+        largest = _shares(self.holds).largest
         if not may_starve(real, largest):
             return largest != "yields" or self._sampled_often_enough()
         return surely_starves(real) and self.waits.calls.made >= MIN_CALLS_OF_A_HOG
@@ -177,30 +183,38 @@ class Checking:
         fitting = self.waits.calls.elapsed / longest_turn(self.conclusion.switch_interval)
         return waits >= max(MIN_REAL_WAITS, MIN_SHARE_OF_FITTING_WAITS * fitting)
 
-    def _sample_background(self) -> None:
+    def _sample_background(self, holds: Phase) -> None:
         begin, cpu = monotonic(), process_time()
         sleep(BACKGROUND_SECONDS)
         end = monotonic()
         self.conclusion.background_cpu = (process_time() - cpu) / (end - begin)
-        self.conclusion.background = background(self.holds.knocker.knocks(), begin=begin, end=end)
-
-    def _shares(self) -> Shares:
-        return shares_of(self.holds.sampled(), mean_gap=MEAN_GAP_SECONDS)
+        self.conclusion.background = background(holds.knocker.knocks(), begin=begin, end=end)
 
     def _real_calls(self) -> Calls:
         assert self.waits is not None  # noqa: S101
         return self.waits.calls
 
-    def _verdict(self, real: tuple[Calls, SampledTime] | None = None) -> Verdict:
-        """Return the verdict on the calls of the first phase. ``real`` are those of the second, if it has not ended."""
-        calls = self.holds.calls
-        if calls.first is not None and calls.made > calls.first.made and is_unlike(calls.first, calls.without_first()):
-            self.conclusion.first_call = calls.first.duration
-            calls = calls.without_first()
+    def _verdict(
+        self,
+        real: tuple[Calls, SampledTime] | None = None,
+        again: tuple[Calls, Sequence[Knock]] | None = None,
+    ) -> Verdict:
+        """Return the verdict on the calls of the first phase.
+
+        ``real`` are those of the second phase, and ``again`` those of the repeated first one, if it has not ended.
+        """
+        made_first, calls = self.holds.calls, self.holds.calls.usual()
+        if made_first.first is not None and (calls is not made_first or again is not None):
+            self.conclusion.first_call = made_first.first.duration
+        calls, knocks = again or (calls, self.holds.knocker.knocks())
         if real is None and self.waits is not None:
             real = self.waits.calls, self.waits.sampled()
         made, waits = (0, None) if real is None else (real[0].made, real[1])
-        return self.conclusion.verdict(calls, calls.sampled_by(self.holds.knocker.knocks()), waits, real_calls=made)
+        return self.conclusion.verdict(calls, calls.sampled_by(knocks), waits, real_calls=made)
+
+
+def _shares(holds: Phase) -> Shares:
+    return shares_of(holds.sampled(), mean_gap=MEAN_GAP_SECONDS)
 
 
 def background(knocks: Sequence[Knock], *, begin: float, end: float) -> Background:
