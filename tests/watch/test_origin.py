@@ -110,7 +110,12 @@ SCRIPT = "import re\nimport sys\nfrom service.cli import main\nif __name__ == '_
             {"service"},
         ),
         ({"module": "server", "argv": ("-A", "service", "worker")}, {"service"}),
+        ({"module": "server", "argv": ("--app=service.tasks:app", "worker")}, {"service"}),
+        ({"module": "server", "argv": ("service:make('app.ini')",)}, {"service"}),
         ({"module": "server", "argv": ("app:app",)}, {"server"}),
+        ({"file": "service", "text": SCRIPT, "argv": ("--ui", "library")}, {"service"}),
+        ({"file": "service", "text": SCRIPT, "argv": ("library.py", "library=3", "-A")}, {"service"}),
+        ({"file": "service", "text": SCRIPT, "argv": ("library:8000", "library://x", "library:")}, {"service"}),
         ({"file": "mine.py", "text": "import service, library\n"}, set()),
         ({}, set()),
     ],
@@ -132,6 +137,8 @@ def test_a_server_that_runs_an_application_of_the_users_is_not_the_program(
     app.__file__ = "/srv/app.py"
     monkeypatch.setitem(sys.modules, "app", app)
     assert origin_of("/venv/site-packages/server/views.py") is Origin.INSTALLED
+    started(module="server", argv=("check", "app"))  # a word that names a module of the user's by chance
+    assert origin_of("/venv/site-packages/server/views.py") is Origin.PROGRAM
 
 
 def test_all_of_the_archive_that_was_started_is_the_program(
@@ -181,7 +188,7 @@ def test_whatever_the_programs_modules_say_of_themselves(
         def __getattr__(self, name: str) -> object:
             raise ImportError(name)
 
-    started(argv=("service", "lazy"))
+    started(argv=("service:app", "lazy:app"))
     monkeypatch.setitem(sys.modules, "lazy", Lazy("lazy"))
     for file in (Path("/srv/dist-packages/script.py"), 3, ["unhashable"], "/srv/nul\0"):
         monkeypatch.setattr(sys.modules["__main__"], "__file__", file, raising=False)

@@ -40,6 +40,10 @@ GENERATED = "__create_fn__."
 """What the functions that ``dataclasses`` generates have at the beginning of their qualified names."""
 CONSOLE_SCRIPT_IMPORT = re.compile(r"^\s*from ([\w.]+) import ", re.MULTILINE)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+APPLICATION = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_][\w.]*(\(.*\))?")
+"""What servers are told to run: ``package.module:app``, or ``package.module:make()``."""
+OPTIONS_OF_APPLICATIONS = ("-A", "--app")
+"""What comes before the module that celery, flask and others are told to run."""
 MAX_BYTES_OF_A_CONSOLE_SCRIPT = 4096
 
 
@@ -98,10 +102,21 @@ def _installed(path: PurePosixPath) -> str | None:
 def program_packages() -> frozenset[str]:
     """Return the installed packages, and archives, that are the program's own."""
     main = sys.modules.get("__main__")
-    names = (argument.partition(":")[0] for argument in _arguments()[1:])
     # What is not imported yet may be so at the next call.
-    named = tuple(name for name in names if name.partition(".")[0] in sys.modules)
+    named = tuple(name for name in _applications(_arguments()[1:]) if name.partition(".")[0] in sys.modules)
     return _packages(_text(main, "__file__"), _text(getattr(main, "__spec__", None), "name"), named)
+
+
+def _applications(arguments: list[str]) -> Iterator[str]:
+    """Yield the modules that a server or a worker is told to run. Any other word may be the name of a module by chance."""
+    option = ""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if option in OPTIONS_OF_APPLICATIONS or APPLICATION.fullmatch(argument):
+            yield argument.partition(":")[0]
+        elif name in OPTIONS_OF_APPLICATIONS:
+            yield value.partition(":")[0]
+        option = argument
 
 
 def _arguments() -> list[str]:
