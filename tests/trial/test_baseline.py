@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Measure, Plan
+from gilscope.trial import baseline_process
 from gilscope.trial.baseline_process import BaselineTask, Trial, times
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
@@ -58,7 +59,46 @@ def test_the_time_for_which_a_trial_is_stopped_is_neither_lag_nor_work() -> None
 def test_a_baseline_that_cannot_be_measured_is_missing_and_the_trial_runs() -> None:
     measure = measured(BaselineTask(function="gilscope:no_such_kernel", count=1, cores=1.0), seconds=0.1)
     assert measure.baseline_slices is None
+    assert measure.baseline_lost
     assert measure.tasks > 0
+
+
+KILLED = """
+import os, signal
+from gilscope.trial.baseline import forked
+from gilscope.trial.baseline_process import BaselineTask
+
+task = BaselineTask(function="gilscope:countdown_released", count=1, cores=1.0)
+with forked(task) as process:
+    process.begin([])
+    os.kill(process.pids[0], signal.SIGKILL)
+    if REAPED:
+        os.waitpid(process.pids[0], 0)
+    print(process.end(), process.cpu_time())
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with forked(task) as process:
+    process.begin([])
+print("the trial goes on")
+"""
+
+
+@pytest.mark.parametrize("reaped", [False, True])
+def test_a_trial_survives_the_end_of_the_process_that_measures_its_baseline(*, reaped: bool) -> None:
+    assert child.output(KILLED.replace("REAPED", str(reaped)))[1:] == ["the trial goes on"]
+
+
+def test_what_went_wrong_in_the_process_that_measures_is_printed() -> None:
+    ended = child.run(
+        KILLED.replace("countdown_released", "no_such_kernel").partition("    process")[0] + "    print(process)"
+    )
+    assert ended.stdout == "None\n"
+    assert "no_such_kernel" in ended.stderr.splitlines()[-1]
+
+
+def test_a_cpu_clock_that_does_not_move_costs_no_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = baseline_process.Kernel(BaselineTask(function=COUNTDOWN, count=1000, cores=1.0))
+    monkeypatch.setattr("gilscope.trial.baseline_process.time.thread_time", lambda: 1.0)
+    assert 0 < kernel.rate(min(os.sched_getaffinity(0))) < float("inf")
 
 
 def test_without_schedstat_the_cpu_time_of_a_thread_is_that_of_its_stat(tmp_path: Path) -> None:

@@ -114,6 +114,22 @@ def test_a_trial_without_a_baseline_of_its_own_is_compared_with_the_runs(finishe
     assert work_without_baseline(measure, 1000.0) == Work(0.9, 0.9, 0.9, 1.0)
 
 
+def test_work_is_doubtful_if_the_baseline_within_the_trial_was_lost(run_of: Run, finished: Finished) -> None:
+    trials = [finished(case, cpu=2.0) for case in ("thread/held", "thread/released")]
+    assert "one_gil_does_the_work_of_one" not in [finding.name for finding in findings(run_of(*trials))]
+    trials[1] = finished("thread/released", work=1.9)
+    assert "one_gil_does_the_work_of_one" in [finding.name for finding in findings(run_of(*trials))]
+    lost = [
+        msgspec.structs.replace(trial, measure=msgspec.structs.replace(trial.measure, baseline_lost=True))
+        for trial in trials
+        if trial.measure is not None
+    ]
+    assert "one_gil_does_the_work_of_one" not in [finding.name for finding in findings(run_of(*lost))]
+    assert "? Do not rely on the work of thread/held and thread/released: one task alone could not" in str(
+        run_of(*lost)
+    )
+
+
 def test_no_finding_rests_on_doubtful_work(run_of: Run, sliced: Sliced) -> None:
     held = sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0)
     for free, expected in (([1.98] * 20, True), ([1.98] * 4 + [1.75] * 16, False)):

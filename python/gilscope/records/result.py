@@ -154,6 +154,8 @@ class Measure(Record, frozen=True, kw_only=True):
     """The share of the cores' time that stayed idle."""
     baseline_slices: Baseline | None = None
     """What ``rate`` is compared with; ``None`` if it was not measured within the trial."""
+    baseline_lost: bool = False
+    """Whether it should have been measured, and could not be."""
 
 
 class Trial(Record, frozen=True, kw_only=True):

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import msgspec
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 class BaselineProcess:
     """The process that stops a trial and measures its baseline, started and ready."""
 
-    def __init__(self, pid: int, pauses: Pauses, requests: TextIO, answers: TextIO) -> None:
+    def __init__(self, pid: int, pauses: Pauses, requests: BinaryIO, answers: TextIO) -> None:
         self.pids = [pid, *descendants(pid)]
         self.clock = TrialClock(pauses)
         self._requests, self._answers = requests, answers
@@ -44,8 +46,10 @@ class BaselineProcess:
 
     def end(self) -> Baseline | None:
         """Stop the trial's processes no more; return what was measured, or ``None`` if that failed."""
-        answer = self._ask("end")
-        return msgspec.json.decode(answer, type=Baseline) if answer else None
+        try:
+            return msgspec.json.decode(self._ask("end"), type=Baseline)
+        except msgspec.DecodeError:  # the process ended before its answer, or in the middle of it
+            return None
 
     def cpu_time(self) -> float:
         """Return the CPU seconds that this process and its helpers have used."""
@@ -57,7 +61,7 @@ class BaselineProcess:
     def _ask(self, line: str) -> str:
         """Return the answer to a line; empty if the process has ended."""
         try:
-            print(line, file=self._requests, flush=True)
+            self._requests.write(line.encode() + b"\n")
         except BrokenPipeError:
             return ""
         return self._answers.readline()
@@ -79,16 +83,22 @@ def forked(task: BaselineTask | None) -> Iterator[BaselineProcess | None]:
     if pid == 0:
         try:
             os.close(requests)  # this process ends when the trial's process does
-            baseline_process.serve(task, pauses, request, answer)
+            # The trial sees the end of the answers when this process has ended, and has printed why.
+            baseline_process.serve(task, pauses, request, os.dup(answer))
+        except BaseException:  # noqa: BLE001 - os._exit prints none
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:  # runs nothing that the trial's process wants to run at its exit
             os._exit(0)
     os.close(request)
     os.close(answer)
     try:
-        with os.fdopen(requests, "w") as writer, os.fdopen(answers) as reader:
+        # Without a buffer: closing it writes nothing, which would fail if the process has ended.
+        with os.fdopen(requests, "wb", buffering=0) as writer, os.fdopen(answers) as reader:
             ready = reader.readline()
             yield BaselineProcess(pid, pauses, writer, reader) if ready else None
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        with suppress(ProcessLookupError, ChildProcessError):  # the trial's code reaped it, or ignores SIGCHLD
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         pauses.close()

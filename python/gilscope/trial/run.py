@@ -8,6 +8,8 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gilscope._core import Histogram
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Bins, Lag, Measure, Times
@@ -36,7 +38,7 @@ async def run(request: TrialRequest) -> Measure:
     with forked(request.baseline) as baseline:  # before the user's modules, which may start threads
         strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
         function, args = request.work.load()
-        return await trial(
+        measure = await trial(
             strategy,
             function,
             args,
@@ -45,6 +47,8 @@ async def run(request: TrialRequest) -> Measure:
             yield_after_call=request.yield_after_call,
             baseline=baseline,
         )
+    lost = request.baseline is not None and measure.baseline_slices is None
+    return msgspec.structs.replace(measure, baseline_lost=lost)
 
 
 async def idle(plan: Plan) -> Measure:

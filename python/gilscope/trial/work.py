@@ -27,6 +27,7 @@ MOVED = f"the machine's speed changed too often: the baseline is uncertain by mo
 MIN_GAIN_OF_A_CORE = 0.85
 """If tasks on several cores at once run at less than this speed, relative to one alone, the cores are not whole ones."""
 SHARED = "the cores slowed each other down, as threads of one physical core do"
+LOST = "one task alone could not be measured within the trial, only at the start"
 SHORT = "it ran too briefly: give --seconds 1 or more"
 MAX_OTHERS_SHARE = 0.1
 MIN_IDLE_SHARE = 0.25
@@ -109,7 +110,8 @@ def work_without_baseline(measure: Measure, alone: float) -> Work:
     """Return the work of a trial relative to ``alone``, the rate of one task that was measured at another time."""
     cores = math.inf if measure.cpu is None else measure.cpu / measure.elapsed
     value = measure.rate / alone
-    return Work(value, value, value, cores, _impossible(value, cores))
+    lost = measure.baseline_lost or measure.baseline_slices is not None  # in slices without CPU time
+    return Work(value, value, value, cores, LOST if lost else _impossible(value, cores))
 
 
 def mean_rate(baseline: Baseline) -> float:
