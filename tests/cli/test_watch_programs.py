@@ -85,6 +85,22 @@ class TestACommand:
         monkeypatch.setattr("sys.executable", str(folder / "python"))
         assert callable(chosen(None, ("serve",)))
 
+    def test_of_the_python_that_a_virtual_environment_was_made_from_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("base", "environment"):
+            (folder / name).mkdir()
+        (folder / "base" / "python3").touch()
+        (folder / "environment" / "python").symlink_to(folder / "base" / "python3")
+        script(folder / "base" / "serve", f"#!{folder}/base/python3")
+        monkeypatch.setenv("PATH", str(folder / "base"), prepend=":")
+        monkeypatch.setattr("sys.executable", str(folder / "environment" / "python"))
+        monkeypatch.setattr("sys.prefix", str(folder / "environment"))
+        with pytest.raises(BadInput, match="it belongs to another Python"):
+            chosen(None, ("serve",))
+        monkeypatch.setattr("sys.prefix", sys.base_prefix)
+        assert callable(chosen(None, ("serve",)))
+
     def test_is_run_although_a_folder_has_its_name(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         commands = folder / "bin"
         commands.mkdir()

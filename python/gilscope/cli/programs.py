@@ -79,7 +79,9 @@ def _command(name: str) -> str:
             f"cannot watch {file}: it is not a Python script. Give a script, -m MODULE, or a command written in Python"
         )
     interpreter = Path(file).parent / (python[2] or python[3] or python[4]).decode(errors="replace")
-    ours = {beside.resolve(), Path(sys.executable).resolve().parent}
+    # In a virtual environment, the link leads to the Python that it was made from, which has other packages.
+    own = Path(sys.executable).resolve().parent if sys.prefix == sys.base_prefix else beside
+    ours = {beside.resolve(), own}
     if Path(file).parent != beside and not python[1] and interpreter.parent.resolve() not in ours:
         raise BadInput(
             f"cannot watch {file}: it belongs to another Python, {interpreter}. Install {name} beside gilscope"
