@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from io import BytesIO, StringIO
 from time import thread_time
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,9 @@ import pytest
 from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Measure, Plan
 from gilscope.trial import baseline_process
+from gilscope.trial.baseline import BaselineProcess
 from gilscope.trial.baseline_process import BaselineTask, Trial, times
+from gilscope.trial.clock import Pauses
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
@@ -85,6 +90,24 @@ print("the trial goes on")
 @pytest.mark.parametrize("reaped", [False, True])
 def test_a_trial_survives_the_end_of_the_process_that_measures_its_baseline(*, reaped: bool) -> None:
     assert child.output(KILLED.replace("REAPED", str(reaped)))[1:] == ["the trial goes on"]
+
+
+def test_only_the_trials_own_process_group_is_stopped() -> None:
+    """A server that the trial's code started in a session of its own would stay stopped if the trial was killed in a pause."""
+    request, pauses = BytesIO(), Pauses()
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ours, server, ended = (subprocess.Popen(sleep, start_new_session=own) for own in (False, True, False))
+    ended.kill()
+    ended.wait()
+    try:
+        pids = [os.getpid(), server.pid, ended.pid, ours.pid]
+        BaselineProcess(os.getpid(), pauses, request, StringIO()).begin(pids)
+    finally:
+        for process in (ours, server):
+            process.kill()
+            process.wait()
+        pauses.close()
+    assert request.getvalue() == f"{os.getpid()} {ours.pid}\n".encode()
 
 
 def test_what_went_wrong_in_the_process_that_measures_is_printed() -> None:

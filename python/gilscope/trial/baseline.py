@@ -41,8 +41,12 @@ class BaselineProcess:
         self._requests, self._answers = requests, answers
 
     def begin(self, pids: list[int]) -> None:
-        """Measure the first slice of the baseline, and from now on stop these processes again and again."""
-        self._ask(" ".join(map(str, pids)))
+        """Measure the first slice of the baseline, and from now on stop these processes again and again.
+
+        Only those of this process's group: whoever ends the trial ends the whole group. A server in a session of its own
+        would stay stopped if the trial was killed in a pause.
+        """
+        self._ask(" ".join(str(pid) for pid in pids if _group(pid) == os.getpgrp()))
 
     def end(self) -> Baseline | None:
         """Stop the trial's processes no more; return what was measured, or ``None`` if that failed."""
@@ -65,6 +69,14 @@ class BaselineProcess:
         except BrokenPipeError:
             return ""
         return self._answers.readline()
+
+
+def _group(pid: int) -> int | None:
+    """Return the process group of ``pid``; ``None`` if that process has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 @contextmanager
