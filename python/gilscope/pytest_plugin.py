@@ -137,8 +137,8 @@ def _loop_lag_limited(item: pytest.Item) -> Iterator[None]:
 
     with Watch(stall=f"{limit}s") as watch:
         yield
-    if (snapshot := watch.snapshot()).stalls:
-        pytest.fail(failure(snapshot, limit, test=str(item.path)), pytrace=False)
+    if message := failure(watch.snapshot(), limit, test=str(item.path)):
+        pytest.fail(message, pytrace=False)
 
 
 def _fail_hold(over: Over, limit: float, *, test: str) -> None:

@@ -11,6 +11,7 @@ from gilscope.records.stall import Frame
 from gilscope.records.watch_report import Holder, UnwatchedLoop, WatchReport
 from gilscope.reports.terminal import text
 from gilscope.reports.watch import is_all_clear
+from gilscope.watch.responsive import failure
 
 from tests.support.watched import distribution, stall, watched
 
@@ -59,6 +60,42 @@ def test_a_stall_that_ended_just_before_the_figures_is_not_all_clear() -> None:
     late = msgspec.structs.replace(seen(lags=distribution(0.001, 0.9)), ending=Ending(kind="runs"))
     assert not is_all_clear(late)
     assert text(late).endswith("\none stall of 900 ms had ended, and its cause was not known yet")
+
+
+def test_a_lag_over_the_threshold_without_a_stall_is_not_all_clear() -> None:
+    not_judged = seen(lags=distribution(0.001, 0.9))
+    assert not is_all_clear(not_judged)
+    assert text(not_judged).endswith("\na lag of 900 ms was measured, but its stall was not judged")
+    within_the_histograms_precision = seen(lags=distribution(0.001, 0.0504))
+    assert is_all_clear(within_the_histograms_precision)
+
+
+def test_below_lost_stalls_it_never_says_that_there_was_none() -> None:
+    said = text(seen(lost=2))
+    assert "2 stalls could not be recorded" in said
+    assert said.endswith("\nno other stall over 50.0 ms was seen")
+
+
+@pytest.mark.parametrize(("children", "sentence"), [(0, "no event loop ran\n"), (2, "ran in this process\n")])
+def test_where_no_event_loop_ran(children: int, sentence: str) -> None:
+    assert sentence in text(seen(children=children, **NO_LOOP))
+
+
+@pytest.mark.parametrize(
+    ("changed", "lag"),
+    [
+        ({"lags": distribution(0.001, 0.9)}, "900 ms"),
+        ({"lags": distribution(0.0502), "lost": 1}, "50.2 ms"),
+        ({"lags": distribution(0.001, 0.0504)}, None),
+        ({"lags": distribution()}, None),
+    ],
+)
+def test_a_limit_fails_for_a_lag_whose_stall_was_not_judged(changed: dict[str, Any], lag: str | None) -> None:
+    said = failure(seen(**changed).snapshot, 0.05)
+    assert said == (
+        lag
+        and f"the event loop was late by more than 50.0 ms: a lag of {lag} was measured, but its stall was not judged"
+    )
 
 
 def test_a_server_that_only_starts_workers_is_told_how_to_watch_one() -> None:

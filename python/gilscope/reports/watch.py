@@ -13,6 +13,7 @@ from gilscope.naming import place_of
 from gilscope.records.watch_report import UNREADABLE, WHY_UNWATCHED
 from gilscope.reports.ending import ending
 from gilscope.watch.cause import REMEDY
+from gilscope.watch.snapshots import lag_not_judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ MIN_HELD_SHARE_TO_SHOW = 0.005
 MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
 MIN_SHARE_OF_PART_TO_SHOW = 0.1
 """Of the time of a site's stalls: shorter parts are in the JSON report only."""
-HISTOGRAM_ERROR = 1.01
-"""A histogram may show a lag as larger by this factor."""
 INDENT = "   "
 WATCH_CHILDREN = (
     ": to watch what they do, run the program in one process (for uvicorn, without --reload and --workers), or start a "
@@ -72,7 +71,9 @@ def lag(report: WatchReport) -> str:
         return f"loop lag: {_quantiles(seen.lags)}"
     if seen.loop_runs == 0 and not seen.unwatched_loops:
         later = report.ending is not None and report.ending.unseen
-        return "loop lag: no event loop was watched" if later else "loop lag: no event loop ran"
+        if later:
+            return "loop lag: no event loop was watched"
+        return "loop lag: no event loop ran" + (" in this process" if seen.children else "")
     if seen.unwatched_loops:
         return "loop lag: not measured, because the event loop was not watched"
     return "loop lag: no event loop ran long enough to be measured"
@@ -165,27 +166,33 @@ def stalls(report: WatchReport) -> str:
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
     if count:
         return f"{counted(count, 'stall')} over {threshold}, {total:.2f} s in all:"
-    if report.ending and report.ending.stalls:
-        return f"no other stall over {threshold} was seen"
-    if not_judged := _not_judged(report):
-        return f"one stall of {duration(not_judged)} had ended, and its cause was not known yet"
+    return _not_recorded(report) or _none(report)
+
+
+def _not_recorded(report: WatchReport) -> str:
+    """Return a sentence if the loops stalled and no stall was recorded; empty if they did not."""
+    seen, threshold, end = report.snapshot, duration(report.stall), report.ending
+    lag = None if end and end.stalls else lag_not_judged(seen, report.stall)
+    if lag and end:
+        return f"one stall of {duration(lag)} had ended, and its cause was not known yet"
+    if lag:
+        return f"a lag of {duration(lag)} was measured, but its stall was not judged"
+    return f"no other stall over {threshold} was seen" if seen.lost or (end and end.stalls) else ""
+
+
+def _none(report: WatchReport) -> str:
+    seen = report.snapshot
     if not seen.lags.count:
         return "whether a loop stalls is unknown: no event loop of this process was watched"
     watched_all = not seen.children and not _unwatched(seen)
-    return f"no stall over {threshold}" + ("" if watched_all else " in what was watched")
+    return f"no stall over {duration(report.stall)}" + ("" if watched_all else " in what was watched")
 
 
 def is_all_clear(report: WatchReport) -> bool:
     """Whether everything was watched, and nothing stalled."""
-    seen, end = report.snapshot, report.ending
-    nothing_stalled = not (sum(seen.stalls.values()) or seen.lost or (end and end.stalls) or _not_judged(report))
+    seen = report.snapshot
+    nothing_stalled = not (sum(seen.stalls.values()) or _not_recorded(report))
     return nothing_stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
-
-
-def _not_judged(report: WatchReport) -> float | None:
-    """Return the lag of a stall that ended just before the figures do, if no other stall was seen before."""
-    longest = report.snapshot.lags.max
-    return longest if report.ending and longest and longest > HISTOGRAM_ERROR * report.stall else None
 
 
 def _unwatched(seen: Snapshot) -> bool:

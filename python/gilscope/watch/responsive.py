@@ -11,6 +11,7 @@ from gilscope.naming import place_of
 from gilscope.watch import stack as stacks
 from gilscope.watch.api import Watch
 from gilscope.watch.cause import REMEDY
+from gilscope.watch.snapshots import lag_not_judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,13 +58,18 @@ class ResponsiveLoops(ContextDecorator):
     ) -> None:
         __tracebackhide__ = True
         self._watch.stop()
-        if kind is None and (snapshot := self._watch.snapshot()).stalls:
-            raise UnresponsiveError(failure(snapshot, self._limit))
+        if kind is None and (message := failure(self._watch.snapshot(), self._limit)):
+            raise UnresponsiveError(message)
 
 
-def failure(snapshot: Snapshot, max_lag: float, *, test: str = "") -> str:
-    """Return the message of a failing test, which is in the file ``test``."""
+def failure(snapshot: Snapshot, max_lag: float, *, test: str = "") -> str | None:
+    """Return the message of a failing test, which is in the file ``test``; ``None`` if no loop was late."""
     count = sum(snapshot.stalls.values())
+    if not count:
+        if not snapshot.lost and lag_not_judged(snapshot, max_lag) is None:
+            return None
+        measured = duration(snapshot.lags.max or max_lag)
+        return f"the event loop was late by more than {duration(max_lag)}: a lag of {measured} was measured, but its stall was not judged"
     times = "once" if count == 1 else f"{count} times"
     longest = duration(snapshot.worst[0].duration)
     head = f"the event loop was late by more than {duration(max_lag)} {times}, the longest lag was {longest}"

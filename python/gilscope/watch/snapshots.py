@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from gilscope._core import ThreadInfo
 
 
+HISTOGRAM_ERROR = 1.01
+"""A histogram may show a lag as larger by this factor."""
+
+
+def lag_not_judged(seen: Snapshot, threshold: float) -> float | None:
+    """Return the longest lag if it was a stall, and no stall was recorded. A lag is a stall from the threshold on."""
+    longest = seen.lags.max
+    return longest if longest and longest > HISTOGRAM_ERROR * threshold and not sum(seen.stalls.values()) else None
+
+
 def distribution(histogram: Histogram) -> Distribution:
     p50, p90, p99, longest = (histogram.quantile(q) for q in (0.5, 0.9, 0.99, 1.0))
     return Distribution(
