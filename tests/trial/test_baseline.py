@@ -16,7 +16,7 @@ from gilscope.records.result import Measure, Plan
 from gilscope.trial import baseline_process
 from gilscope.trial.baseline import BaselineProcess
 from gilscope.trial.baseline_process import BaselineTask, Trial, times
-from gilscope.trial.clock import Pauses
+from gilscope.trial.clock import MAX_PAUSES, Pauses
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
@@ -108,6 +108,12 @@ def test_only_the_trials_own_process_group_is_stopped() -> None:
             process.wait()
         pauses.close()
     assert request.getvalue() == f"{os.getpid()} {ours.pid}\n".encode()
+
+
+def test_the_pauses_of_a_long_trial_are_spread_over_all_of_it() -> None:
+    assert baseline_process.mean_slice_seconds(2.0) == baseline_process.MEAN_SLICE_SECONDS
+    for seconds in (400.0, 3600.0):  # and as long again, if calls take that long
+        assert 2 * seconds / baseline_process.mean_slice_seconds(seconds) <= MAX_PAUSES
 
 
 def test_what_went_wrong_in_the_process_that_measures_is_printed() -> None:

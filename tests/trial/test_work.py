@@ -80,6 +80,17 @@ def test_a_trial_with_few_slices_ran_too_briefly_and_is_not_blamed_on_other_prog
     assert figure.doubt == "it ran too briefly: give --seconds 1 or more"
 
 
+def test_one_long_slice_does_not_make_the_others_too_short(sliced: Sliced) -> None:
+    trial = sliced("thread/held", [1.0] * 20, [2e9] * 20, wanted=1.0)
+    assert trial.measure is not None
+    assert trial.measure.baseline_slices is not None
+    longer = msgspec.structs.replace(
+        trial.measure.baseline_slices, elapsed=[SLICE] * 19 + [100.0], cpu=[SLICE] * 19 + [100.0]
+    )
+    measure = msgspec.structs.replace(trial.measure, baseline_slices=longer)
+    assert of(msgspec.structs.replace(trial, measure=measure)).doubt == ""
+
+
 def test_tasks_that_cost_more_than_the_baseline_do_less_work(sliced: Sliced) -> None:
     figure = of(sliced("cooperative/python", [1.0] * 20, [2e7] * 20, wanted=1.0, efficiency=0.6))
     assert (figure.value, figure.cores) == pytest.approx((0.6, 1.0))

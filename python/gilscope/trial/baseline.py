@@ -23,6 +23,7 @@ import msgspec
 
 from gilscope.records.result import Baseline
 from gilscope.trial import baseline_process
+from gilscope.trial.baseline_process import mean_slice_seconds
 from gilscope.trial.clock import Pauses, TrialClock
 from gilscope.trial.cpu_time import descendants, used_by
 
@@ -80,10 +81,10 @@ def _group(pid: int) -> int | None:
 
 
 @contextmanager
-def forked(task: BaselineTask | None) -> Iterator[BaselineProcess | None]:
+def forked(task: BaselineTask | None, seconds: float = 0.0) -> Iterator[BaselineProcess | None]:
     """Fork the process that measures the baseline; yield ``None`` without a ``task``, or if the process does not start.
 
-    A fork starts at once, where a new interpreter takes 0.2 s. The process that forks must have no other thread yet.
+    ``seconds`` is how long the trial is planned to run. A fork starts at once, where a new interpreter takes 0.2 s. The process that forks must have no other thread yet.
     """
     if task is None:
         yield None
@@ -96,7 +97,7 @@ def forked(task: BaselineTask | None) -> Iterator[BaselineProcess | None]:
         try:
             os.close(requests)  # this process ends when the trial's process does
             # The trial sees the end of the answers when this process has ended, and has printed why.
-            baseline_process.serve(task, pauses, request, os.dup(answer))
+            baseline_process.serve(task, mean_slice_seconds(seconds), pauses, request, os.dup(answer))
         except BaseException:  # noqa: BLE001 - os._exit prints none
             traceback.print_exc()
             sys.stderr.flush()

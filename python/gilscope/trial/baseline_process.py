@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MEAN_SLICE_SECONDS = 0.1
 """How long the trial runs between two pauses, on average. Random, so that it does not fall into step with the trial."""
+MAX_PLANNED_PAUSES = MAX_PAUSES // 2
+"""In a trial of many minutes the pauses are further apart, and this is how many there are: a trial can take longer than planned."""
 MAX_SLICE_SECONDS = 0.3
 """On a busy machine a pause lasts longer, and the next slice lasts as long as the pause did, but no longer than this."""
 MAX_CORES = 4
@@ -43,6 +45,11 @@ MIN_SHARE_OF_THE_BUSIEST = 0.3
 """A thread computes if it used this share of the CPU time of the thread that used most. On a busy machine that is little."""
 _INTEGER, _FLOAT = struct.Struct("q"), struct.Struct("d")
 """What a helper is asked, and what it answers."""
+
+
+def mean_slice_seconds(seconds: float) -> float:
+    """Return how long a trial that is planned to take ``seconds`` runs between two pauses, on average."""
+    return max(MEAN_SLICE_SECONDS, seconds / MAX_PLANNED_PAUSES)
 
 
 class BaselineTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,7 +275,7 @@ class Measuring:
         )
 
 
-def serve(task: BaselineTask, pauses: Pauses, requests: int, answers: int) -> None:
+def serve(task: BaselineTask, mean_slice: float, pauses: Pauses, requests: int, answers: int) -> None:
     """Measure the baseline of one trial. The process dies with its parent. See the module's docstring."""
     die_with_parent()
     with os.fdopen(requests) as reader, os.fdopen(answers, "w") as writer:
@@ -283,7 +290,7 @@ def serve(task: BaselineTask, pauses: Pauses, requests: int, answers: int) -> No
         measuring = Measuring(task, trial, pauses, kernel, helpers)
         answer("measured")
         while len(pauses) < MAX_PAUSES - 1:
-            wait = max(random.uniform(0.5, 1.5) * MEAN_SLICE_SECONDS, min(measuring.paused, MAX_SLICE_SECONDS))
+            wait = max(random.uniform(0.5, 1.5) * mean_slice, min(measuring.paused, MAX_SLICE_SECONDS))
             if select.select([reader], [], [], wait)[0]:
                 break
             measuring.pause()

@@ -35,7 +35,9 @@ async def run(request: TrialRequest) -> Measure:
     if request.strategy is None or request.work is None:
         return await idle(request.plan)
     steps = request.work.count if isinstance(request.work, Kernel) else 1
-    with forked(request.baseline) as baseline:  # before the user's modules, which may start threads
+    with forked(
+        request.baseline, request.plan.seconds
+    ) as baseline:  # before the user's modules, which may start threads
         strategy = request.strategy.load()  # before the work, which lets the user's folders be searched for modules
         function, args = request.work.load()
         measure = await trial(

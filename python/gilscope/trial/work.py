@@ -33,7 +33,7 @@ MAX_OTHERS_SHARE = 0.1
 MIN_IDLE_SHARE = 0.25
 MIN_GOOD_SLICES = 5
 """Half a second of a trial."""
-MIN_SHARE_OF_MEAN_SLICE = 0.25
+MIN_SHARE_OF_MEDIAN_SLICE = 0.25
 """Shorter slices do not count: the last slice of a trial can be of any length."""
 
 
@@ -130,7 +130,7 @@ class _Slice(NamedTuple):
 
 def _slices(baseline: Baseline) -> list[_Slice]:
     """Return the slices that are not too short."""
-    shortest = MIN_SHARE_OF_MEAN_SLICE * statistics.mean(baseline.elapsed)
+    shortest = MIN_SHARE_OF_MEDIAN_SLICE * statistics.median(baseline.elapsed)
     slices = zip(baseline.elapsed, baseline.cpu, baseline.rate, baseline.together, strict=True)
     return [
         _Slice(cpu / elapsed, cpu * alone, cpu * together)
