@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.records.stall import Frame, Part, Stall
 from gilscope.reports.watch import where
-from gilscope.watch.sites import Sites
+from gilscope.watch.sites import MAX_SITES, Sites
 from msgspec.structs import replace
 
 from tests.support.watched import MAIN, stall
@@ -65,6 +65,41 @@ def test_without_code_of_the_users_the_site_is_the_request() -> None:
     assert lines[0].endswith("httptools_impl.py:411 in RequestResponseCycle.run_asgi (thread MainThread)")
     assert "request GET /report, task Task-7" in lines[1]
     assert len(lines) == 2 + 5
+
+
+def test_requests_of_one_route_are_one_site() -> None:
+    requests = [f"GET /users/{number}/export" for number in range(700)]
+    (site,) = sites_of(*(replace(in_library(ENCODE, one), task=f"Task-{one}") for one in requests))
+    assert (site.culprit, site.stalls, site.task) == (RUN_ASGI, 700, None)
+    assert "on the stack: requests such as GET /users/699/export; innermost" in list(where(site))[1]
+
+
+def test_a_route_is_told_from_another_by_its_words_only() -> None:
+    dates = ["GET /days/2026-11-27/report", "GET /days/2026-11-28/report", "POST /days/2026-11-28/report"]
+    assert [site.stalls for site in sites_of(*(in_library(ENCODE, one) for one in dates))] == [2, 1]
+
+
+def test_of_places_that_are_too_many_nothing_is_said_that_is_true_of_some_only() -> None:
+    many = sites_of(*(at_line(10 * line, 0.1, function=f"f_{line}") for line in range(MAX_SITES + 100)))
+    (rest,) = [site for site in many if site.many_places]
+    assert rest.stalls == MAX_SITES + 100 - (len(many) - 1)
+    assert (rest.culprit, rest.thread, rest.callback, rest.task, rest.coroutine, rest.lines) == (*[None] * 5, ())
+    assert list(where(rest)) == ["at many places, too many to keep apart"]
+
+
+def test_a_line_that_was_not_sampled_is_not_one_of_too_many_places() -> None:
+    lines = [at_line(10 * line, 0.1, function=f"f_{line}") for line in range(MAX_SITES + 100)]
+    unknown = replace(at_line(1, 9.0), culprit=None, stack=())
+    assert "in thread pool_0; the line was not sampled" in where(sites_of(*lines, unknown)[1])
+
+
+def test_where_the_loop_was_is_said_only_if_it_was_there_in_every_stall() -> None:
+    elsewhere = replace(at_line(41, 0.3), callback=Frame("/srv/server.py", 70, "ping"), task="Task-9", coroutine="ping")
+    (site,) = sites_of(at_line(41, 0.3), elsewhere, at_line(41, 0.3))
+    assert (site.callback, site.task, site.coroutine) == (None, None, None)
+    assert not any("the loop was in" in line for line in where(site))
+    (site,) = sites_of(at_line(41, 0.3), at_line(41, 0.3))
+    assert "the loop was in /srv/server.py:90 in serve" in where(site)
 
 
 def test_what_else_the_stalls_spent_time_on_is_added_up() -> None:

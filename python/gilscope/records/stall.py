@@ -162,7 +162,7 @@ class Site(Record, frozen=True, kw_only=True):
     thread: str | None
     """The name of the culprit's thread in the latest stall."""
     callback: Frame | None
-    """The loop's callback in the latest stall."""
+    """The loop's callback, if it was the same in all stalls."""
     stalls: AtLeastOne
     stalled: Amount
     """The sum of the stalls, in seconds."""
@@ -172,8 +172,15 @@ class Site(Record, frozen=True, kw_only=True):
     lines: tuple[int, ...] = ()
     """All lines of the place, if there are several."""
     coroutine: str | None = None
-    """The coroutine of the loop's task in the latest stall."""
+    """The coroutine of the loop's task, if it was the same in all stalls."""
     task: str | None = None
+    """The name of the loop's task, if it was the same in all stalls."""
     request: str | None = None
+    """The request in the latest stall."""
+    requests_differ: bool = False
+    """Whether other stalls were in other requests. Where no code of the user's was on the stack, they are of one route: they
+    differ only where the path has digits."""
     innermost: tuple[Frame, ...] = ()
     """Where no code of the user's was on the stack: its innermost five frames in the latest stall."""
+    many_places: bool = False
+    """These are the stalls with this cause at all places that were too many to keep apart."""

@@ -215,6 +215,8 @@ def where(site: Site) -> Iterator[str]:
     """Yield where a site is, where the loop was, and what else the stalls spent time on."""
     if site.culprit:
         yield f"at {place_of(site.culprit)}" + (f" (thread {site.thread})" if site.thread else "")
+    elif site.many_places:
+        yield "at many places, too many to keep apart"
     elif site.thread:
         yield f"in thread {site.thread}; the line was not sampled"
     if len(site.lines) > 1:
@@ -231,12 +233,11 @@ def where(site: Site) -> Iterator[str]:
 
 def _in_a_library(site: Site) -> Iterator[str]:
     """Yield what is known of a request that only the code of libraries answers."""
-    known = [f"request {site.request}"] if site.request else []
+    such = "requests such as" if site.requests_differ else "request"
+    known = [f"{such} {site.request}"] if site.request else []
     known += [f"task {site.task}"] if site.task else []
-    if known:
-        yield f"none of your code was on the stack: {', '.join(known)}; innermost frames:"
-    else:
-        yield "none of your code was on the stack; innermost frames:"
+    innermost = "innermost frames" if site.stalls == 1 else "innermost frames of the latest stall"
+    yield f"none of your code was on the stack{': ' if known else ''}{', '.join(known)}; {innermost}:"
     yield from (place_of(frame) for frame in site.innermost if frame.file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -25,8 +26,11 @@ MAX_PARTS = 5
 MAX_WORST = 50
 """How many stalls are kept whole, the longest ones."""
 
-Key = tuple[Cause, Frame | None, str | None]
-"""The cause, the line, and the request where only a library's code answers it."""
+VARIES = re.compile(r"[^/ ]*\d[^/ ]*")
+"""The segments of a request's path that have a digit differ from request to request: numbers, dates, UUIDs."""
+
+Key = tuple[Cause, Frame | None, str | None, bool]
+"""The cause, the line, the route where only a library's code answers the request, and whether it is many places."""
 
 
 class Sites:
@@ -76,14 +80,29 @@ class Sites:
         ranked = sorted(self._sites.values(), key=lambda site: -site.stalled)
         kept = {_key(site): site for site in ranked[: MAX_SITES // 2]}
         for site in ranked[MAX_SITES // 2 :]:
-            key = (site.cause, None, None)
-            without_place = replace(site, culprit=None, request=None, innermost=())
-            kept[key] = _merged([*filter(None, [kept.get(key)]), without_place])
+            rest = _without_place(site)
+            kept[_key(rest)] = _merged([*filter(None, [kept.get(_key(rest))]), rest])
         self._sites = kept
 
 
 def _key(site: Site) -> Key:
-    return site.cause, site.culprit, site.request if site.innermost else None
+    route = VARIES.sub("*", site.request) if site.innermost and site.request else None
+    return site.cause, site.culprit, route, site.many_places
+
+
+def _without_place(site: Site) -> Site:
+    """Return a site of which only the sums and the parts are left."""
+    return Site(
+        cause=site.cause,
+        culprit=None,
+        thread=None,
+        callback=None,
+        stalls=site.stalls,
+        stalled=site.stalled,
+        longest=site.longest,
+        parts=site.parts,
+        many_places=True,
+    )
 
 
 def _site(stall: Stall) -> Site:
@@ -111,12 +130,17 @@ def _site(stall: Stall) -> Site:
 
 
 def _merged(sites: Iterable[Site]) -> Site:
-    """Return one site with the sums of ``sites``, and with what differs between stalls as in the last."""
-    first, *_ = all_sites = list(sites)
+    """Return one site with the sums of ``sites``. What differs between them is left out, but for examples: those of the last."""
+    all_sites = list(sites)
     last = all_sites[-1]
+    same = {
+        name: getattr(last, name) if all(getattr(site, name) == getattr(last, name) for site in all_sites) else None
+        for name in ("culprit", "callback", "task", "coroutine")
+    }
     return replace(
         last,
-        culprit=first.culprit if first.culprit == last.culprit else None,
+        **same,
+        requests_differ=any(site.requests_differ or site.request != last.request for site in all_sites),
         stalls=sum(site.stalls for site in all_sites),
         stalled=sum(site.stalled for site in all_sites),
         longest=max(site.longest for site in all_sites),
@@ -157,7 +181,9 @@ def _group(sites: list[Site]) -> Site:
     if len(sites) == 1:
         return sites[0]
     longest = max(sites, key=lambda site: site.stalled)
-    return replace(_merged(sites), culprit=longest.culprit, lines=tuple(dict.fromkeys(map(_line, sites))))
+    return replace(
+        _merged(sites), culprit=longest.culprit, thread=longest.thread, lines=tuple(dict.fromkeys(map(_line, sites)))
+    )
 
 
 def _added_up(parts: Iterable[Part]) -> tuple[Part, ...]:
