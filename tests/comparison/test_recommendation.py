@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from gilscope.comparison.recommendation import recommend
+from gilscope.records.remedies import REMEDY
+from gilscope.records.verdict import remedy
 
 from tests.support.constructed import compared, no_way, trials, verdict, way
 
@@ -243,6 +245,34 @@ def test_a_callable_that_releases_most_of_the_time_but_hogs_long_moves_to_a_proc
     mixed = verdict("releases", 0.1, released=0.6, hogged=0.4, longest_hold=0.04, long_holds=9)
     assert recommend(compared(mixed, way("process"))).where == "process"
     assert recommend(compared(mixed, no_way("process"))).where == "thread"
+
+
+def test_a_hold_beyond_the_budget_in_every_call_is_a_stall_however_small_its_share() -> None:
+    """Not where ``check`` says that an event loop stalls that long each time."""
+    often = verdict("releases", 0.6, released=0.96, hogged=0.04, longest_hold=0.024, long_holds=10)
+    assert recommend(compared(often, way("process"))).where == "process"
+    advice = recommend(compared(often, no_way("process")))
+    assert advice.where == "thread"
+    assert "but it keeps the loop waiting for the GIL for up to 24.0 ms at a time" in advice.because
+    assert "threads_are_right" not in [finding.name for finding in advice.findings]
+    found = next(finding for finding in advice.findings if finding.name == "releases_but_stalls")
+    assert found.remedy == REMEDY["long holds"] == remedy(often)
+    for calm in (
+        compared(often, way("process"), budget=0.03),
+        compared(msgspec.structs.replace(often, long_holds=2), way("process")),
+    ):
+        assert recommend(calm).where == "thread"
+        assert "threads_are_right" in [finding.name for finding in recommend(calm).findings]
+
+
+def test_a_call_that_mostly_releases_and_starves_the_loop_by_brief_releases_never_keeps_it_free() -> None:
+    starving = verdict("releases", 0.5, longest_hold=0.0006, longest_wait=0.2, starved=0.45)
+    assert recommend(compared(starving, way("process"))).where == "process"
+    advice = recommend(compared(starving, no_way("process")))
+    assert "up to 200 ms at a time" in advice.because
+    found = {finding.name: finding for finding in advice.findings}
+    assert "threads_are_right" not in found
+    assert found["releases_but_stalls"].remedy == REMEDY["brief releases"] == remedy(starving, max_hold=0.01)
 
 
 def test_a_users_executor_is_recommended_if_it_does_more() -> None:

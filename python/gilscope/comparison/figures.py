@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from gilscope.records.verdict import MIN_HOLDS_OF_MOST_CALLS
 from gilscope.trial.work import MAX_WORK_OF_A_CORE, mean_rate, work
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ class ComparisonFigures:
     def hold(self) -> float:
         """The longest hold in seconds, or the longest wait for releases that are too brief; 0 without a GIL."""
         return self.verdict.stall
+
+    @property
+    def stalls(self) -> bool:
+        """Whether a call that releases the GIL stalls the loop beyond the budget, in most calls or for long in all."""
+        verdict = self.verdict
+        often = self.hogged >= STARTLING_SHARE or verdict.holds_per_call >= MIN_HOLDS_OF_MOST_CALLS
+        return verdict.kind == "releases" and self.hold > self.comparison.budget and often
 
     @property
     def threads_suffice(self) -> bool:

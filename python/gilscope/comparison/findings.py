@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.comparison import travel_findings as travel
-from gilscope.comparison.figures import STARTLING_SHARE
 from gilscope.formatting import counted, duration, roughly
 from gilscope.records.finding import Finding
 from gilscope.records.remedies import REMEDY
+from gilscope.records.verdict import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def no_gil(run: ComparisonFigures) -> Finding | None:
 
 
 def threads_are_right(run: ComparisonFigures) -> Finding | None:
-    if run.verdict.kind != "releases":
+    if run.verdict.kind != "releases" or run.stalls:
         return None
     return Finding(
         "It releases the GIL, so a thread pool keeps the loop free.",
@@ -84,14 +84,14 @@ def threads_of_its_own(run: ComparisonFigures) -> Finding | None:
 
 
 def releases_but_stalls(run: ComparisonFigures) -> Finding | None:
-    if run.verdict.kind != "releases" or run.hogged < STARTLING_SHARE or run.hold <= run.comparison.budget:
+    if not run.stalls:
         return None
     one_hold = run.hold <= (run.verdict.longest_hold or 0.0)
     how = "holds it" if one_hold else "releases it too briefly for another thread to acquire it"
     return Finding(
         f"It releases the GIL for most of a call, and {how} for up to {duration(run.hold)} in between.",
         f"For {run.hogged:.0%} of a call's time, a thread that wants the GIL waits for the end of that.",
-        "Move the part that holds the GIL into a call of its own, or run the call where it has a GIL of its own.",
+        remedy(run.verdict, max_hold=run.comparison.budget),
     )
 
 
@@ -147,7 +147,8 @@ def released_but_not_parallel(run: ComparisonFigures) -> Finding | None:
         "It releases the GIL, but two calls do not run in parallel.",
         f"Two threads do {gain:.2f} times the calls of one{used}: something else lets in only one at a time, such as "
         "a lock.",
-        "Use one thread to free the loop. For more throughput, use processes, or one object for each thread.",
+        f"{'' if run.stalls else 'Use one thread to free the loop. '}For more throughput, use processes, or one object for "
+        "each thread.",
     )
 
 

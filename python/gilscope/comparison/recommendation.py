@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope.comparison.figures import STARTLING_SHARE, ComparisonFigures, overhead, pickle_stall
+from gilscope.comparison.figures import ComparisonFigures, overhead, pickle_stall
 from gilscope.comparison.findings import findings
 from gilscope.formatting import counted, duration, listed, roughly
 from gilscope.records.finding import Recommendation
@@ -59,14 +59,14 @@ def on_the_loop(run: ComparisonFigures) -> Recommendation | None:
 
 
 def in_threads(run: ComparisonFigures) -> Recommendation | None:
-    verdict, budget = run.verdict, run.comparison.budget
+    verdict = run.verdict
     if run.failed("thread"):
         return None
-    stalls = run.hogged >= STARTLING_SHARE and run.hold > budget
     if verdict.kind == "no GIL":
         because, unless = "This Python has no GIL.", ("it runs on a Python with a GIL",)
-    elif verdict.kind == "releases" and not (stalls and _elsewhere(run)):
-        because = f"It releases the GIL for {verdict.released or 0:.0%} of a call's {duration(verdict.duration)}."
+    elif verdict.kind == "releases" and not (run.stalls and _elsewhere(run)):
+        because = f"It releases the GIL for {verdict.released or 0:.0%} of a call's {duration(verdict.duration)}"
+        because += f", but {_harm(run)}; {_why_not_elsewhere(run)}" if run.stalls else "."
         unless = ("a future version holds the GIL: assert in your tests that it releases it",)
     else:
         return None

@@ -156,8 +156,13 @@ def remedy(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None =
     if verdict.kind == "releases" and (
         verdict.stall > MAX_STALL_SECONDS and often if max_hold is None else verdict.stall > max_hold
     ):
-        key = "long holds"
+        key = "brief releases" if _stalls_by_brief_releases(verdict) else "long holds"
     return REMEDY[key].format(longer=longer)
+
+
+def _stalls_by_brief_releases(verdict: Verdict) -> bool:
+    """Return whether a thread waits longer for releases that are too brief than for the end of a long hold."""
+    return verdict.stall > (verdict.longest_hold or 0.0) and (verdict.starved or 0.0) >= MIN_HOGGED_SHARE_TO_SHOW
 
 
 def _claim(verdict: Verdict) -> str:
@@ -235,10 +240,9 @@ def _details(verdict: Verdict) -> list[str]:
     if verdict.kind == "releases" and yielded >= MIN_SHARE_TO_MENTION:
         said.append(f"For {yielded:.0%} of the time it held the GIL, and yielded it within the switch interval.")
     if verdict.kind in ("yields", "releases") and verdict.stall > (verdict.longest_hold or 0.0):
-        starved = verdict.starved or 0.0
         why = (
-            f"while the call released it only briefly, again and again ({starved:.1%} of the time)"
-            if starved >= MIN_HOGGED_SHARE_TO_SHOW
+            f"while the call released it only briefly, again and again ({verdict.starved:.1%} of the time)"
+            if _stalls_by_brief_releases(verdict)
             else "because several threads took turns"
         )
         said.append(f"But a thread waited for the GIL up to {duration(verdict.stall)}, {why}.")
