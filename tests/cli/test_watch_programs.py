@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -146,6 +148,55 @@ def test_what_does_not_exist_is_refused(module: str | None, command_line: tuple[
     script(Path("program.py"), "")
     with pytest.raises(BadInput, match=complaint):
         chosen(module, command_line)
+
+
+class TestWhatCannotBeLookedAt:
+    """Neither the interpreter's status 1, which is the program's, nor a bug of gilscope's."""
+
+    @pytest.mark.parametrize("name", ["n" * 300, "n" * 300 + ".py"])
+    def test_a_name_that_is_too_long(self, name: str) -> None:
+        with pytest.raises(BadInput, match=r"^cannot open n*(\.py)?: File name too long$"):
+            chosen(None, (name,))
+
+    def test_a_working_directory_that_is_gone(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        script(folder / "program.py", "")
+        (folder / "gone").mkdir()
+        monkeypatch.chdir(folder / "gone")
+        (folder / "gone").rmdir()
+        with pytest.raises(BadInput, match=r"^the working directory does not exist any more"):
+            chosen("json.tool", ())
+        with pytest.raises(BadInput, match=r"^cannot run pytset: .* Did you mean pytest\?"):
+            chosen(None, ("pytset",))
+        assert callable(chosen(None, (str(folder / "program.py"),)))
+
+    def test_what_must_not_be_read(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        script(folder / "program.py", "")
+        (folder / "bin").mkdir()
+        command = script(folder / "bin" / "serve", f"#!{sys.executable}")
+        monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+        refuse(monkeypatch, "open")  # root may read all
+        with pytest.raises(BadInput, match=r"^cannot open program\.py: Permission denied$"):
+            chosen(None, ("program.py",))
+        with pytest.raises(BadInput, match=rf"^cannot open {command}: Permission denied$"):
+            chosen(None, ("serve",))
+
+    def test_a_folder_that_must_not_be_searched(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder / "bin").mkdir()
+        command = script(folder / "bin" / "serve", f"#!{sys.executable}")
+        monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+        refuse(monkeypatch, "stat")
+        with pytest.raises(BadInput, match=r"^cannot open closed/program\.py: Permission denied$"):
+            chosen(None, ("closed/program.py",))
+        assert cast("partial[None]", chosen(None, ("serve",))).args[0] == command
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Make a method of paths fail as the system's call would."""
+
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, method, fail)
 
 
 @pytest.mark.parametrize("text", ["import no_such_module", "raise SystemExit('no such option')"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
@@ -26,15 +27,25 @@ if the environment may be moved: there the interpreter is beside the script."""
 
 
 def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
-    """Return a function that runs the program. Raises :class:`BadInput` if there is no such program."""
+    """Return a function that runs the program. Raises :class:`BadInput` if there is no such program, or if it cannot be read."""
+    try:
+        return _chosen(module, command_line)
+    except OSError as error:
+        name = f"run -m {module}" if module else f"open {error.filename or command_line[0]}"
+        raise BadInput(f"cannot {name}: {error.strerror}") from None
+
+
+def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
     if module:
         _must_exist(module)
         return partial(program.run_module, module, list(command_line))
     if not command_line:
         raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
     script, *arguments = command_line
-    is_here = Path(script).exists() and not (_is_only_a_folder(Path(script)) and _found(script))
+    is_here = _exists(script) and not (_is_only_a_folder(Path(script)) and _found(script))
     file = script if is_here or script == program.STDIN else _command(script)
+    if is_here and Path(script).is_file():  # what comes from a pipe can be opened only once
+        Path(script).open("rb").close()
     return partial(program.run_script, file, arguments)
 
 
@@ -43,7 +54,7 @@ def _must_exist(module: str) -> None:
     package = module.partition(".")[0]
     before = sys.path[0]
     if not sys.flags.safe_path:
-        sys.path[0] = str(Path.cwd())
+        sys.path[0] = str(_working_directory())
     try:
         found = find_spec(package) is not None
     except (ImportError, ValueError):
@@ -91,7 +102,27 @@ def _command(name: str) -> str:
 
 def _is_only_a_folder(path: Path) -> bool:
     """Whether the path is a folder that python cannot run: often the project's, named like the command that runs it."""
-    return path.is_dir() and not any((path / main).exists() for main in ("__main__.py", "__main__.pyc"))
+    return path.is_dir() and not any(_exists(f"{path / main}") for main in ("__main__.py", "__main__.pyc"))
+
+
+def _exists(file: str) -> bool:
+    """Whether there is such a file. Raises ``OSError`` if that cannot be known, and so the file cannot be opened."""
+    try:
+        Path(file).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        if "/" in file:
+            raise
+        return False  # in a working directory that must not be searched, the name is still that of a command
+    return True
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise BadInput("the working directory does not exist any more: change to one that does") from None
 
 
 def _found(name: str) -> str | None:
@@ -99,8 +130,11 @@ def _found(name: str) -> str | None:
 
 
 def _commands() -> list[str]:
-    folders = (Path(sys.executable).parent, Path.cwd())
-    return [file.name for folder in folders for file in folder.glob("*") if file.is_file()]
+    names = []
+    for folder in (Path(sys.executable).parent, Path()):
+        with suppress(OSError):  # they are for a suggestion only
+            names += [file.name for file in folder.glob("*") if file.is_file()]
+    return names
 
 
 def _did_you_mean(name: str, names: list[str]) -> str:

@@ -118,7 +118,8 @@ def _is_compiled(file: str) -> bool:
 def _module(name: str, arguments: list[str]) -> Prepared:
     sys.argv = ["-m", *arguments]
     _fresh_main()
-    _lead_path(str(Path.cwd()))
+    if not sys.flags.safe_path:
+        _lead_path(str(Path.cwd()))
     return runpy._run_module_as_main, (name,)  # type: ignore[attr-defined]  # noqa: SLF001 - what python itself calls
 
 
