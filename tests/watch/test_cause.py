@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from gilscope.records.stall import Cause, Contender, Evidence, Thread
-from gilscope.watch.cause import REMEDY, cause, cause_without_gil, time_spent
+from gilscope.watch.cause import REMEDY, cause_without_gil, time_spent
+from gilscope.watch.judge import costs, longest
+from gilscope.watch.native import Segment
 
 
 def evidence(**figures: object) -> Evidence:
@@ -24,7 +26,11 @@ def contender(number: int = 1, **figures: float) -> Contender:
 
 
 def cause_of(duration: float = 0.3, **figures: object) -> Cause:
-    return cause(evidence(**figures), duration=duration, threshold=0.05)
+    """Return the cause of a stall that was the same from its beginning to its end."""
+    seen = evidence(**figures)
+    segment = Segment(seen, (), (), None, None)
+    main, _ = longest(costs([segment], seen, Thread(1, "MainThread")), duration=duration, threshold=0.05)
+    return main.cause if main else "unknown"
 
 
 def test_a_loop_that_held_the_gil_was_blocked_computing() -> None:

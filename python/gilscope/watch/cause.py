@@ -1,4 +1,4 @@
-"""Decides a stall's cause from the evidence. If the evidence is not enough, the cause is unknown.
+"""What the evidence of a stall says of its cause. If the evidence is not enough, the cause is unknown.
 
 There are two kinds of cause. Some make a stall by themselves: the loop's own callback, and a thread that does not release the
 GIL. Others make a short delay longer: other threads' turns at the GIL, and a lack of CPU. So whatever took longer than the
@@ -52,21 +52,6 @@ class TimeSpent(NamedTuple):
 
     def by_cause(self) -> dict[Cause, float]:
         return dict(zip((*SOLE, *PROLONGING), self, strict=True))
-
-
-def cause(seen: Evidence, *, duration: float, threshold: float) -> Cause:
-    """Return the cause that the sampler's evidence shows, if all of it is of one moment."""
-    spent = time_spent(seen)
-    possible = possible_causes(spent.by_cause(), duration=duration, threshold=threshold)
-    if not possible:
-        return "unknown"
-    why = max(possible, key=spent.by_cause().__getitem__)
-    if why == "blocked, computing" and only_by_gc(seen.collected, seen.held, threshold):
-        return "garbage collection"
-    hog = top_hog(seen)
-    if why == "starved by a hog" and hog and only_by_gc(hog.collected, hog.held, threshold):
-        return "garbage collection"
-    return why
 
 
 def possible_causes(spent: dict[Cause, float], *, duration: float, threshold: float) -> tuple[Cause, ...]:

@@ -65,7 +65,7 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
             return tuple(stack[:index]) or (frame,)
         if place == (LOOP, "BaseEventLoop._run_once"):
             return _on_top_of_the_loop(stack[:index])
-        if index == above or place in BELOW_CALLBACKS or _is_own_wrapper(frame):
+        if index == above or place in BELOW_CALLBACKS:
             return tuple(stack[:index])
     return tuple(stack) if above == len(stack) else ()
 
@@ -108,10 +108,6 @@ def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
         if file != SELECTORS and Path(file).parent != Path(ASYNCIO):
             return tuple(frames[:index])
     return ()
-
-
-def _is_own_wrapper(frame: Frame) -> bool:
-    return frame.function.endswith(".run_forever") and origin_of(frame.file) is Origin.GILSCOPE
 
 
 def _closest(frames: Sequence[Frame]) -> Frame | None:
