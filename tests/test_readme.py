@@ -6,11 +6,16 @@ import doctest
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import click
 import gilscope
 import pytest
 from gilscope.cli import gilscope as command_line
+from gilscope.records import stall
+from gilscope.records.base import Record
+from gilscope.records.verdict_parts import Reason
+from gilscope.records.watch_report import WHY_UNWATCHED
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -116,3 +121,17 @@ def test_the_readme_is_short_and_begins_with_both_commands_and_what_they_show() 
     assert len(lines) < 200
     first = "\n".join(lines[:60])
     assert all(text in first for text in ("$ gilscope watch", "$ gilscope check", "gilscope demo", "pytest", ".png"))
+
+
+def test_every_reason_why_nothing_is_known_is_explained() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert [reason for reason in WHY_UNWATCHED.values() if reason not in page] == []
+    undecided = {*get_args(Reason)} - {"", "brief releases", "deadlock"}
+    assert [reason for reason in undecided if f"| {reason} |" not in page] == []
+
+
+def test_every_record_of_a_stall_is_public_and_documented() -> None:
+    records = {name for name, it in vars(stall).items() if it is not Record and isinstance(it, type(Record))}
+    assert {*gilscope.stalls.__all__} == {*records, "Cause"}
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert [name for name in records if f"::: gilscope.records.stall.{name}\n" not in page] == []
