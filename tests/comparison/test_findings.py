@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from gilscope.comparison.figures import ComparisonFigures
 from gilscope.comparison.findings import RULES, findings
+from gilscope.comparison.recommendation import recommend
 from gilscope.comparison.travel_findings import REMEDIES
 from gilscope.records import remedies
 from gilscope.records.comparison import Failure
@@ -246,6 +247,33 @@ def test_the_gain_of_threads_does_not_depend_on_the_machines_speed_in_the_meanti
     run = ComparisonFigures(compared(verdict("hogs", 0.05), thread=measured))
     assert run.gain("thread") == pytest.approx(0.95)
     assert "threads_add_no_throughput" in names(run.result)
+
+
+def test_a_speed_at_the_machines_typical_one_is_not_compared_with_a_measured_speed() -> None:
+    """A pool that was stopped to measure its baseline is slower by that and by other programs; a user's executor is not."""
+    pool = [at_speed(trial, 1e9, 4.0) for trial in trials("process", 20.0, 40.0)]
+    busy = pool[-1].measure
+    assert busy is not None
+    assert busy.baseline_slices is not None
+    cores = msgspec.structs.replace(busy.baseline_slices, cpu=[0.4] * 6 + [0.15] * 4)
+    pool[-1] = msgspec.structs.replace(pool[-1], measure=msgspec.structs.replace(busy, baseline_slices=cores))
+    ways = (way("process"), way("loky"))
+    run = ComparisonFigures(compared(verdict("hogs", 0.07), *ways, others=[*pool, *trials("loky", 20.0, 60.0)]))
+    converted = run.speeds(("process", 4))[0]
+    assert converted == pytest.approx(53.3, abs=0.1)
+    assert run.speeds(("process", 4), ("loky", 4)) == [40.0, 60.0]
+    assert run.fastest(["process", "loky"]) == ["loky"]
+    assert "loky" in recommend(run.result).where
+    assert "within noise" not in recommend(run.result).because
+
+
+def test_a_gain_is_not_known_if_a_baseline_was_lost() -> None:
+    one, two, four = trials("thread", 1000.0, 1000.0)
+    assert four.measure is not None
+    lost = msgspec.structs.replace(four, measure=msgspec.structs.replace(four.measure, baseline_lost=True))
+    for measured, known in (([one, two, four], True), ([at_speed(one, 1e9, 1.0), two, lost], False)):
+        gain = ComparisonFigures(compared(verdict("hogs", 0.05), thread=measured)).gain("thread")
+        assert (gain is not None) == known
 
 
 def test_a_gain_that_the_busy_cores_cannot_have_done_is_none() -> None:

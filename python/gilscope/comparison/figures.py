@@ -10,6 +10,8 @@ from gilscope.records.verdict import MIN_HOLDS_OF_MOST_CALLS
 from gilscope.trial.work import MAX_WORK_OF_A_CORE, mean_rate, work
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from gilscope.records.comparison import Comparison, RoundTrip
     from gilscope.records.result import Measure, Result, Trial
     from gilscope.records.verdict import Verdict
@@ -145,12 +147,18 @@ class ComparisonFigures:
         measure = self.measure(strategy, 1)
         return None if measure is None else measure.lag.p99
 
-    def speed(self, strategy: str, tasks: int) -> float | None:
-        """Return the calls a second at the machine's typical speed, without slices in which other programs had the cores."""
-        measure, figure = self.measure(strategy, tasks), self.work(strategy, tasks)
-        if figure is not None and figure.value:
-            return figure.value * self._typical_rate
-        return None if measure is None or not measure.rate else measure.rate
+    def speeds(self, *trials: tuple[str, int]) -> list[float | None]:
+        """Return the calls a second of trials by strategy and number of tasks, so that they can be compared.
+
+        They are at the machine's typical speed, without slices in which other programs had the cores; but as they were
+        measured if one of the trials has no baseline, as those of an executor of the user's. ``None`` for no calls.
+        """
+        measured = [trial for trial in trials if self.measure(*trial) is not None]
+        works = {trial: figure.value for trial in measured if (figure := self.work(*trial)) is not None}
+        if all(works.get(trial) for trial in measured):
+            return [works[trial] * self._typical_rate if trial in works else None for trial in trials]
+        measures = (self.measure(*trial) for trial in trials)
+        return [None if measure is None or not measure.rate else measure.rate for measure in measures]
 
     def work(self, strategy: str, tasks: int) -> Work | None:
         """Return the calls done for each step of the baseline, or ``None`` if the trial has no baseline."""
@@ -169,8 +177,9 @@ class ComparisonFigures:
         ``tasks`` is that of the widest trial by default. ``None`` if the gain is not known, or cannot be relied on.
         """
         tasks = tasks or self.widest
-        one, many = self.speed(strategy, 1), self.speed(strategy, tasks)
-        if one is None or many is None:
+        one, many = self.speeds((strategy, 1), (strategy, tasks))
+        measures = self.measure(strategy, 1), self.measure(strategy, tasks)
+        if one is None or many is None or any(measure is not None and measure.baseline_lost for measure in measures):
             return None
         works = self.work(strategy, 1), self.work(strategy, tasks)
         if works[0] is not None and works[1] is not None:
@@ -186,13 +195,20 @@ class ComparisonFigures:
             return None
         return (measure.cpu + measure.queued) / measure.elapsed
 
-    def alike(self, one: str, other: str) -> bool:
-        """Whether the speeds of two strategies' widest trials are within noise: 15 %, or the spread of their calls."""
-        speeds = [self.speed(strategy, self.widest) for strategy in (one, other)]
-        spreads = [self._spread(strategy) for strategy in (one, other)]
-        if speeds[0] is None or speeds[1] is None:
-            return False
-        return abs(speeds[0] - speeds[1]) <= max(SPEED_NOISE_SHARE, *spreads) * max(speeds[0], speeds[1])
+    def fastest(self, strategies: Collection[str]) -> list[str]:
+        """Return the strategy whose widest trial is the fastest, and the others within noise of it, in the given order.
+
+        Noise is 15 %, or the spread of the calls.
+        """
+        speeds = dict(zip(strategies, self.speeds(*((name, self.widest) for name in strategies)), strict=True))
+        first = max(strategies, key=lambda name: speeds[name] or 0.0)
+        highest, spread = speeds[first] or 0.0, self._spread(first)
+        return [
+            name
+            for name in strategies
+            if name == first
+            or highest - (speeds[name] or 0.0) <= max(SPEED_NOISE_SHARE, spread, self._spread(name)) * highest
+        ]
 
     def _spread(self, strategy: str) -> float:
         """Return how much slower than usual (p50) the slow calls (p90) of the widest trial were; at most a half.

@@ -166,8 +166,7 @@ def _worth_it(run: ComparisonFigures, trip: RoundTrip) -> bool:
 
 def _best(run: ComparisonFigures, candidates: list[str]) -> tuple[str, list[str]]:
     """Return the fastest strategy, or the preferred one of those within noise of it; and the others of those."""
-    fastest = max(candidates, key=lambda strategy: run.speed(strategy, run.widest) or 0.0)
-    alike = [strategy for strategy in candidates if strategy == fastest or run.alike(strategy, fastest)]
+    alike = run.fastest(candidates)
     alike.sort(
         key=lambda strategy: (
             PREFERRED_STRATEGIES.index(strategy) if strategy in PREFERRED_STRATEGIES else len(PREFERRED_STRATEGIES)

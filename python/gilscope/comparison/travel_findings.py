@@ -87,10 +87,10 @@ def interpreters_instead_of_processes(run: ComparisonFigures) -> Finding | None:
     measures = run.measure("interpreter", run.widest), run.measure("process", run.widest)
     if not interpreter or not process or not measures[0] or not measures[1] or not interpreter.overhead:
         return None
-    speeds = run.speed("interpreter", run.widest) or 0.0, run.speed("process", run.widest) or 0.0
+    speeds = [speed or 0.0 for speed in run.speeds(("interpreter", run.widest), ("process", run.widest))]
     if overhead(interpreter) >= run.verdict.duration:
         return None
-    if speeds[0] < speeds[1] and not run.alike("interpreter", "process"):
+    if "interpreter" not in run.fastest(("interpreter", "process")):
         return None
     if run.threads_suffice or run.short:
         return None
