@@ -74,6 +74,21 @@ def test_requests_of_one_route_are_one_site() -> None:
     assert "on the stack: requests such as GET /users/699/export; innermost" in list(where(site))[1]
 
 
+def test_paths_with_names_are_one_route_if_they_are_many() -> None:
+    names = [f"GET /users/{chr(97 + number % 26)}{chr(97 + number // 26)}/export" for number in range(100)]
+    slowest = replace(in_library(ENCODE, "GET /users/carla/export"), duration=0.9)
+    few = [in_library(ENCODE, f"GET /{name}") for name in ("users", "health/db", "health/cache", *"abcdefghijklm")]
+    export, *others = sites_of(slowest, *(in_library(ENCODE, one) for one in names), *few)
+    assert (export.stalls, export.request, export.requests_differ) == (101, "GET /users/carla/export", True)
+    assert [site.stalls for site in others] == [1] * len(few)
+
+
+def test_more_names_than_sites_are_kept_are_still_one_route() -> None:
+    names = (in_library(ENCODE, f"GET /users/{'x' * number}/export") for number in range(1, MAX_SITES + 200))
+    (site,) = sites_of(*names)
+    assert (site.culprit, site.stalls, site.many_places) == (RUN_ASGI, MAX_SITES + 199, False)
+
+
 def test_a_route_is_told_from_another_by_its_words_only() -> None:
     dates = ["GET /days/2026-11-27/report", "GET /days/2026-11-28/report", "POST /days/2026-11-28/report"]
     assert [site.stalls for site in sites_of(*(in_library(ENCODE, one) for one in dates))] == [2, 1]

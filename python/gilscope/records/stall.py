@@ -176,11 +176,11 @@ class Site(Record, frozen=True, kw_only=True):
     task: str | None = None
     """The name of the loop's task, if it was the same in all stalls."""
     request: str | None = None
-    """The request in the latest stall."""
+    """The request in one of the stalls."""
     requests_differ: bool = False
     """Whether other stalls were in other requests. Where no code of the user's was on the stack, they are of one route: they
-    differ only where the path has digits."""
+    differ only where the path has digits, or a name that varies."""
     innermost: tuple[Frame, ...] = ()
-    """Where no code of the user's was on the stack: its innermost five frames in the latest stall."""
+    """Where no code of the user's was on the stack: its innermost five frames in one of the stalls."""
     many_places: bool = False
     """These are the stalls with this cause at all places that were too many to keep apart."""

@@ -236,7 +236,7 @@ def _in_a_library(site: Site) -> Iterator[str]:
     such = "requests such as" if site.requests_differ else "request"
     known = [f"{such} {site.request}"] if site.request else []
     known += [f"task {site.task}"] if site.task else []
-    innermost = "innermost frames" if site.stalls == 1 else "innermost frames of the latest stall"
+    innermost = "innermost frames" if site.stalls == 1 else "innermost frames of one stall"
     yield f"none of your code was on the stack{': ' if known else ''}{', '.join(known)}; {innermost}:"
     yield from (place_of(frame) for frame in site.innermost if frame.file)
 

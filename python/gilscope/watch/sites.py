@@ -21,12 +21,14 @@ MAX_LINES_APART = 5
 """Lines of a function that are further apart do different things."""
 INNERMOST = 5
 """How many frames of a library's stack are shown."""
+MAX_PATHS_AS_ROUTES = 10
+"""If more paths than this differ in one segment only, that segment is a name that varies."""
 MAX_PARTS = 5
 """How many parts of a site are kept, the longest ones."""
 MAX_WORST = 50
 """How many stalls are kept whole, the longest ones."""
 
-VARIES = re.compile(r"[^/ ]*\d[^/ ]*")
+VARIES = re.compile(r"(?<![^/ ])[^/ \d]*\d[^/ ]*")
 """The segments of a request's path that have a digit differ from request to request: numbers, dates, UUIDs."""
 
 Key = tuple[Cause, Frame | None, str | None, bool]
@@ -76,8 +78,8 @@ class Sites:
             return dict(self._stalls)
 
     def _merge_smallest(self) -> None:
-        """Merge the smaller half of the sites into one site for each cause, without a line."""
-        ranked = sorted(self._sites.values(), key=lambda site: -site.stalled)
+        """Merge the requests of a route, and of what is left the smaller half into one site for each cause, without a line."""
+        ranked = sorted(_with_routes_merged(self._sites.values()), key=lambda site: -site.stalled)
         kept = {_key(site): site for site in ranked[: MAX_SITES // 2]}
         for site in ranked[MAX_SITES // 2 :]:
             rest = _without_place(site)
@@ -155,7 +157,7 @@ def _is_programs(line: Frame) -> bool:
 def _grouped(sites: Iterable[Site]) -> Iterator[Site]:
     """Yield the sites, those of one handler as one: neighbouring lines of a function, run by the same callback and coroutine."""
     handlers: dict[object, list[Site]] = defaultdict(list)
-    for site in sites:
+    for site in _with_routes_merged(sites):
         line, callback = site.culprit, site.callback
         if line is None or site.innermost:
             yield site
@@ -170,6 +172,34 @@ def _grouped(sites: Iterable[Site]) -> Iterator[Site]:
                 group = []
             group.append(site)
         yield _group(group)
+
+
+def _with_routes_merged(sites: Iterable[Site]) -> Iterator[Site]:
+    """Yield the sites, and as one those of requests that are probably of one route."""
+    requests: dict[object, dict[str, Site]] = defaultdict(dict)
+    for site in sites:
+        cause, line, path, _ = _key(site)
+        if path is None:
+            yield site
+        else:
+            requests[cause, line][path] = site
+    for paths in requests.values():
+        yield from _by_route(paths)
+
+
+def _by_route(left: dict[str, Site]) -> Iterator[Site]:
+    """Yield the sites, by their path, as one for those that differ in one segment, not the first, if they are many."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for path in left:
+        words = path.split("/")
+        for index in range(2, len(words)):
+            alike["/".join([*words[:index], "*", *words[index + 1 :]])].append(path)
+    for paths in sorted(alike.values(), key=len, reverse=True):
+        found = [path for path in paths if path in left]
+        if len(found) > MAX_PATHS_AS_ROUTES:
+            # The costliest is the example.
+            yield _merged(sorted((left.pop(path) for path in found), key=lambda site: site.stalled))
+    yield from left.values()
 
 
 def _line(site: Site) -> int:
