@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -18,7 +20,7 @@ from gilscope.formatting import listed
 from gilscope.reports.stderr import to_stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 COMMANDS = ("demo", "check", "compare", "watch", "report")
 """Each is a module of this package that defines ``command``."""
@@ -31,6 +33,24 @@ INTERRUPTED = 130
 
 MIN_RUN_SECONDS = 0.001
 """Nothing can be measured in less."""
+
+
+@contextmanager
+def reader_may_go(stream: TextIO | None) -> Iterator[None]:
+    """Write to ``stream``, whose reader may have gone, as in ``gilscope check ... | head``: the exit status stays the answer."""
+    try:
+        yield
+        if stream is not None:
+            stream.flush()
+    except BrokenPipeError:
+        if stream is not None:
+            _let_go_of(stream)
+
+
+def _let_go_of(stream: TextIO) -> None:
+    """Write what follows to nobody: the flush at exit must not fail."""
+    with Path(os.devnull).open("w") as nobody:
+        os.dup2(nobody.fileno(), stream.fileno())
 
 
 class BadInput(click.ClickException):
@@ -113,12 +133,14 @@ class Subcommands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. If the reader of its output has gone, that is no failure: click would exit with status 1."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # `gilscope report FILE | head`; the flush at exit must not fail because of that
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+        """Run the command. If the reader of a list or a report has gone, that is no failure: click would exit with status 1."""
+        with reader_may_go(sys.stdout):
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt:  # click would print an empty line, and fail if nobody reads it
+                to_stderr("\n")
+                raise click.Abort from None
+        return 0
 
 
 def _no_command(name: str) -> str:
@@ -150,19 +172,22 @@ def main(argv: list[str] | None = None) -> int:
         status = gilscope.main(argv, prog_name="gilscope", standalone_mode=False)
     except click.ClickException as error:
         if sys.stderr is not None:  # else click would print it on stdout
-            error.show()
+            with suppress(OSError):
+                error.show()
         return FAILED if error.exit_code == click.ClickException.exit_code else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever else it is, it is not an answer
         if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
             to_stderr(traceback.format_exc())
-            click.echo("This is a bug in gilscope, not an answer about your code: please report it.", err=True)
+            to_stderr("This is a bug in gilscope, not an answer about your code: please report it.\n")
             return FAILED
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        _let_go_of(sys.stdout)
+        to_stderr(f"Error: cannot write the output: {error.strerror}\n")
         return FAILED
     finally:
+        with reader_may_go(sys.stderr):
+            pass
         signal.signal(signal.SIGTERM, usual)
     if callable(status):
         # The user's own program: run it where no exception is caught and no signal is handled on its behalf.

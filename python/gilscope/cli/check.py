@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 import msgspec
 
-from gilscope.cli import RUN, THRESHOLD, BadInput, Source, setup
+from gilscope.cli import RUN, THRESHOLD, BadInput, Source, reader_may_go, setup
 from gilscope.records.failed_check import FailedCheck
 from gilscope.reports.stderr import to_stderr
 
@@ -101,16 +102,18 @@ def command(
     setup = "\n".join(setups)
     for statement in statements:
         _must_be_python(statement, setup)
-    checked = [_checked(statement, setup, time, timeout) for statement in statements]
-    _show(checked, max_hold, as_json=as_json)
+    checked: list[Verdict | FailedCheck] = []
+    try:
+        for statement in statements:
+            checked.append(_checked(statement, setup, time, timeout))  # noqa: PERF401 - what is known counts if one fails
+    finally:
+        if checked:
+            _show(checked, max_hold, alone=len(statements) == 1, as_json=as_json)
+        complaints = _complaints(checked, expect, max_hold)
+        to_stderr("".join(f"{said}\n" for said in complaints))
     if any(isinstance(one, FailedCheck) for one in checked):
         return BadInput.exit_code
-    verdicts = [one for one in checked if not isinstance(one, FailedCheck)]
-    unexpected = _unexpected(verdicts, kinds_of(expect)) if expect else []
-    too_long = [] if max_hold is None else _too_long(verdicts, max_hold)
-    for said in (*unexpected, *too_long):
-        click.echo(said, err=True)
-    return 1 if unexpected or too_long else 0
+    return 1 if complaints else 0
 
 
 def _must_be_python(statement: str, setup: str) -> None:
@@ -129,15 +132,16 @@ def _checked(statement: str, setup: str, time: float, timeout: float) -> Verdict
     try:
         return check_statement(statement, setup=setup, time=time, timeout=timeout, say=to_stderr)
     except StatementError as error:
-        click.echo(f"Error: {error}", err=True)
+        to_stderr(f"Error: {error}\n")
         return FailedCheck(name=statement.strip(), failure=error.failure, reason=error.reason)
 
 
-def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, as_json: bool) -> None:
+def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, alone: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1))
-    elif len(checked) > 1:
-        from gilscope.reports.console import put
+        with reader_may_go(sys.stdout):
+            click.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1))
+    elif not alone:
+        from gilscope.cli.show import put
         from gilscope.reports.verdicts import VerdictTable
 
         put(VerdictTable(checked))
@@ -147,6 +151,15 @@ def _show(checked: list[Verdict | FailedCheck], max_hold: float | None, *, as_js
 
         said = sentences(checked[0], longer="--time 5", max_hold=max_hold)
         say(f"{' '.join(said)}\n({checked[0].evidence})")
+
+
+def _complaints(checked: list[Verdict | FailedCheck], expect: str | None, max_hold: float | None) -> list[str]:
+    """Return a sentence for each verdict that is not an expected one, and for each that exceeds the limit."""
+    verdicts = [one for one in checked if not isinstance(one, FailedCheck)]
+    return [
+        *(_unexpected(verdicts, kinds_of(expect)) if expect else ()),
+        *(() if max_hold is None else _too_long(verdicts, max_hold)),
+    ]
 
 
 def _unexpected(verdicts: list[Verdict], expect: list[Kind]) -> list[str]:

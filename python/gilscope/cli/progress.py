@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rich import progress
-from rich.console import Console
 
+from gilscope.cli import reader_may_go
 from gilscope.formatting import milliseconds
+from gilscope.reports.console import PlainConsole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,7 @@ class Progress:
     """Show the progress of ``steps`` steps, each of about ``seconds``."""
 
     def __init__(self, steps: int, seconds: float) -> None:
-        self._console = Console(stderr=True)
+        self._console = PlainConsole(stderr=True)
         self._expected = seconds + STEP_OVERHEAD_SECONDS
         self._bar = progress.Progress(
             progress.TextColumn("{task.description:20}"),
@@ -60,7 +62,8 @@ class Progress:
         trial = self.step(name, work)
         self._bar.update(self._task, completed=int(done) + 1)
         if not self._console.is_terminal:
-            self._console.print(_line(trial), highlight=False, soft_wrap=True)
+            with reader_may_go(sys.stderr):
+                self._console.print(_line(trial), highlight=False, soft_wrap=True)
         return trial
 
 

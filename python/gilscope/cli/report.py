@@ -10,11 +10,10 @@ import click
 
 from gilscope.cli import BadInput
 from gilscope.cli.output import checked, output, save
-from gilscope.cli.show import compare, compare_watches, show
+from gilscope.cli.show import compare, compare_watches, put, show
 from gilscope.records import read as reading
 from gilscope.records.codec import UnreadableError
 from gilscope.records.result import Result
-from gilscope.reports.console import put
 from gilscope.reports.files import WATCH_FORMATS
 from gilscope.reports.terminal import TerminalReport
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
+from gilscope.cli import reader_may_go
 from gilscope.records import codec
-from gilscope.reports.console import put
+from gilscope.reports.console import PlainConsole
+from gilscope.reports.console import put as put_report
 from gilscope.reports.terminal import TerminalReport
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from gilscope.records.result import Result
     from gilscope.records.watch_report import WatchReport
 
@@ -20,10 +23,16 @@ if TYPE_CHECKING:
 def show(result: Result, file: str | None = None) -> None:
     """Print ``result`` as a table; as JSON if ``file`` is ``-``."""
     if file == "-":
-        sys.stdout.buffer.write(codec.encode(result))
-        sys.stdout.flush()
+        with reader_may_go(sys.stdout):
+            sys.stdout.buffer.write(codec.encode(result))
     else:
         put(TerminalReport(result))
+
+
+def put(report: RenderableType) -> None:
+    """Print ``report``."""
+    with reader_may_go(sys.stdout):
+        put_report(report)
 
 
 def compare(before: Result, after: Result) -> None:
@@ -42,5 +51,6 @@ def compare_watches(before: WatchReport, after: WatchReport) -> None:
 
 def say(sentences: str, *, stderr: bool = False) -> None:
     """Print ``sentences``; on a terminal, break lines only between words. Elsewhere break none, so that grep finds all."""
-    console = Console(stderr=stderr, highlight=False)
-    console.print(Text(sentences), soft_wrap=not console.is_terminal)
+    console = PlainConsole(stderr=stderr, highlight=False)
+    with reader_may_go(sys.stderr if stderr else sys.stdout):
+        console.print(Text(sentences), soft_wrap=not console.is_terminal)
