@@ -209,11 +209,18 @@ def test_a_program_that_fails_before_a_loop_runs_has_no_report(text: str) -> Non
     assert (watched.returncode, watched.stderr) == (plain.returncode, plain.stderr)
 
 
-@pytest.mark.parametrize("options", [["--for", "1s"], ["--on-signal", "USR1"]])
-def test_a_report_while_the_program_runs_leaves_the_program_running(options: list[str]) -> None:
+ADOPTS_ORPHANS = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+"""Like process 1 of a container, this process would have the reporter process as a child."""
+
+
+@pytest.mark.parametrize("first", [[], ["-c", ADOPTS_ORPHANS]], ids=["reporter", "process 1"])
+@pytest.mark.parametrize("options", [["--for", "1s"], ["--on-signal", "USR1"]], ids=" ".join)
+def test_a_report_while_the_program_runs_leaves_the_program_running(options: list[str], first: list[str]) -> None:
     Path("program.py").write_text(SERVES)
     with subprocess.Popen(
-        [sys.executable, "-m", "gilscope", "watch", *options, "program.py"],
+        [sys.executable, *first, "-m", "gilscope", "watch", *options, "program.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

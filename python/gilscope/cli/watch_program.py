@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -49,15 +50,16 @@ class ProgramEnd:
         self._writer: Any = None
         self._trace: Any = None
         self._has_reported = False
+        self._gives = threading.RLock()
         watch.reporter = self._reporter = _reporter(asked)
+        watch.end = inf if asked.seconds is None else asked.began + asked.seconds
         if self._reporter is None:
             self._load()
-            if asked.seconds is not None or asked.signal is not None:
-                say(
-                    "--for and --on-signal have no effect: the system does not let gilscope start a process that reports"
-                )
+            watch.report_here, watch.end_here = self._report_here, self._end_here
+            if asked.signal is not None:
+                watch.listens_for_requests = True
+                signal.signal(asked.signal, self._request)
         else:
-            watch.end = inf if asked.seconds is None else asked.began + asked.seconds
             if asked.signal is not None:
                 self._reporter.report_on(asked.signal)
             os.register_at_fork(after_in_child=self._reporter.close_in_child)
@@ -71,8 +73,11 @@ class ProgramEnd:
 
     def report(self, ending: Ending | None = None) -> None:
         """Give the report once. A forked child that leaves through ``atexit`` reports nothing."""
-        if os.getpid() != self._asked.pid or self._watch.ended_early or self._has_reported:
+        if os.getpid() != self._asked.pid or self._has_reported:
             return
+        if self._watch.ended_early:
+            with self._gives:  # the watch's thread may be about to
+                return
         self._has_reported = True
         with suppress(Exception):  # a watch that cannot be stopped still has its figures
             self._watch.stop()
@@ -96,16 +101,33 @@ class ProgramEnd:
                 signal.signal(signal.SIGINT, handler)
         program.interrupted_again()
 
+    def _request(self, number: int, _: object) -> None:
+        """Handle the signal that asks for a report, if there is no reporter process. It ends a forked child, as ever."""
+        if os.getpid() != self._asked.pid:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif not self._watch.ended_early and not self._has_reported:
+            self._watch.request()
+
+    def _end_here(self) -> None:
+        """End the watch while the program runs on, and give its report."""
+        with self._gives:
+            if not self._has_reported:
+                self._watch.ended_early = True
+                self._watch.stop()
+                self._report_here(Ending(kind="runs"))
+
     def _report_here(self, ending: Ending | None, *, quiet: bool = False) -> None:
         """Give the report in this process, because there is no reporter process, or none that can be reached."""
         try:
-            if self._writer is None:
-                self._load()
-            if self._reporter is not None:
-                self._reporter.stage = REPORTED
-            trace = self._trace(self._watch.holds(), self._watch.lags())
-            gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-            self._writer.give(self._watch.snapshot(), trace, gil=gil, ending=ending, quiet=quiet)
+            with self._gives:
+                if self._writer is None:
+                    self._load()
+                if self._reporter is not None:
+                    self._reporter.stage = REPORTED
+                trace = self._trace(self._watch.holds(), self._watch.lags())
+                gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+                self._writer.give(self._watch.snapshot(), trace, gil=gil, ending=ending, quiet=quiet)
         except Exception as error:  # noqa: BLE001 - after chroot, for example, a module may not be found any more
             say(f"cannot report the last figures: {type(error).__name__}: {error}")
 

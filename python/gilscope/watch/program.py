@@ -13,6 +13,7 @@ import msgspec
 
 from gilscope._core import share_samples, stalled_now, trace_after
 from gilscope.naming import escaped
+from gilscope.records.ending import Ending, UnfinishedStall
 from gilscope.records.stall import Frame
 from gilscope.watch import stack
 from gilscope.watch.api import Watch
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gilscope._core import ReporterProcess, Watcher
-    from gilscope.records.ending import Ending
 
 FIRST_UPDATE = 0.1
 """Seconds from the watch's start to the first update. The time between two updates then doubles, up to ``BETWEEN_UPDATES``."""
@@ -33,6 +33,7 @@ BETWEEN_UPDATES = 1.0
 BETWEEN_UPDATES_IN_A_STALL = 0.25
 MAX_SHARE_OF_CPU = 0.01
 """Updates take at most this share of the time, with the GIL held. A stall that has just ended may take ten times as much."""
+SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_LOCK = 0.5
 """A flush gives up if another update takes longer than this."""
 MAX_FRAMES = 64
@@ -46,6 +47,11 @@ class ProgramWatch(Watch):
     reporter: ReporterProcess | None = None
     end: float = inf
     """When the watch ends while the program runs on, on the clock of ``time.monotonic``."""
+    report_here: Callable[[Ending], None] | None = None
+    """Gives a report while the program runs on, if there is no reporter process. ``end_here`` also ends the watch."""
+    end_here: Callable[[], None] | None = None
+    listens_for_requests = False
+    """Whether ``request`` may be called: the watch's thread then looks for that again and again."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -60,6 +66,7 @@ class ProgramWatch(Watch):
         self._cost = 0.0
         self._beat_ns = self._hold_ns = 0
         self._culprits: dict[float, Frame | None] = {}
+        self._is_requested = False
         self.ended_early = False
 
     def started(self, watcher: Watcher) -> None:
@@ -79,14 +86,25 @@ class ProgramWatch(Watch):
         if self._watcher is None:
             self.tell()
 
+    def request(self) -> None:
+        """Give a report here while the program runs on. If the watch has a thread by now, that does it."""
+        if self._watcher is None:
+            self._report_now()
+        else:
+            self._is_requested = True
+
     def timeout(self) -> float:
         if self.reporter is None:
-            return inf
+            longest = SECONDS_BETWEEN_LOOKS if self.listens_for_requests else inf
+            return max(0.001, min(longest, self.end - self._clock()))
         return max(0.001, min(self._sent + self._wait, self.end) - self._clock())
 
     def updated(self, watcher: Watcher, *, stalled: bool) -> None:
         """Send an update if one is due, or if a stall has just ended and the last update is not too recent."""
-        if self.reporter is None or self.ended_early:
+        if self.ended_early:
+            return
+        if self.reporter is None:
+            self._look()
             return
         now = self._clock()
         if now >= self.end:
@@ -113,6 +131,26 @@ class ProgramWatch(Watch):
 
     def _new_session(self) -> Session:
         return Session(self._settings, self)
+
+    def _look(self) -> None:
+        """Give a report here if the watch is to end now, or if one has been requested."""
+        if self._clock() >= self.end:
+            if self.end_here:
+                self.end_here()
+        elif self._is_requested:
+            self._is_requested = False
+            self._report_now()
+
+    def _report_now(self) -> None:
+        at = self._clock()
+        now = self._stalled(self._watcher, with_stacks=True) if self._watcher else ()
+        stalls = tuple(
+            UnfinishedStall(thread=loop.thread, so_far=at - loop.since, culprit=loop.culprit)
+            for loop in now
+            if at - loop.since >= self.stall
+        )
+        if self.report_here:
+            self.report_here(Ending(kind="runs", unseen=self._clock() - at, stalls=stalls))
 
     def _update(self, reporter: ReporterProcess, stalled: tuple[StalledLoop, ...]) -> None:
         if not self._lock.acquire(timeout=SECONDS_TO_LOCK):
