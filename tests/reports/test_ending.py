@@ -70,6 +70,16 @@ def test_a_lag_over_the_threshold_without_a_stall_is_not_all_clear() -> None:
     assert is_all_clear(within_the_histograms_precision)
 
 
+def test_beside_recorded_stalls_a_longer_lag_is_named() -> None:
+    report = watched(stall("no CPU", 1.0, 0.1))
+    assert "1 stall over 50.0 ms, 0.10 s in all:" in text(report)
+    longer = msgspec.structs.replace(report.snapshot, lags=distribution(0.001, 0.1, 0.9))
+    assert (
+        "1 stall over 50.0 ms, 0.10 s in all; a lag of 900 ms was measured, but its stall was not judged:"
+        in " ".join(text(msgspec.structs.replace(report, snapshot=longer)).split())
+    )
+
+
 def test_below_lost_stalls_it_never_says_that_there_was_none() -> None:
     said = text(seen(lost=2))
     assert "2 stalls could not be recorded" in said

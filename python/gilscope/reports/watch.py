@@ -164,20 +164,26 @@ def in_lines(place: str, width: int) -> Iterator[str]:
 def stalls(report: WatchReport) -> str:
     seen, threshold = report.snapshot, duration(report.stall)
     count, total = sum(seen.stalls.values()), sum(seen.stalled.values())
+    not_judged = _not_judged(report)
     if count:
-        return f"{counted(count, 'stall')} over {threshold}, {total:.2f} s in all:"
-    return _not_recorded(report) or _none(report)
+        also = f"; {not_judged}" if not_judged else ""
+        return f"{counted(count, 'stall')} over {threshold}, {total:.2f} s in all{also}:"
+    if not_judged:
+        return not_judged
+    if seen.lost or (report.ending and report.ending.stalls):
+        return f"no other stall over {threshold} was seen"
+    return _none(report)
 
 
-def _not_recorded(report: WatchReport) -> str:
-    """Return a sentence if the loops stalled and no stall was recorded; empty if they did not."""
-    seen, threshold, end = report.snapshot, duration(report.stall), report.ending
-    lag = None if end and end.stalls else lag_not_judged(seen, report.stall)
-    if lag and end:
+def _not_judged(report: WatchReport) -> str:
+    """Return a sentence on the longest lag if its stall is not among those recorded; else an empty text."""
+    end = report.ending
+    lag = lag_not_judged(report.snapshot, report.stall)
+    if lag is None or (end and end.stalls):
+        return ""
+    if end:
         return f"one stall of {duration(lag)} had ended, and its cause was not known yet"
-    if lag:
-        return f"a lag of {duration(lag)} was measured, but its stall was not judged"
-    return f"no other stall over {threshold} was seen" if seen.lost or (end and end.stalls) else ""
+    return f"a lag of {duration(lag)} was measured, but its stall was not judged"
 
 
 def _none(report: WatchReport) -> str:
@@ -190,9 +196,9 @@ def _none(report: WatchReport) -> str:
 
 def is_all_clear(report: WatchReport) -> bool:
     """Whether everything was watched, and nothing stalled."""
-    seen = report.snapshot
-    nothing_stalled = not (sum(seen.stalls.values()) or _not_recorded(report))
-    return nothing_stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
+    seen, end = report.snapshot, report.ending
+    stalled = sum(seen.stalls.values()) or seen.lost or (end and end.stalls) or _not_judged(report)
+    return not stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
 
 
 def _unwatched(seen: Snapshot) -> bool:

@@ -71,7 +71,7 @@ def failure(snapshot: Snapshot, max_lag: float, *, test: str = "") -> str | None
         measured = duration(snapshot.lags.max or max_lag)
         return f"the event loop was late by more than {duration(max_lag)}: a lag of {measured} was measured, but its stall was not judged"
     times = "once" if count == 1 else f"{count} times"
-    longest = duration(snapshot.worst[0].duration)
+    longest = duration(lag_not_judged(snapshot, max_lag) or snapshot.worst[0].duration)
     head = f"the event loop was late by more than {duration(max_lag)} {times}, the longest lag was {longest}"
     return "\n".join(
         [f"{head}:", *(line for site in snapshot.sites[:MAX_SITES_IN_FAILURE] for line in _lines(site, snapshot, test))]

@@ -19,9 +19,10 @@ HISTOGRAM_ERROR = 1.01
 
 
 def lag_not_judged(seen: Snapshot, threshold: float) -> float | None:
-    """Return the longest lag if it was a stall, and no stall was recorded. A lag is a stall from the threshold on."""
+    """Return the longest lag if it was a stall, which it is from the threshold on, and no stall of that length was recorded."""
     longest = seen.lags.max
-    return longest if longest and longest > HISTOGRAM_ERROR * threshold and not sum(seen.stalls.values()) else None
+    recorded = max([threshold, *(stall.duration for stall in seen.worst[:1])])
+    return longest if longest and longest > HISTOGRAM_ERROR * recorded else None
 
 
 def distribution(histogram: Histogram) -> Distribution:
