@@ -74,6 +74,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::running_loop::{RunForever, SetRunningLoop};
     #[pymodule_export]
+    use crate::watch::stacks::current_frames;
+    #[pymodule_export]
     use crate::watch::watcher::Watcher;
 
     #[pymodule_export]
@@ -88,6 +90,8 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         main_interpreter::required(module.py())?;
+        crate::watch::call_first::make_callable(module.py())?;
+        crate::watch::running_loop::make_callable(module.py())?;
         testing::add_to(module)?;
         gil::export_codes(module)?;
         bridge::close_at_exit(module.py())?;

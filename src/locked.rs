@@ -28,6 +28,11 @@ impl<T> Locked<T> {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The value, which nobody else can use.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Like `with`, for a closure that calls Python: this thread waits for the lock without the GIL, so that the thread that
     /// has the lock can always acquire the GIL again. No Python code that the closure runs may use the value.
     pub fn with_python<R>(&self, py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> R {

@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod detached_process;
 pub mod event_fd;
 pub mod other_threads;
+pub mod own_threads;
 pub mod pace;
 pub mod placement;
 pub mod run_queue;

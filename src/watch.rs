@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod late_period;
 pub mod listener;
 pub mod long_hold;
+pub mod plain_call;
 pub mod prober;
 pub mod program;
 pub mod progress;

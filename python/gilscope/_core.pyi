@@ -9,7 +9,7 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Final, Literal, NoReturn, SupportsIndex, final
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
+    "current_frames",
     "ends_process",
     "gil_unreadable",
     "monotonic",
@@ -388,6 +389,9 @@ BEATS_KEPT: Final[int]
 """How many beats a watch that traces keeps, the latest ones."""
 HOLDS_KEPT: Final[int]
 """How many holds a watch that traces keeps, the latest ones."""
+
+def current_frames() -> dict[int, FrameType]:
+    """Return what ``sys._current_frames`` does. On 3.11 that function can wait for itself for ever, if garbage is collected in it."""
 
 def gil_unreadable() -> str | None:
     """Check whether the holder of the GIL can be read; return the code of the reason if not, ``None`` if it can.

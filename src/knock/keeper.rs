@@ -46,7 +46,7 @@ pub struct Keepers {
 impl Keepers {
     /// `None` if the GIL cannot be read.
     pub fn new(py: Python<'_>, least_ns: u64) -> PyResult<Option<Self>> {
-        stacks::prepare(py);
+        stacks::prepare(py)?;
         let gil = Gil::locate(py)?.ok();
         Ok(gil.map(|gil| Self {
             gil,

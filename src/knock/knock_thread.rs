@@ -6,7 +6,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, mpsc};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -20,6 +19,7 @@ use crate::knock::windows::Windows;
 use crate::locked::Locked;
 use crate::system::clock::{now_ns, read_clock_ns};
 use crate::system::other_threads::OtherThreads;
+use crate::system::own_threads::OwnThreads;
 use crate::system::pace::Pace;
 use crate::system::placement::Placement;
 use crate::system::run_queue::{
@@ -42,7 +42,7 @@ pub struct KnockThread {
     started: AtomicBool,
     /// The thread that knocks; 0 before it runs.
     tid: AtomicI32,
-    threads: Locked<Vec<JoinHandle<()>>>,
+    threads: OwnThreads,
 }
 
 impl KnockThread {
@@ -67,7 +67,7 @@ impl KnockThread {
             stop: Condvar::new(),
             started: AtomicBool::new(false),
             tid: AtomicI32::new(0),
-            threads: Locked::default(),
+            threads: OwnThreads::new(),
         }
     }
 
@@ -96,7 +96,7 @@ impl KnockThread {
         let knock_thread = Arc::clone(self);
         let builder = std::thread::Builder::new().name(name.into());
         let spawned = signals::blocked(|| builder.spawn(move || run(&knock_thread)))?;
-        self.threads.with(|threads| threads.push(spawned));
+        self.threads.add(spawned);
         Ok(())
     }
 
@@ -114,12 +114,7 @@ impl KnockThread {
             return;
         }
         self.ask_to_stop();
-        // The lock is held meanwhile, so that of two concurrent callers neither returns before the threads have ended.
-        self.threads.with(|threads| {
-            for thread in threads.drain(..) {
-                let _ = thread.join(); // if it panicked, the panic has been printed
-            }
-        });
+        self.threads.join();
     }
 
     /// Sleeps; returns whether to continue.

@@ -6,9 +6,12 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+use crate::system::descriptors::{owned, raised};
+use crate::system::signals;
 
 const STACK_SIZE: usize = 64 * 1024;
 /// Signals that a terminal or a service manager sends to every process of a service. The program ignores them.
@@ -77,23 +80,19 @@ impl Drop for Stack {
 pub fn start(argv: &[CString], files: [RawFd; FILES]) -> io::Result<()> {
     // SAFETY: the path is a constant with a NUL at its end.
     let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    let null = raised(owned(null)?, LOWEST_NUMBER)?;
     let mut pointers: Vec<_> = argv.iter().map(|argument| argument.as_ptr()).collect();
     pointers.push(ptr::null());
     let first_stack = Stack::new()?;
     let start = Start {
         argv: pointers,
         files,
-        null,
+        null: null.as_raw_fd(),
         second_stack: Stack::new()?,
         failure: AtomicI32::new(0),
     };
-    let pid = with_signals_blocked(|| clone(first, &first_stack, &start));
-    let ended = pid.and_then(wait);
-    if null >= 0 {
-        // SAFETY: opened above.
-        unsafe { libc::close(null) };
-    }
-    ended?;
+    // A handler must not run in a clone, which shares this process's memory.
+    signals::blocked(|| clone(first, &first_stack, &start)).and_then(wait)?;
     match start.failure.load(Ordering::Relaxed) {
         0 => Ok(()),
         number => Err(io::Error::from_raw_os_error(number)),
@@ -131,20 +130,6 @@ fn wait(pid: libc::pid_t) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Calls `run` while this thread receives no signal: a handler must not run in a clone, which shares this process's memory.
-fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
-    // SAFETY: the calls fill local sets and change the mask of this thread only.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = run();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
-        result
-    }
 }
 
 /// Starts the second clone, and ends.

@@ -1,10 +1,12 @@
 //! A function of the program's with one of ours called before it, and maybe one after it. It is native, so the tracebacks of
 //! the program have no frame of ours.
 
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::watch::listener::tell;
+use crate::watch::plain_call::{PyObject_Call, raised, set_call};
 
 /// Calls `first`, then `function` with the same arguments, and then `then` with what `first` returned, unless `function` has
 /// raised. Else it behaves like `function`.
@@ -27,21 +29,6 @@ impl CallFirst {
         }
     }
 
-    #[pyo3(signature = (*arguments, **keywords))]
-    fn __call__<'py>(
-        &self,
-        py: Python<'py>,
-        arguments: &Bound<'py, PyTuple>,
-        keywords: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let before = tell(self.first.bind(py), arguments, keywords)?;
-        let returned = self.function.bind(py).call(arguments, keywords)?;
-        if let (Some(then), Some(before)) = (&self.then, before) {
-            tell(then.bind(py), &PyTuple::new(py, [before])?, None)?;
-        }
-        Ok(returned)
-    }
-
     /// Also the class is the function's, so that pickle, copy and inspect see the function.
     fn __getattribute__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         self.function.bind(py).getattr(name)
@@ -61,5 +48,78 @@ impl CallFirst {
             Ok(other) => function.eq(&other.get().function),
             Err(_) => function.eq(other),
         }
+    }
+}
+
+/// Adds `__call__` to the class.
+pub fn make_callable(py: Python<'_>) -> PyResult<()> {
+    set_call(&py.get_type::<CallFirst>(), call)
+}
+
+/// `CallFirst.__call__`. The program's function may take long, see [`crate::watch::plain_call`].
+unsafe extern "C-unwind" fn call(
+    slf: *mut PyObject,
+    arguments: *mut PyObject,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: the interpreter passes a `CallFirst`, a tuple, and a dictionary or null, and keeps them alive.
+    unsafe {
+        let (function, before) = begin(slf, arguments, keywords);
+        if function.is_null() {
+            return function;
+        }
+        let returned = PyObject_Call(function, arguments, keywords);
+        end(slf, before, returned)
+    }
+}
+
+/// Returns the function and what `first` has returned; null instead of the function if it has raised. The function is
+/// borrowed, what `first` has returned is given away.
+#[inline(never)]
+unsafe fn begin(
+    slf: *mut PyObject,
+    arguments: *mut PyObject,
+    keywords: *mut PyObject,
+) -> (*mut PyObject, *mut PyObject) {
+    // SAFETY: as for `call`; the thread is attached.
+    let (py, slf, arguments, keywords) = unsafe {
+        let py = Python::assume_attached();
+        (
+            py,
+            Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<CallFirst>(),
+            Bound::from_borrowed_ptr(py, arguments).cast_into_unchecked::<PyTuple>(),
+            Bound::from_borrowed_ptr_or_opt(py, keywords)
+                .map(|keywords| keywords.cast_into_unchecked::<PyDict>()),
+        )
+    };
+    match tell(slf.get().first.bind(py), &arguments, keywords.as_ref()) {
+        Ok(before) => (
+            slf.get().function.as_ptr(),
+            before.map_or(std::ptr::null_mut(), Bound::into_ptr),
+        ),
+        Err(error) => (raised(py, error), std::ptr::null_mut()),
+    }
+}
+
+#[inline(never)]
+unsafe fn end(slf: *mut PyObject, before: *mut PyObject, returned: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as for `call`. `before` and `returned` are references that belong to this function, or null.
+    let (py, slf, before) = unsafe {
+        let py = Python::assume_attached();
+        (
+            py,
+            Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<CallFirst>(),
+            Bound::from_owned_ptr_or_opt(py, before),
+        )
+    };
+    let (Some(then), Some(before), false) = (&slf.get().then, before, returned.is_null()) else {
+        return returned; // `before` is a number: dropping it runs no code
+    };
+    // SAFETY: as above, and not null.
+    let returned = unsafe { Bound::from_owned_ptr(py, returned) };
+    let told = PyTuple::new(py, [before]).and_then(|before| tell(then.bind(py), &before, None));
+    match told {
+        Ok(_) => returned.into_ptr(),
+        Err(error) => raised(py, error),
     }
 }

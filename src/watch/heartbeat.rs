@@ -188,11 +188,20 @@ impl Heartbeat {
 
     /// The loop begins to run in this thread: expect the first beat.
     #[pyo3(signature = (*, event_loop, ident, native_id, proven))]
-    fn start(&self, event_loop: Py<PyAny>, ident: u64, native_id: u64, proven: bool) {
+    fn start(
+        &self,
+        py: Python<'_>,
+        event_loop: Py<PyAny>,
+        ident: u64,
+        native_id: u64,
+        proven: bool,
+    ) {
         let state = &self.state;
         state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
         state.native.store(native_id, Ordering::Relaxed);
-        let earlier = state.event_loop.with(|it| it.replace(event_loop));
+        let earlier = state
+            .event_loop
+            .with_python(py, |it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
         state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `expect`
         self.expect(now_ns() + state.settings.heartbeat_ns);
@@ -227,7 +236,7 @@ impl Heartbeat {
             self.record_beat(py, now_ns());
         }
         self.expect(0);
-        let ended = self.state.event_loop.with(Option::take);
+        let ended = self.state.event_loop.with_python(py, Option::take);
         drop(ended); // as in `start`
     }
 }

@@ -62,8 +62,10 @@ impl LatePeriod {
         }
         let late_ns = sample.now_ns.saturating_sub(self.due_ns);
         let span_ns = self.counts_for(activity, sample.gap_ns.min(late_ns));
-        let switches_before = self.switches_before.replace(sample.switches);
-        let switches = sample.switches - switches_before.unwrap_or(sample.switches);
+        // During a turn of the prober the number is smaller by one for a moment: only what exceeds the highest counts.
+        let highest = self.switches_before.unwrap_or(sample.switches);
+        let switches = sample.switches - highest;
+        self.switches_before = Some(highest.max(sample.switches));
         let evidence = self.evidence();
         evidence.switches += u64::try_from(switches).unwrap_or(0);
         match activity {
@@ -190,9 +192,6 @@ impl LatePeriod {
     }
 
     fn evidence(&mut self) -> &mut Evidence {
-        if self.segments.is_empty() {
-            self.segments.push(Segment::default());
-        }
         let last = self.segments.len() - 1;
         &mut self.segments[last].evidence
     }

@@ -92,8 +92,11 @@ fn run(prepared: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Whether the exception gives the process another exit status than 0.
 fn is_failure(py: Python<'_>, error: &PyErr) -> bool {
-    let code = || error.value(py).getattr("code")?.is_truthy();
-    !error.is_instance_of::<PySystemExit>(py) || code().unwrap_or(true)
+    let is_zero = || {
+        let code = error.value(py).getattr("code")?;
+        Ok::<bool, PyErr>(code.is_none() || code.call_method1("__and__", (0xff,))?.eq(0)?)
+    };
+    !error.is_instance_of::<PySystemExit>(py) || !is_zero().unwrap_or(false)
 }
 
 /// Parses and runs a file. The interpreter's messages about a file that it cannot read or decode differ from those about bytes

@@ -28,6 +28,8 @@ const NUMBER_WANTED: RawFd = 900;
 const NUMBERS_LEFT_ABOVE: RawFd = 8;
 /// A message larger than the socket's buffer waits this long for the reporter to read the beginning.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_millis(50);
+/// What `poll` reports of a socket that has no other end any more, or has been closed.
+const GONE: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
 /// The longest wait between two looks at the socket while a message is sent or answered.
 const MAX_MS_TO_POLL: i32 = 100;
 
@@ -186,7 +188,7 @@ impl ReporterProcess {
         let taken = self.push(Some(message));
         let give_up = Instant::now() + MAX_WAIT_FOR_ROOM;
         while self.has_unsent() && Instant::now() < give_up {
-            if self.poll(libc::POLLOUT, give_up) & (libc::POLLERR | libc::POLLHUP) != 0 {
+            if self.poll(libc::POLLOUT, give_up) & GONE != 0 {
                 break;
             }
             self.push(None);
@@ -219,9 +221,7 @@ impl ReporterProcess {
             if begun && !self.has_unsent() {
                 return true;
             }
-            if self.poll(libc::POLLOUT, give_up) & (libc::POLLERR | libc::POLLHUP) != 0
-                || Instant::now() > give_up
-            {
+            if self.poll(libc::POLLOUT, give_up) & GONE != 0 || Instant::now() > give_up {
                 return false;
             }
         }

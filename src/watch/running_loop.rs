@@ -5,10 +5,13 @@
 //! program that is not watched. A loop written in Cython looks `_set_running_loop` up once, when it is imported, and so may
 //! have the original; for such a class there is [`RunForever`].
 
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::watch::listener::tell;
+use crate::watch::plain_call::{PyObject_Call, raised, set_call};
 
 /// Python's functions that are called when a loop begins to run in the calling thread, and when it has stopped.
 struct Listeners {
@@ -92,27 +95,95 @@ impl RunForever {
             }
         }
     }
-
-    #[pyo3(signature = (event_loop, /, *args, **kwargs))]
-    fn __call__<'py>(
-        &self,
-        event_loop: &Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = event_loop.py();
-        announce(&self.listeners.begin, event_loop)?;
-        let bound = self.run_forever.bind(py);
-        let ended = bound
-            .call_method1("__get__", (event_loop,))
-            .and_then(|method| method.call(args, kwargs));
-        let announced = announce(&self.listeners.end, event_loop);
-        let returned = ended?;
-        announced.map(|()| returned)
-    }
 }
 
 fn announce(listener: &Py<PyAny>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = event_loop.py();
     tell(listener.bind(py), &PyTuple::new(py, [event_loop])?, None).map(drop)
+}
+
+/// Adds `__call__` to the class.
+pub fn make_callable(py: Python<'_>) -> PyResult<()> {
+    set_call(&py.get_type::<RunForever>(), call)
+}
+
+/// `RunForever.__call__(event_loop, *arguments, **keywords)`. The loop runs for long, see [`crate::watch::plain_call`].
+unsafe extern "C-unwind" fn call(
+    slf: *mut PyObject,
+    arguments: *mut PyObject,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: the interpreter passes a `RunForever`, a tuple, and a dictionary or null, and keeps them alive.
+    unsafe {
+        let (method, others) = begin(slf, arguments);
+        if method.is_null() {
+            return method;
+        }
+        let returned = PyObject_Call(method, others, keywords);
+        end(slf, arguments, (method, others), returned)
+    }
+}
+
+/// Returns the loop's own method and its arguments, which are given away; null instead of the method after an exception.
+#[inline(never)]
+unsafe fn begin(slf: *mut PyObject, arguments: *mut PyObject) -> (*mut PyObject, *mut PyObject) {
+    // SAFETY: as for `call`; the thread is attached.
+    let (py, slf, arguments) = unsafe { borrowed(slf, arguments) };
+    let begun = || {
+        let event_loop = arguments
+            .get_item(0)
+            .map_err(|_| PyTypeError::new_err("run_forever() needs an event loop"))?;
+        let method = slf.get().run_forever.bind(py);
+        let method = method.call_method1("__get__", (&event_loop,))?;
+        announce(&slf.get().listeners.begin, &event_loop)?;
+        Ok((method, arguments.get_slice(1, arguments.len())))
+    };
+    match begun() {
+        Ok((method, others)) => (method.into_ptr(), others.into_ptr()),
+        Err(error) => (raised(py, error), std::ptr::null_mut()),
+    }
+}
+
+#[inline(never)]
+unsafe fn end(
+    slf: *mut PyObject,
+    arguments: *mut PyObject,
+    (method, others): (*mut PyObject, *mut PyObject),
+    returned: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as for `call`.
+    let (py, slf, arguments) = unsafe { borrowed(slf, arguments) };
+    // SAFETY: the reference belongs to this function; it is null if an exception is set.
+    let ended = unsafe { Bound::from_owned_ptr_or_err(py, returned) };
+    // SAFETY: these two belong to this function as well.
+    drop(unsafe {
+        (
+            Bound::from_owned_ptr(py, method),
+            Bound::from_owned_ptr(py, others),
+        )
+    });
+    let announced = arguments
+        .get_item(0)
+        .and_then(|event_loop| announce(&slf.get().listeners.end, &event_loop));
+    match ended.and_then(|returned| announced.map(|()| returned)) {
+        Ok(returned) => returned.into_ptr(),
+        Err(error) => raised(py, error),
+    }
+}
+
+/// # Safety
+/// As for [`call`]; the thread must be attached.
+unsafe fn borrowed<'py>(
+    slf: *mut PyObject,
+    arguments: *mut PyObject,
+) -> (Python<'py>, Bound<'py, RunForever>, Bound<'py, PyTuple>) {
+    // SAFETY: the caller's.
+    unsafe {
+        let py = Python::assume_attached();
+        (
+            py,
+            Bound::from_borrowed_ptr(py, slf).cast_into_unchecked(),
+            Bound::from_borrowed_ptr(py, arguments).cast_into_unchecked(),
+        )
+    }
 }

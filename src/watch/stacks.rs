@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 use crate::watch::asgi;
 use crate::watch::returned_call;
 use crate::watch::text::text;
+use crate::watch::variables;
 
 /// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
 const FRAMES_KEPT_AT_EACH_END: usize = 64;
@@ -26,39 +27,78 @@ macro_rules! names {
         #[allow(non_snake_case)] // as Python has them
         struct Names {
             $($name: Py<PyString>,)*
+            current_frames: Py<PyAny>,
+            threading: Py<PyAny>,
             asgi: asgi::Names,
             of_callables: Option<returned_call::Types>,
         }
 
         impl Names {
-            fn new(py: Python<'_>) -> Self {
-                Self {
+            fn new(py: Python<'_>) -> PyResult<Self> {
+                Ok(Self {
                     $($name: PyString::intern(py, stringify!($name)).unbind(),)*
+                    // Imported here: later, `builtins.__import__` may be the program's.
+                    current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
+                    threading: py.import("threading")?.into_any().unbind(),
                     asgi: asgi::Names::new(py),
                     of_callables: returned_call::Types::new(py).ok(),
-                }
+                })
             }
         }
     };
 }
 
 names! {
-    sys, _current_frames, f_code, co_filename, co_firstlineno, co_qualname, f_lineno, f_back,
+    f_code, co_filename, co_firstlineno, co_qualname, f_lineno, f_back,
     get_coro, __qualname__, get_name,
-    threading, _active, _native_id, _name,
+    _active, _native_id, _name,
 }
 
 static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 
 /// Must be called before any other function of this module.
-pub fn prepare(py: Python<'_>) {
-    NAMES.get_or_init(py, || Names::new(py));
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    variables::prepare(py)?;
+    NAMES.get_or_try_init(py, || Names::new(py)).map(drop)
 }
 
 fn names(py: Python<'_>) -> PyResult<&'static Names> {
     NAMES
         .get(py)
         .ok_or_else(|| PyRuntimeError::new_err("the names are not prepared"))
+}
+
+/// While it lasts, no garbage is collected. `CPython` 3.11 collects where it allocates, so the program's finalizers would run
+/// in the thread that takes a stack, and `sys._current_frames` would wait for itself: it allocates under a lock that collecting
+/// needs. Later versions collect only between two bytecodes.
+struct NoCollection {
+    was_enabled: bool,
+}
+
+impl NoCollection {
+    fn new(py: Python<'_>) -> Self {
+        let affected = py.version_info() < (3, 12);
+        // SAFETY: the thread is attached.
+        let was_enabled = affected && unsafe { pyo3::ffi::PyGC_Disable() } == 1;
+        Self { was_enabled }
+    }
+}
+
+impl Drop for NoCollection {
+    fn drop(&mut self) {
+        if self.was_enabled {
+            // SAFETY: made by an attached thread, which has stayed attached: nothing that is called meanwhile detaches.
+            unsafe { pyo3::ffi::PyGC_Enable() };
+        }
+    }
+}
+
+/// `sys._current_frames`, without a collection meanwhile.
+#[pyfunction]
+pub fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let _collects_no_garbage = NoCollection::new(py);
+    prepare(py)?;
+    names(py)?.current_frames.bind(py).call0()
 }
 
 /// A frame's file, line and function. Without a file, it stands for as many frames as it has for a line.
@@ -110,10 +150,9 @@ impl Stack {
 /// stack that cannot be read is left out.
 pub fn take(py: Python<'_>, idents: &[u64], stacks_of_others: bool) -> PyResult<Vec<Stack>> {
     let names = names(py)?;
-    let frames = py
-        .import(&names.sys)?
-        .call_method0(&names._current_frames)?
-        .cast_into::<PyDict>()?;
+    let _collects_no_garbage = NoCollection::new(py);
+    let frames = names.current_frames.bind(py).call0()?;
+    let frames = frames.cast_into::<PyDict>()?;
     let mut wanted: Vec<u64> = idents.to_vec();
     if wanted.len() < 2 && stacks_of_others {
         let others = frames.keys().extract::<Vec<u64>>()?;
@@ -230,10 +269,9 @@ pub fn task(
 /// The threads that `threading` knows, as (ident, native id, name).
 pub fn thread_names(py: Python<'_>) -> PyResult<Vec<(u64, u64, String)>> {
     let names = names(py)?;
-    let active = py
-        .import(&names.threading)?
-        .getattr(&names._active)?
-        .cast_into::<PyDict>()?;
+    let _collects_no_garbage = NoCollection::new(py);
+    let active = names.threading.bind(py).getattr(&names._active)?;
+    let active = active.cast_into::<PyDict>()?;
     let threads: Bound<'_, PyList> = active.items();
     let mut rows = Vec::with_capacity(threads.len());
     for item in threads {

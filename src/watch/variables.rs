@@ -9,7 +9,20 @@ use pyo3::types::PyDict;
 type GetVariable =
     unsafe extern "C" fn(*mut pyo3::ffi::PyObject, *const c_char) -> *mut pyo3::ffi::PyObject;
 
+static IS_FREE_THREADED: OnceLock<bool> = OnceLock::new();
+
+/// Must be called before [`variable`], which finds none otherwise.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    let flags: String = py.import("sys")?.getattr("abiflags")?.extract()?;
+    IS_FREE_THREADED.get_or_init(|| flags.contains('t'));
+    Ok(())
+}
+
+/// `None` also on a free-threaded build: the variables of a frame that runs in another thread cannot be read there.
 pub fn variable<'py>(frame: &Bound<'py, PyAny>, name: &CStr) -> Option<Bound<'py, PyAny>> {
+    if IS_FREE_THREADED.get().copied().unwrap_or(true) {
+        return None;
+    }
     let Some(function) = get_variable() else {
         return variable_of_3_11(frame, name);
     };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -11,8 +10,8 @@ use pyo3::prelude::*;
 use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
-use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
 use crate::watch::gil_usage::{GilUsage, Hold};
 use crate::watch::heartbeat::Heartbeat;
@@ -31,7 +30,7 @@ pub struct Watcher {
     pub state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
     gc_listener: Py<GcListener>,
-    threads: Locked<Vec<JoinHandle<()>>>,
+    threads: OwnThreads,
     loops: AtomicU64,
     /// The process of the threads. A forked child does not have them, and a lock that one of them held stays locked there.
     pid: u32,
@@ -59,7 +58,7 @@ impl Watcher {
             probe_ns: positive("probe", probe)?,
             trace,
         };
-        stacks::prepare(py);
+        stacks::prepare(py)?;
         let located = if read_gil {
             Gil::locate(py)?
         } else {
@@ -70,7 +69,7 @@ impl Watcher {
             state: Arc::clone(&state),
             unreadable: located.err(),
             gc_listener: Py::new(py, state.gc.clone())?,
-            threads: Locked::default(),
+            threads: OwnThreads::new(),
             loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
@@ -232,13 +231,7 @@ impl Watcher {
             return;
         }
         self.state.close();
-        let threads = self.threads.with(std::mem::take);
-        py.detach(|| {
-            for thread in threads {
-                // A thread that panicked has printed why; the watch ends in any case.
-                let _ = thread.join();
-            }
-        });
+        py.detach(|| self.threads.join());
     }
 }
 
@@ -264,7 +257,7 @@ impl Watcher {
         let builder = std::thread::Builder::new().name(name.into());
         match signals::blocked(|| builder.spawn(run)) {
             Ok(thread) => {
-                self.threads.with(|threads| threads.push(thread));
+                self.threads.add(thread);
                 Ok(())
             }
             Err(error) => {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gilscope._core import share_samples, stalled_now, trace_after
+from gilscope._core import current_frames, share_samples, stalled_now, trace_after
 from gilscope.naming import escaped
 from gilscope.records.ending import Ending, UnfinishedStall
 from gilscope.records.stall import Frame
@@ -57,7 +57,7 @@ class ProgramWatch(Watch):
         super().__init__(**arguments)
         # The program may replace what is looked up later.
         self._clock, self._cpu_clock = time.monotonic, time.thread_time
-        self._frames: Callable[[], dict[int, Any]] = sys._current_frames  # noqa: SLF001 - documented, for debuggers
+        self._frames: Callable[[], dict[int, Any]] = current_frames
         self._gil_is_on: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
         self._watcher: Watcher | None = None
         self._lock = threading.Lock()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gilscope._core import RunForever, SetRunningLoop
+from gilscope._core import RunForever, SetRunningLoop, current_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def ignore(listener: Listener) -> None:
 
 def running_elsewhere() -> list[asyncio.AbstractEventLoop]:
     """Return the loops that run in other threads now."""
-    if len(sys._current_frames()) == 1:  # noqa: SLF001 - documented, for debuggers
+    if len(current_frames()) == 1:
         return []
     own = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
     kinds = set(_classes(asyncio.AbstractEventLoop))
