@@ -96,7 +96,7 @@ def test_what_a_signal_handler_raises_while_our_code_runs_reaches_the_program() 
 
     def first(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
-        for _ in range(1000):
+        for _step in range(1000):
             pass
 
     before = signal.signal(signal.SIGUSR1, handler)
