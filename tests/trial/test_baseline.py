@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,8 +16,9 @@ from gilscope.isolated.payload import Kernel
 from gilscope.records.result import Measure, Plan
 from gilscope.trial import baseline_process
 from gilscope.trial.baseline import BaselineProcess
-from gilscope.trial.baseline_process import BaselineTask, Trial, times
+from gilscope.trial.baseline_process import BaselineTask, Trial
 from gilscope.trial.clock import MAX_PAUSES, Pauses
+from gilscope.trial.cpu_time import times
 from gilscope.trial.request import NamedStrategy, TrialRequest
 from gilscope.trial.runner import supervised
 
@@ -77,8 +79,6 @@ task = BaselineTask(function="gilscope:countdown_released", count=1, cores=1.0)
 with forked(task) as process:
     process.begin([])
     os.kill(process.pids[0], signal.SIGKILL)
-    if REAPED:
-        os.waitpid(process.pids[0], 0)
     print(process.end(), process.cpu_time())
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 with forked(task) as process:
@@ -87,9 +87,43 @@ print("the trial goes on")
 """
 
 
-@pytest.mark.parametrize("reaped", [False, True])
-def test_a_trial_survives_the_end_of_the_process_that_measures_its_baseline(*, reaped: bool) -> None:
-    assert child.output(KILLED.replace("REAPED", str(reaped)))[1:] == ["the trial goes on"]
+def test_a_trial_survives_the_end_of_the_process_that_measures_its_baseline() -> None:
+    assert child.output(KILLED)[1:] == ["the trial goes on"]
+
+
+FORKED = """
+import os, signal, time
+from gilscope.trial.baseline import forked
+from gilscope.trial.baseline_process import BaselineTask
+
+with forked(BaselineTask(function="gilscope:countdown_released", count=1, cores=1.0)) as process:
+    if BEGUN:
+        process.begin([os.getpid()])
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        print("no child")
+    worker = os.fork()
+    if worker == 0:
+        os.close(1), os.close(2)
+        time.sleep(60)
+    print(process.pids[0], worker, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_process_that_measures_is_no_child_of_the_trial_and_ends_with_it(*, begun: bool) -> None:
+    """Code that waits until all of its children have ended must not wait for ever; a worker keeps the pipes open."""
+    ended = child.run(FORKED.replace("BEGUN", str(begun)))
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    none, pids = ended.stdout.splitlines()
+    measuring, worker = map(int, pids.split())
+    try:
+        assert none == "no child"
+        child.wait_until_gone(measuring)
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_only_the_trials_own_process_group_is_stopped() -> None:

@@ -92,12 +92,15 @@ def forked(task: BaselineTask | None, seconds: float = 0.0) -> Iterator[Baseline
     pauses = Pauses()
     request, requests = os.pipe()
     answers, answer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+    trial = os.getpid()
+    between = os.fork()
+    if between == 0:
         try:
-            os.close(requests)  # this process ends when the trial's process does
-            # The trial sees the end of the answers when this process has ended, and has printed why.
-            baseline_process.serve(task, mean_slice_seconds(seconds), pauses, request, os.dup(answer))
+            # Twice, so that this is not a child of the trial: the trial's code may wait for all of its children to end.
+            if os.fork() == 0:
+                os.close(requests)
+                # The trial sees the end of the answers when this process has ended, and has printed why.
+                baseline_process.serve(task, mean_slice_seconds(seconds), pauses, trial, request, os.dup(answer))
         except BaseException:  # noqa: BLE001 - os._exit prints none
             traceback.print_exc()
             sys.stderr.flush()
@@ -105,13 +108,16 @@ def forked(task: BaselineTask | None, seconds: float = 0.0) -> Iterator[Baseline
             os._exit(0)
     os.close(request)
     os.close(answer)
+    with suppress(ChildProcessError):  # SIGCHLD is ignored
+        os.waitpid(between, 0)
+    pid = None
     try:
         # Without a buffer: closing it writes nothing, which would fail if the process has ended.
         with os.fdopen(requests, "wb", buffering=0) as writer, os.fdopen(answers) as reader:
-            ready = reader.readline()
-            yield BaselineProcess(pid, pauses, writer, reader) if ready else None
+            pid = int(reader.readline() or 0)
+            yield BaselineProcess(pid, pauses, writer, reader) if pid else None
     finally:
-        with suppress(ProcessLookupError, ChildProcessError):  # the trial's code reaped it, or ignores SIGCHLD
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         pauses.close()

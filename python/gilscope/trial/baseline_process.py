@@ -1,6 +1,6 @@
 """What runs in the process that measures the baseline of a trial; see :mod:`gilscope.trial.baseline`.
 
-It writes a line when it is ready. The first line that it reads has the ids of the trial's processes; it answers when it has
+It writes its id when it is ready. The first line that it reads has the ids of the trial's processes; it answers when it has
 measured the first slice. The second line ends the trial; the answer is a :class:`gilscope.records.result.Baseline`.
 """
 
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import msgspec
 
@@ -26,7 +26,7 @@ from gilscope.countdown import CALLS_BEFORE_SPECIALIZING
 from gilscope.isolated.supervise import die_with_parent
 from gilscope.records.result import Baseline
 from gilscope.trial.clock import MAX_PAUSES
-from gilscope.trial.cpu_time import used_by
+from gilscope.trial.cpu_time import times, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,21 +117,6 @@ class Trial:
         cpu_before, queued_before = self._before.get(key, (0, 0))
         self._before[key] = cpu, queued
         return Used((cpu - cpu_before) / 1e9, (queued - queued_before) / 1e9, core)
-
-
-def times(thread: Path) -> tuple[int, int, int]:
-    """Return the CPU time and the run-queue delay of a thread in nanoseconds, and the core that it ran on last.
-
-    Without ``schedstat`` (gVisor) the CPU time is in units of 10 ms, and the run-queue delay is 0.
-    """
-    # Field 3 of proc_pid_stat(5) is the first here: the second, a name in parentheses, may contain spaces.
-    fields = (thread / "stat").read_text().rpartition(")")[2].split()
-    core = int(fields[36])
-    try:
-        cpu, queued = map(int, (thread / "schedstat").read_text().split()[:2])
-    except FileNotFoundError:
-        cpu, queued = (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), 0
-    return cpu, queued, core
 
 
 class Kernel:
@@ -275,25 +260,31 @@ class Measuring:
         )
 
 
-def serve(task: BaselineTask, mean_slice: float, pauses: Pauses, requests: int, answers: int) -> None:
-    """Measure the baseline of one trial. The process dies with its parent. See the module's docstring."""
-    die_with_parent()
+def serve(task: BaselineTask, mean_slice: float, pauses: Pauses, parent: int, requests: int, answers: int) -> None:
+    """Measure the baseline of the trial in the process ``parent``, and end with it. See the module's docstring."""
     with os.fdopen(requests) as reader, os.fdopen(answers, "w") as writer:
 
         def answer(line: str) -> None:
             print(line, file=writer, flush=True)
 
+        # A worker that the trial forked keeps the pipe open after the trial's end.
+        watched: list[TextIO | int] = [reader]
+        with contextlib.suppress(OSError):  # Linux before 5.3, and some sandboxes
+            watched.append(os.pidfd_open(parent))
         kernel = Kernel(task)
         helpers = [Helper(kernel) for _ in range(min(math.ceil(task.cores), MAX_CORES) - 1)]
-        answer("ready")
-        trial = Trial([int(pid) for pid in reader.readline().split()])
+        answer(str(os.getpid()))
+        if reader not in select.select(watched, [], [])[0] or not (pids := reader.readline()):
+            return
+        trial = Trial([int(pid) for pid in pids.split()])
         measuring = Measuring(task, trial, pauses, kernel, helpers)
         answer("measured")
         while len(pauses) < MAX_PAUSES - 1:
             wait = max(random.uniform(0.5, 1.5) * mean_slice, min(measuring.paused, MAX_SLICE_SECONDS))
-            if select.select([reader], [], [], wait)[0]:
+            if select.select(watched, [], [], wait)[0]:
                 break
             measuring.pause()
-        reader.readline()
+        if reader not in select.select(watched, [], [])[0] or not reader.readline():
+            return
         measuring.pause()
         answer(msgspec.json.encode(measuring.record()).decode())

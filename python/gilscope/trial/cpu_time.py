@@ -47,6 +47,21 @@ def used_by(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
+def times(thread: Path) -> tuple[int, int, int]:
+    """Return the CPU time and the run-queue delay of a thread in nanoseconds, and the core that it ran on last.
+
+    Without ``schedstat`` (gVisor) the CPU time is in units of 10 ms, and the run-queue delay is 0.
+    """
+    # Field 3 of proc_pid_stat(5) is the first here: the second, a name in parentheses, may contain spaces.
+    fields = (thread / "stat").read_text().rpartition(")")[2].split()
+    core = int(fields[36])
+    try:
+        cpu, queued = map(int, (thread / "schedstat").read_text().split()[:2])
+    except FileNotFoundError:
+        cpu, queued = (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), 0
+    return cpu, queued, core
+
+
 def descendants(pid: int) -> list[int]:
     """Return the running processes that ``pid`` and its children started (Linux, with CONFIG_PROC_CHILDREN)."""
     children: list[int] = []
