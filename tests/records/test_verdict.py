@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 from gilscope.records.codec import UnreadableError
-from gilscope.records.verdict import Verdict, sentences
+from gilscope.records.remedies import REMEDY, REMEDY_OF_CAUSE
+from gilscope.records.verdict import Verdict, remedy, sentences
 from gilscope.records.verdict_parts import Background, Waits
 
 from tests.support.constructed import MACHINE
@@ -91,7 +92,7 @@ def test_a_hog_names_the_wait_its_smaller_shares_and_what_else_ran() -> None:
         "within the switch interval. The longest hold was a garbage collection. Before the call, something else in this "
         "process held the GIL 30% of the time, for up to 4.00 ms. Run it in a process pool: in a thread it keeps the event loop waiting as "
         "well. In native code of your own, release the GIL around the work (py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, "
-        "nogil in Cython)."
+        "nogil in Cython), for 0.1 ms or more each time: a shorter release hands it to no other thread."
     )
 
 
@@ -123,8 +124,9 @@ def test_a_hog_that_releases_the_gil_too_briefly_says_so_and_what_works() -> Non
         "hogs: while parse ran (12.0 ms a call), a thread that asked for the GIL waited for it up to 480 ms. The call "
         "releases the GIL again and again, but too briefly for another thread to acquire it: an event loop in this process "
         "stalls that long. Run it in a process pool: in a thread it keeps the event loop waiting as well. In native code of "
-        "your own, release the GIL for longer (a release of 0.1 ms or more, or time.sleep(0), hands it over; a shorter release "
-        "and sched_yield do not)."
+        "your own, release the GIL around the work (py.detach in PyO3, Py_BEGIN_ALLOW_THREADS in C, nogil in Cython), for 0.1 ms "
+        "or more each time: a shorter release hands it to no other thread. time.sleep(0) hands it over too, and sched_yield "
+        "does not."
     )
     assert brief.stall == 0.48
     lucky = example(kind="hogs", reason="brief releases", longest_wait=0.2, usual_wait=0.03, longest_wait_elapsed=0.4)
@@ -178,10 +180,38 @@ def test_long_holds_of_a_call_that_releases_the_gil_are_counted_per_call(holds: 
 def test_the_advice_on_a_call_that_releases_the_gil_depends_on_how_long_a_loop_may_stall() -> None:
     often = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=40)
     rarely = example(kind="releases", released=0.9, yielded=0.0, longest_hold=0.025, long_holds=2)
-    assert sentences(often)[-1].startswith("Release the GIL in that part too")
+    assert sentences(often)[-1] == REMEDY["long holds"]
     assert sentences(often, max_hold=0.05)[-1] == "Run it in a thread: asyncio.to_thread(...), or a thread pool."
     assert sentences(rarely)[-1] == "Run it in a thread: asyncio.to_thread(...), or a thread pool."
-    assert sentences(rarely, max_hold=0.005)[-1].startswith("Release the GIL in that part too")
+    assert sentences(rarely, max_hold=0.005)[-1] == REMEDY["long holds"]
+
+
+def test_releases_that_are_often_too_brief_are_not_advised_into_a_thread() -> None:
+    """Nor, with a limit, to do less work at a time, which leads straight into them."""
+    brief = example(kind="releases", released=0.55, yielded=0.45, longest_wait=0.2, starved=0.45, long_holds=0)
+    assert "But a thread waited for the GIL up to 200 ms, while the call released it only briefly" in str(brief)
+    for limit in (None, 0.005):
+        assert remedy(brief, max_hold=limit) == REMEDY["brief releases"]
+    often = msgspec.structs.replace(brief, longest_hold=0.025, long_holds=40)
+    assert remedy(often) == REMEDY["brief releases"]
+    assert remedy(brief, max_hold=0.5) == REMEDY["releases"]
+    assert remedy(msgspec.structs.replace(brief, starved=0.01)) == REMEDY["releases"]
+
+
+def test_whoever_calls_the_code_is_advised_before_the_authors_of_native_code() -> None:
+    for said in (*REMEDY.values(), *REMEDY_OF_CAUSE.values()):
+        callers, authors, theirs = said.partition("In native code of your own, ")
+        assert callers.strip()
+        assert "release the GIL" not in callers
+        assert bool(authors) is ("py.detach" in theirs)
+    assert REMEDY["long holds"].startswith("Run it in a process pool")
+    assert REMEDY["deadlock"].startswith("Run it in a process of its own")
+
+
+def test_a_watch_which_does_not_tell_brief_releases_from_a_hold_advises_what_helps_against_both() -> None:
+    assert REMEDY_OF_CAUSE["starved by a hog"] == REMEDY["hogs"]
+    assert REMEDY["brief releases"].startswith(REMEDY["hogs"])
+    assert "for 0.1 ms or more each time" in REMEDY["hogs"]
 
 
 def test_a_first_call_that_was_unlike_the_others_is_named() -> None:

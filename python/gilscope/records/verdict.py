@@ -152,11 +152,14 @@ def sentences(verdict: Verdict, *, longer: str = "time=5", max_hold: float | Non
 def remedy(verdict: Verdict, *, longer: str = "time=5", max_hold: float | None = None) -> str:
     """Return what to do about ``verdict``."""
     key: str = verdict.reason or ("" if verdict.kind == "undecided" else verdict.kind)
-    often = verdict.holds_per_call >= MIN_HOLDS_OF_MOST_CALLS
+    brief = _stalls_by_brief_releases(verdict)
+    often = verdict.holds_per_call >= MIN_HOLDS_OF_MOST_CALLS or (
+        brief and (verdict.starved or 0.0) >= MIN_SHARE_TO_MENTION
+    )
     if verdict.kind == "releases" and (
         verdict.stall > MAX_STALL_SECONDS and often if max_hold is None else verdict.stall > max_hold
     ):
-        key = "brief releases" if _stalls_by_brief_releases(verdict) else "long holds"
+        key = "brief releases" if brief else "long holds"
     return REMEDY[key].format(longer=longer)
 
 
