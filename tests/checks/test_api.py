@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -61,6 +62,31 @@ def test_a_time_that_is_neither_a_number_nor_a_string_is_named_in_the_error(seco
 def test_a_call_that_returns_a_coroutine_is_an_error() -> None:
     with pytest.raises(TypeError, match="returned a coroutine"):
         gilscope.check(lambda: coroutine(), time=0.0)  # noqa: PLW0108 - not a coroutine function
+
+
+def test_a_short_call_that_returns_a_generator_is_an_error_and_one_that_has_worked_before_is_not() -> None:
+    with pytest.raises(TypeError, match=r"returned a generator, which nothing ran: check lambda: list\(...\)"):
+        gilscope.check(lambda: generator(), time=0.0)  # noqa: PLW0108 - not a generator function
+
+    def work() -> Iterator[int]:
+        time.sleep(0.002)
+        return generator()
+
+    assert gilscope.check(work, time=0.0).calls >= 1
+
+
+def test_a_result_does_not_outlive_its_call() -> None:
+    alive: weakref.WeakSet[threading.Event] = weakref.WeakSet()
+    most = 0
+
+    def make() -> threading.Event:
+        nonlocal most
+        alive.add(event := threading.Event())
+        most = max(most, len(alive))
+        return event
+
+    gilscope.check(make, time=0.02)
+    assert most == 1
 
 
 def test_exceptions_of_the_callable_propagate_and_the_switch_interval_is_restored() -> None:

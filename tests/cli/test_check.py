@@ -190,6 +190,17 @@ def test_exceptions_of_the_users_code_are_shown_without_our_frames(arguments: tu
     assert '"<setup>"' in done.stderr or '"<statement>"' in done.stderr
 
 
+def test_a_statement_whose_value_nothing_runs_is_refused_with_what_to_write() -> None:
+    setup = "async def f(): pass\ndef g(): yield 1\nfrom time import sleep\ndef h(): sleep(0.002); return g()"
+    done = check("-s", setup, "f()", "g()", "h()")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: `f()` cannot be run:\nits value is a coroutine, which nothing runs: write asyncio.run(f())\n"
+        "Error: `g()` cannot be run:\nits value is a generator, which nothing runs: write list(g())\n"
+    )
+    assert [line.split()[1] for line in done.stdout.splitlines()[1:4]] == ["failed", "failed", "releases"]
+
+
 def test_the_users_lines_are_shown() -> None:
     stderr = check("-s", "def f():\n    return 1 / 0", "f()").stderr
     assert "    return 1 / 0\n           ~~^~~\n" in stderr

@@ -25,10 +25,20 @@ BATCH_SECONDS = 0.001
 """Short calls are made in batches of about this length, so that reading the clock takes no share of their time."""
 PAUSE_SECONDS = 0.0005
 """With ``apart``, the pause between two batches: a thread that waits for the GIL gets it then."""
+SHORT_CALL_SECONDS = 0.0005
+"""A longer call that returns a generator has done something before."""
 FIRST_CALL_TIMES = 5
 """A first call is unlike the others if it takes this many times as long as they do on average,"""
 FIRST_CALL_SECONDS = 0.005
 """and this much longer."""
+
+
+class NothingRanError(TypeError):
+    """The call returned a coroutine or a generator, which nothing ran. ``runner`` is what runs such a value."""
+
+    def __init__(self, what: str, runner: str) -> None:
+        super().__init__(f"the call returned {what}, which nothing ran: check lambda: {runner}(...)")
+        self.what, self.runner = what, runner
 
 
 @dataclass(frozen=True)
@@ -195,6 +205,7 @@ class Calls:
         while first or now < deadline:
             first, began, batch = False, now, self._batch
             for _ in repeat(None, batch):
+                result = None  # it must not outlive the call
                 result = call()
                 if self.copied:
                     os._exit(0)  # otherwise each call would add a process that goes on with the check
@@ -204,9 +215,7 @@ class Calls:
                 self._batch *= 2
             elif now - began > 2 * BATCH_SECONDS and batch > 1:
                 self._batch //= 2
-            if inspect.iscoroutine(result):
-                result.close()
-                raise TypeError("the call returned a coroutine, which nothing ran: check lambda: asyncio.run(...)")
+            _must_have_run(result, (now - began) / batch)
             del result
 
     _batch: int = 1
@@ -216,6 +225,15 @@ def is_unlike(first: Calls, others: Calls) -> bool:
     """Return whether the first call took much longer than the others: it compiled, imported, or filled a cache."""
     usual = others.duration
     return first.duration > FIRST_CALL_TIMES * usual and first.duration - usual > FIRST_CALL_SECONDS
+
+
+def _must_have_run(result: Any, seconds: float) -> None:
+    """Raise :class:`NothingRanError` if a call of ``seconds`` only made ``result``, which something else has to run."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise NothingRanError("a coroutine", "asyncio.run")
+    if seconds < SHORT_CALL_SECONDS and inspect.isgenerator(result):
+        raise NothingRanError("a generator", "list")
 
 
 _in_progress: list[Calls] = []

@@ -7,6 +7,7 @@ wait in progress.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import linecache
@@ -15,6 +16,7 @@ import sys
 import threading
 import tokenize  # noqa: F401 - linecache imports it late, when a file in the working directory could replace it
 import traceback
+import warnings
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -22,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gilscope.checks.calls import NothingRanError
 from gilscope.checks.run import Checking
 from gilscope.checks.statement_hints import what_to_define
 from gilscope.isolated.protocol import answer_early
 from gilscope.records.verdict import Verdict  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType
 
 SETUP, STATEMENT = "<setup>", "<statement>"
@@ -71,13 +75,13 @@ def run(request: StatementRequest) -> StatementAnswer:
     started = os.getpid()
     namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     try:
-        setup, statement = _compiled(request.setup, SETUP), _compiled(request.statement, STATEMENT)
+        setup, statement = _compiled(request.setup, SETUP), _call_of(request.statement, namespace)
     except BaseException as error:  # noqa: BLE001 - whatever the compiler raises is for the user
         return StatementAnswer(traceback=_of_the_user(error))
     try:
         exec(setup, namespace)  # noqa: S102 - what the user asked for
         _end_copy(started)
-        checking = Checking(partial(exec, statement, namespace), request.statement.strip())
+        checking = Checking(statement, request.statement.strip())
         checking.write_wait(os.open(request.wait_file, os.O_WRONLY), WAIT_REPORT_SECONDS)
         done = threading.Event()
         watchdog = threading.Thread(
@@ -93,6 +97,11 @@ def run(request: StatementRequest) -> StatementAnswer:
     except BaseException as error:  # noqa: BLE001 - the user's code may raise SystemExit too
         _end_copy(started)
         if not _is_the_users(error):
+            if isinstance(error, NothingRanError):
+                said = (
+                    f"its value is {error.what}, which nothing runs: write {error.runner}({request.statement.strip()})"
+                )
+                return StatementAnswer(traceback=said)
             return StatementAnswer(internal_error="".join(traceback.format_exception(error)))
         return StatementAnswer(traceback=_of_the_user(error) + what_to_define(error, SETUP, STATEMENT))
 
@@ -124,6 +133,17 @@ def _compiled(source: str, name: str) -> CodeType:
     """Compile ``source``, and let tracebacks show its lines."""
     linecache.cache[name] = (len(source), None, [f"{line}\n" for line in source.splitlines()], name)
     return compile(source, name, "exec", dont_inherit=True)
+
+
+def _call_of(source: str, namespace: dict[str, Any]) -> Callable[[], Any]:
+    """Return a callable that runs the statement; if it is an expression, it returns its value, which may show that nothing ran."""
+    code = _compiled(source, STATEMENT)
+    match ast.parse(source).body:
+        case [ast.Expr(value)]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler has warned before
+                return partial(eval, compile(ast.Expression(value), STATEMENT, "eval", dont_inherit=True), namespace)
+    return partial(exec, code, namespace)
 
 
 def _of_the_user(error: BaseException) -> str:
