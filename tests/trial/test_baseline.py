@@ -47,7 +47,8 @@ def test_a_cpu_second_of_a_trial_does_the_steps_of_a_cpu_second_of_one_task_alon
     baseline = measure.baseline_slices
     assert baseline is not None
     assert len(baseline.elapsed) >= 3
-    assert sum(baseline.elapsed) == pytest.approx(measure.elapsed, rel=0.1)
+    # The last slice ends when the ticker has stopped: on a busy machine some turns of the scheduler after the trial.
+    assert 0.9 * measure.elapsed <= sum(baseline.elapsed) <= measure.elapsed + 0.1
     alone = sum(cpu * rate for cpu, rate in zip(baseline.cpu, baseline.rate, strict=True))
     # A tenth for the loop, the workers' start of a task, and a machine whose speed moves; the kernels are 70-fold apart.
     assert measure.tasks * STEPS == pytest.approx(alone, rel=0.4)
