@@ -64,6 +64,15 @@ def test_the_waits_of_each_span_are_known() -> None:
     assert [[wait.start for wait in span] for span in found.spans] == [[0.1, 0.2], [], [1.1]]
 
 
+@pytest.mark.parametrize(
+    ("start", "ended", "whole"), [(0.5, 0.9, True), (0.5, 1.003, True), (0.5, 1.1, False), (-0.1, 0.2, False)]
+)
+def test_a_wait_is_whole_if_it_lies_in_one_span_and_the_pause_behind_it(
+    start: float, ended: float, whole: bool
+) -> None:
+    assert read_one(start=start, wait=ended - start, slept=9, held=True).whole is whole
+
+
 class Counted(list["Knock"]):
     """Counts how often its items are read."""
 

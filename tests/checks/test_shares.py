@@ -37,3 +37,9 @@ def test_a_long_wait_in_which_no_release_woke_the_thread_is_the_systems_doing() 
     undisturbed = [long._replace(slept=11)] * 3
     assert shares_of_real_waits(sampled(*woken, between=0.01), switch_interval=0.005).largest == "hogs"
     assert shares_of_real_waits(sampled(*undisturbed, between=0.01), switch_interval=0.005).hogged == 0
+
+
+def test_a_wait_that_outlasts_the_pause_between_two_calls_shows_that_the_thread_got_no_cpu() -> None:
+    missed = wait(least=0.008)._replace(slept=20, whole=False)
+    assert shares_of_real_waits(sampled(*[missed] * 5, between=0.01), switch_interval=0.005).hogged == 0
+    assert shares_of_real_waits(sampled(*[missed._replace(whole=True)] * 5), switch_interval=0.005).hogged > 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from gilscope._core import Knock
 
+MAX_SECONDS_BEHIND = 0.004
+"""A wait that ends later after its span has missed the pause that followed: see ``Wait.whole``."""
 MIN_KNOCKS_TO_KNOW_DELAYS = 20
 """With fewer knocks, the knocker's own delays are taken as unknown."""
 
@@ -40,6 +42,11 @@ class Wait(NamedTuple):
     """The thread's own time since the previous knock: the present hold had lasted for at most this long."""
     slept: int | None = None
     """How often the knocker slept in the wait; ``None`` if unknown."""
+    whole: bool = True
+    """Whether the wait began in the span and ended in it or just after it.
+
+    Otherwise the thread was woken in a pause between two calls, but got no CPU, and waited on during the next call.
+    """
     of_other_thread: bool = False
     """Whether the checked thread was blocked, and another thread of the process was not."""
 
@@ -126,6 +133,7 @@ def _wait(knock: Knock, gap: float, delay: float, begin: float, end: float) -> W
         likely=min(likely, inside),
         before=_own_before(knock, gap),
         slept=knock.slept,
+        whole=knock.start >= begin and knock.start + knock.wait <= end + MAX_SECONDS_BEHIND,
         of_other_thread=knock.of_other_thread,
     )
 

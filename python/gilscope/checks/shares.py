@@ -65,7 +65,8 @@ def shares_of_real_waits(sampled: SampledTime, *, switch_interval: float) -> Sha
     """
     limit = longest_turn(switch_interval)
     long = [wait for wait in sampled.waits if wait.least > limit and not was_woken(wait, switch_interval)]
-    known = {id(wait) for wait in long}
+    of_two_calls = [wait for wait in sampled.waits if wait.least > limit and not wait.whole]
+    known = {id(wait) for wait in (*long, *of_two_calls)}
     others = [wait for wait in sampled.waits if id(wait) not in known]
     shares = _shares(SampledTime(others, sampled.between), limit=limit, hold=inf)
     if len(long) < max(MIN_WAITS_FOR_TURNS, MIN_SHARE_OF_TURNS * sum(wait.held for wait in sampled.waits)):
