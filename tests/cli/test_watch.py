@@ -79,7 +79,6 @@ PROGRAMS = {
         for function in (os.kill, os._exit, os.posix_spawn, os.system):
             print(function, function.__name__, pickle.loads(pickle.dumps(function)), copy.deepcopy(function))
         atexit.register(print, 'bye')
-        threading.Thread(target=print, args=('late',)).start()
         for level in range(1, 9):
             warnings.warn(f'level {level}', stacklevel=level)
         print(len(inspect.stack()))
@@ -88,6 +87,7 @@ PROGRAMS = {
             os.posix_spawn("missing", ["missing"], {})
         except OSError:
             traceback.print_exc()
+        threading.Thread(target=print, args=('late',)).start()
         sys._getframe(1)
     """,
     "reason": "import sys; sys.exit('a reason')",

@@ -13,6 +13,8 @@ from tests.support.watched import watched
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 GIVES = """
 import sys
 from pathlib import Path
@@ -32,7 +34,8 @@ print(set(sys.modules) - loaded - others, loaded & {"asyncio", "click", "email",
 """
 
 
-def test_nothing_is_imported_when_the_report_is_given(tmp_path: Path) -> None:
+def test_nothing_is_imported_when_the_report_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # measuring coverage imports some modules itself
     codec.write(watched(), tmp_path / "in.json")
     run = [sys.executable, "-c", GIVES]
     ended = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -150,7 +150,7 @@ def test_a_native_loop_that_the_program_runs_by_itself() -> None:
 def test_a_request_that_only_a_library_answers() -> None:
     fastapi = pytest.importorskip("fastapi")
     app = fastapi.FastAPI()
-    table = [{"n": n, "of": [n]} for n in range(8_000)]
+    table = [{"n": n, "of": [n]} for n in range(20_000)]
 
     async def rows() -> list[Any]:
         return table
