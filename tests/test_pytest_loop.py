@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -111,6 +113,17 @@ def test_each_call_of_a_decorated_function_has_a_watch_of_its_own() -> None:
         return countdown(number - 1) + 1 if number else 0
 
     assert countdown(2) == 2
+
+
+def test_a_decorated_coroutine_function_is_watched_while_its_body_runs() -> None:
+    async def block() -> int:
+        time.sleep(0.3)  # noqa: ASYNC251 - the fault that is to be seen
+        await asyncio.sleep(0.02)
+        return 7
+
+    with pytest.raises(AssertionError, match="the event loop was late by more than 100 ms once"):
+        asyncio.run(assert_loop_responsive("100ms")(block)())
+    assert asyncio.run(assert_loop_responsive("30s")(block)()) == 7
 
 
 def test_arguments_of_the_wrong_type_are_refused_by_name() -> None:

@@ -1,7 +1,7 @@
 """A check in progress: first what the callable does to the GIL, then how long another thread really waits for it.
 
-The first phase runs at a lowered switch interval, at which a long hold cannot be mistaken for anything else. It tells why a
-thread waits. The second runs at the program's own switch interval: what a verdict claims about a thread or an event loop is
+The first phase runs at a lowered switch interval, at which a long hold cannot be mistaken for anything else. It shows why
+a thread waits. The second runs at the program's own switch interval: what a verdict claims about a thread or an event loop is
 measured there. Code that releases the GIL only briefly, again and again, yields in the first phase and hogs in the second.
 """
 

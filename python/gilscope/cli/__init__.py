@@ -48,9 +48,9 @@ def reader_may_go(stream: TextIO | None) -> Iterator[None]:
 
 
 def _let_go_of(stream: TextIO) -> None:
-    """Write what follows to nobody: the flush at exit must not fail."""
-    with Path(os.devnull).open("w") as nobody:
-        os.dup2(nobody.fileno(), stream.fileno())
+    """Send what follows to /dev/null: the flush at exit must not fail."""
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), stream.fileno())
 
 
 class BadInput(click.ClickException):
@@ -137,7 +137,7 @@ class Subcommands(click.Group):
         with reader_may_go(sys.stdout):
             try:
                 return super().invoke(ctx)
-            except KeyboardInterrupt:  # click would print an empty line, and fail if nobody reads it
+            except KeyboardInterrupt:  # click would print an empty line, and fail if the reader has gone
                 to_stderr("\n")
                 raise click.Abort from None
         return 0

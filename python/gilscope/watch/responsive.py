@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gilscope.durations import parse_threshold
 from gilscope.formatting import duration
@@ -14,11 +16,13 @@ from gilscope.watch.cause import REMEDY
 from gilscope.watch.snapshots import lag_not_judged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from gilscope.records.stall import Frame, Site
     from gilscope.records.watch_report import Snapshot
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 MAX_SITES_IN_FAILURE = 5
 MIN_LAG_SECONDS = 0.001
@@ -44,6 +48,19 @@ class ResponsiveLoops(ContextDecorator):
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._watch = Watch(stall=f"{limit}s")
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function. The body of a coroutine function runs after the call, on a loop that runs already."""
+        if not inspect.iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        async def watched(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            with self._recreate_cm():
+                return await function(*args, **kwargs)
+
+        return cast("Function", watched)
 
     def _recreate_cm(self) -> ResponsiveLoops:
         """Return the context of one call of a decorated function: calls may overlap."""
