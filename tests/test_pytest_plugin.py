@@ -105,7 +105,7 @@ def test_threads_that_take_turns():
             pool.submit(hold, 10_000)
 @pytest.mark.limit_gil_hold("20ms")
 def test_another_thread():
-    thread = threading.Thread(target=lambda: hold(320_000), name="hoarder")
+    thread = threading.Thread(target=helper, name="hoarder")
     thread.start()
     thread.join()
 """,
@@ -118,7 +118,7 @@ def test_another_thread():
             "*assert 1 == 2*",
             "*for the GIL, which was released again and again, but too briefly for another thread to acquire it*",
             "  held * (thread MainThread)",  # at its line, or after it: the last release is the end of the test
-            "  held at *.py:?? in test_another_thread.<locals>.<lambda> (thread hoarder)",
+            "  held at *.py:? in helper (thread hoarder)",
         ],
     )
 
