@@ -9,6 +9,7 @@ subinterpreters too.
 from __future__ import annotations
 
 import sys
+import types
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +45,23 @@ OWN_MODULES = (
 for _name in OWN_MODULES:
     with suppress(ImportError):  # a subinterpreter refuses extension modules that do not support it
         import_module(_name)
+
+
+def _import_lazily_imported() -> None:
+    """Import what modules of the standard library import only when they need it, as they may since Python 3.15."""
+    lazy = getattr(types, "LazyImportType", None)
+    left = [module for module in sys.modules.values() if isinstance(module, types.ModuleType)]
+    while lazy is not None and left:
+        known = set(sys.modules)
+        for module in left:
+            if module.__name__.partition(".")[0] in sys.stdlib_module_names:
+                for name in [name for name, value in vars(module).items() if isinstance(value, lazy)]:
+                    with suppress(ImportError):
+                        getattr(module, name)
+        left = [sys.modules[name] for name in set(sys.modules) - known]
+
+
+_import_lazily_imported()
 
 
 def users_first(folder: str) -> list[str]:
