@@ -233,8 +233,9 @@ def test_a_report_while_the_program_runs_leaves_the_program_running(options: lis
         if "USR1" in options:
             process.send_signal(signal.SIGUSR1)
         report = process.stderr.readline()
-        while "blocked, waiting: 0." not in (line := process.stderr.readline()):
-            report += line
+        while "the program runs on" not in report:
+            report += (line := process.stderr.readline())
+            assert line, report
         assert process.poll() is None
         process.stdin.close()
         rest = process.stderr.read()
