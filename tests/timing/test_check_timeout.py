@@ -32,7 +32,7 @@ def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end_an
 
     def goes_on() -> Verdict:
         setup = "import time; times = iter([0.001] * 9)"
-        return verdicts(check("--json", "--timeout", "2.5", "-s", setup, "time.sleep(next(times, 1000))"))[0]
+        return verdicts(check("--json", "--timeout", "4", "-s", setup, "time.sleep(next(times, 1000))"))[0]
 
     with ThreadPoolExecutor() as pool:
         sleep, hold = pool.submit(ends, "time.sleep(0.2)", 0.5), pool.submit(ends, "hold(600_000)", 1.0)
