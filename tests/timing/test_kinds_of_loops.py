@@ -150,7 +150,7 @@ def test_a_loop_that_runs_very_often_costs_little_and_leaves_nothing() -> None:
         assert descriptors() < files + 100  # the sampler opens a few for each loop that it sees
     loop.close()
     assert watch.snapshot().loop_runs == 2500
-    assert watched < 5 * unwatched
+    assert watched < 12 * unwatched  # about 3; a cost that grows with the runs would be far more
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
