@@ -28,7 +28,7 @@ impl<T> Locked<T> {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The value, which nobody else can use.
+    /// The value, without locking: as the caller has the only reference, no other thread can use it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Keeps the program's signals away from gilscope's own threads, and tells which of them end the program.
+//! Keeps the program's signals away from gilscope's own threads, and knows which of them end the program.
 //!
 //! The kernel gives a signal to any thread that does not block it. A program that blocks a signal in all of its threads and
 //! waits for it with `sigwait` would be killed if a thread of gilscope did not block that signal too. A new thread starts

@@ -35,7 +35,7 @@ WHY_UNWATCHED: dict[WhyUnwatched, str] = {
     "silent": "it never ran the callbacks that measure its lag",
     "error": "it refused the callbacks that measure its lag",
     "threads": "gilscope could not start its threads",
-    "library": "only asyncio's event loops, and loops that stand in for them, can be watched",
+    "library": "gilscope watches only the event loops of asyncio, and replacements for them such as uvloop's",
 }
 """Why an event loop was not watched, by the code of the reason."""
 

@@ -51,7 +51,7 @@ class ReportWriter:
     def give(
         self, snapshot: Snapshot, trace: Trace, *, gil: bool, ending: Ending | None = None, quiet: bool = False
     ) -> None:
-        """Print the report, and write it to the files. Whatever fails is told in one sentence, if there is still a stderr."""
+        """Print the report, and write it to the files. What fails is reported in one sentence, if there is still a stderr."""
         report = WatchReport(
             version=VERSION,
             created=self._created,

@@ -41,9 +41,9 @@ GENERATED = "__create_fn__."
 CONSOLE_SCRIPT_IMPORT = re.compile(r"^\s*from ([\w.]+) import ", re.MULTILINE)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 APPLICATION = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_][\w.]*(\(.*\))?")
-"""What servers are told to run: ``package.module:app``, or ``package.module:make()``."""
+"""How an application is named on the command line of a server: ``package.module:app``, or ``package.module:make()``."""
 OPTIONS_OF_APPLICATIONS = ("-A", "--app")
-"""What comes before the module that celery, flask and others are told to run."""
+"""The options with which celery, flask and others take the module of the application."""
 MAX_BYTES_OF_A_CONSOLE_SCRIPT = 4096
 
 
@@ -108,7 +108,7 @@ def program_packages() -> frozenset[str]:
 
 
 def _applications(arguments: list[str]) -> Iterator[str]:
-    """Yield the modules that a server or a worker is told to run. Any other word may be the name of a module by chance."""
+    """Yield the modules of the applications named on a command line. No other word counts: it may be a module's name by chance."""
     option = ""
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -136,7 +136,7 @@ def _text(of: object, name: str) -> str | None:
 
 @lru_cache(8)
 def _packages(file: str | None, module: str | None, named: tuple[str, ...]) -> frozenset[str]:
-    # A server or a worker is told which application it shall run, and that is the program then: `uvicorn app:app`.
+    # The program is the application that a server or a worker was given on its command line: `uvicorn app:app`.
     if any(map(_is_users, named)):
         return frozenset()
     tops = {top for name in named for top in _tops(name)}

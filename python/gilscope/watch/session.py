@@ -48,7 +48,7 @@ class Settings(NamedTuple):
 
 
 class Listener(Protocol):
-    """What is told of a session while it lasts. The last two are called in the thread that reports stalls."""
+    """Receives the events of a session while it lasts. The last two are called in the thread that reports stalls."""
 
     def started(self, watcher: Watcher) -> None:
         """Called when the native threads start."""
