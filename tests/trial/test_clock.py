@@ -39,3 +39,12 @@ def test_a_moment_before_a_pause_stays_where_it_was_when_the_pause_is_known(paus
     assert clock.at(11.0) == 11.0
     pauses.add(12.0, 15.0)
     assert [clock.at(11.0), clock.at(15.5)] == [11.0, 12.5]
+
+
+def test_a_moment_between_the_begin_of_a_pause_and_the_stop_counts_and_the_clock_never_goes_back(
+    pauses: Pauses,
+) -> None:
+    clock = TrialClock(pauses)
+    assert clock.at(1.5) == 1.5
+    pauses.add(1.0, 3.0)  # the process that stopped the trial had looked at its clock before
+    assert [clock.at(moment) for moment in (0.5, 1.4, 1.6, 2.9, 3.0, 3.5)] == [0.5, 1.4, 1.5, 1.5, 1.5, 2.0]

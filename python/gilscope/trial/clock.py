@@ -42,7 +42,11 @@ class Pauses:
 
 
 class TrialClock:
-    """Seconds by ``perf_counter``, less those for which the trial was stopped."""
+    """Seconds by ``perf_counter``, less those for which the trial was stopped. It never goes back.
+
+    The process that stops the trial reads its clock just before. What the trial reads between that moment and the stop counts,
+    so a pause begins no earlier than the last moment for which this clock has been asked.
+    """
 
     def __init__(self, pauses: Pauses | None = None) -> None:
         self._pauses = pauses
@@ -50,6 +54,7 @@ class TrialClock:
         self._begins: list[float] = []
         self._passed: list[float] = [0.0]
         """The seconds of all pauses before the pause of that number."""
+        self._latest = 0.0
 
     def now(self) -> float:
         """Return the time now."""
@@ -58,6 +63,7 @@ class TrialClock:
     def at(self, moment: float) -> float:
         """Return what this clock showed at a ``moment`` by ``perf_counter``. A moment within a pause is its begin."""
         self._learn()
+        self._latest = max(self._latest, moment)
         before = bisect_right(self._begins, moment)
         if before and moment < self._ends[before - 1]:
             return self._begins[before - 1] - self._passed[before - 1]
@@ -68,6 +74,7 @@ class TrialClock:
         for number in range(len(self._ends), 0 if self._pauses is None else len(self._pauses)):
             assert self._pauses is not None  # noqa: S101
             begin, end = self._pauses[number]
+            begin = max(begin, min(self._latest, end))
             self._begins.append(begin)
             self._ends.append(end)
             self._passed.append(self._passed[-1] + end - begin)
