@@ -163,13 +163,13 @@ def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="on a single core a thread that is woken acquires the GIL")
 def test_a_call_that_releases_the_gil_only_briefly_hogs_for_as_long_as_a_thread_waits() -> None:
     call = partial(pieces, 0.0005, ctypes.CDLL(None).getppid, seconds=0.1)
-    found = gilscope.check(call, time=0.1)
-    assert (found.kind, found.reason) == ("hogs", "brief releases"), f"{found}\n{found.evidence}"
-    assert found.longest_hold is not None
-    assert found.longest_wait is not None
-    assert found.longest_hold < found.longest_wait / 2
-    thread, loop = longest_wait_of_a_thread(call, found.real_calls), longest_lag_of_a_loop(call, found.real_calls)
-    assert min(thread.least, loop.least) / 1.5 < found.longest_wait < max(thread.own, loop.own) * 1.5
+    checks = [gilscope.check(call, time=0.2) for _ in range(3)]  # now and then a release is just long enough
+    for found in checks:
+        assert (found.kind, found.reason) == ("hogs", "brief releases"), f"{found}\n{found.evidence}"
+    longest, calls = max(found.longest_wait or 0.0 for found in checks), sum(found.real_calls for found in checks)
+    assert all((found.longest_hold or longest) < longest / 2 for found in checks)
+    thread, loop = longest_wait_of_a_thread(call, calls), longest_lag_of_a_loop(call, calls)
+    assert min(thread.least, loop.least) / 1.5 < longest < max(thread.own, loop.own) * 1.5
     assert gilscope.check(call, time=0).real_calls == 1  # real waits are measured for a single call too
 
     def handing_over() -> None:
