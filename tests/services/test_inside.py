@@ -62,7 +62,7 @@ def test_async_tests_in_workers_of_xdist_are_watched(tmp_path: Path) -> None:
 
         async def blocks():
             await asyncio.sleep(0.02)
-            time.sleep(0.3)  # stalls
+            time.sleep(1.0)  # stalls
             await asyncio.sleep(0.02)
 
 
