@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from gilscope.records.machine import Machine
 from gilscope.records.result import Bins, Lag, Measure, Plan, Result, Trial
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
 pytest.register_assert_rewrite("tests.support.child", "tests.support.stalling")
+
+# A time limit for each example would be a timed test: it fails when the machine stands still for 0.2 s.
+hypothesis.settings.register_profile("no time limit", deadline=None)
+hypothesis.settings.load_profile("no time limit")
 
 Finished = Callable[..., Trial]
 Run = Callable[..., Result]

@@ -277,7 +277,7 @@ def judged(setup: str, code: str, kind: str, reason: str) -> None:
     assert "ran (stopped after" in str(verdict)
     if kind == "hogs":
         assert verdict.longest_wait is not None
-        assert verdict.longest_wait > 0.2
+        assert verdict.longest_wait > 0.05  # ten switch intervals: code that yields makes nobody wait for more than one
     computes = "countdown" in code or "pass" in code
     assert (verdict.cpu > 0.3) is computes
 

@@ -54,14 +54,14 @@ def own(options: list[str]) -> tuple[int, bool]:
     return sum(option.startswith(("-o", "--output")) for option in options), "--live" in options
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ours, names, theirs)
 def test_everything_after_the_script_is_the_programs(options: list[str], script: str, arguments: list[str]) -> None:
     assert parsed([*options, script, *arguments]) == (None, (script, *arguments), *own(options))
     assert parsed([*options, "--", script, *arguments]) == (None, (script, *arguments), *own(options))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ours, dash_m, names, theirs)
 def test_everything_after_the_module_is_the_programs(
     options: list[str], written: object, module: str, arguments: list[str]

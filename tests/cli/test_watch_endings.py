@@ -33,7 +33,8 @@ STALLS_AND = """
 """
 """A program that stalls once, in line 4, and then ends in its own way."""
 SECONDS_TO_LIVE = 120
-WAITS = "print('stalled', flush=True); time.sleep(60)"
+WAITS = "time.sleep(1); print('stalled', flush=True); time.sleep(60)"
+"""A signal that comes after the output finds a stall that has been judged and passed on: that is soon, but not at once."""
 
 
 @pytest.fixture(autouse=True)

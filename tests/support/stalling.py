@@ -21,6 +21,8 @@ LONG = 0.2
 SHORT = 0.02
 REPEATS = 2
 MIN_SHARE_RIGHT = 1 / 2
+MAX_TIMES = 3
+MAX_SECONDS_WITHOUT_CPU = LONG / 10
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 Run = Callable[[Main], None]
@@ -79,11 +81,29 @@ def stalls(run: Run, main: Main, **options: Any) -> list[Stall]:
         for _ in range(REPEATS):
             await main()
 
-    with Watch(**options) as watch:
-        run(again_and_again)
-    reported = [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2]
-    assert len(reported) >= REPEATS
-    return reported
+    def watched() -> list[Stall]:
+        with Watch(**options) as watch:
+            run(again_and_again)
+        reported = [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2]
+        assert len(reported) >= REPEATS
+        return reported
+
+    return undisturbed(watched)
+
+
+def undisturbed(watched: Callable[[], list[Stall]]) -> list[Stall]:
+    """Return what was reported when nothing else took the CPU; after the third time, whatever was reported then."""
+    for _ in range(MAX_TIMES - 1):
+        reported = watched()
+        if not any(map(lacked_cpu, reported)):
+            return reported
+    return watched()
+
+
+def lacked_cpu(stall: Stall) -> bool:
+    return stall.cause == "no CPU" or any(
+        part.cause == "no CPU" and part.seconds > MAX_SECONDS_WITHOUT_CPU for part in stall.parts
+    )
 
 
 def seen(stall: Stall) -> tuple[Cause, str | None]:

@@ -19,7 +19,7 @@ from gilscope.watch.api import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.records.stall import Cause
+    from gilscope.records.stall import Cause, Stall
 
 from tests.support.stalling import (
     LONG,
@@ -33,6 +33,7 @@ from tests.support.stalling import (
     run_uvloop,
     stalls,
     the,
+    undisturbed,
 )
 
 
@@ -142,9 +143,12 @@ def test_a_loop_that_stops_while_it_is_late_has_stalled(run: Run) -> None:
         await asyncio.sleep(0.05)
         nap()
 
-    with Watch() as watch:
-        run(main)
-    the("blocked, waiting", "nap", [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2])
+    def watched() -> list[Stall]:
+        with Watch() as watch:
+            run(main)
+        return [stall for stall in watch.snapshot().worst if stall.duration > LONG / 2]
+
+    the("blocked, waiting", "nap", undisturbed(watched))
 
 
 @pytest.mark.parametrize(

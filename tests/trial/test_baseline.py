@@ -43,7 +43,7 @@ def measured(task: BaselineTask, *, strategy: str = "thread", seconds: float = 0
 
 @pytest.mark.parametrize("strategy", ["thread", "process"])
 def test_a_cpu_second_of_a_trial_does_the_steps_of_a_cpu_second_of_one_task_alone(strategy: str) -> None:
-    measure = measured(BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=2.0), strategy=strategy)
+    measure = measured(BaselineTask(function=COUNTDOWN, count=STEPS // 4, cores=2.0), strategy=strategy, seconds=1.5)
     baseline = measure.baseline_slices
     assert baseline is not None
     assert len(baseline.elapsed) >= 3

@@ -33,8 +33,12 @@ SLEEPS_UNTIL_YIELDED = 2
 OURS = str(Path(__file__).parents[1])
 
 
+MIN_SHARE_OF_LONGEST = 0.5
+"""A hold whose line is known is named instead of the longest, whose line is not, if it took at least this share of its time."""
+
+
 class Over(NamedTuple):
-    """The longest of the holds or waits that were over a limit."""
+    """The longest of the holds or waits that were over a limit; or one about as long, if only the line of that one is known."""
 
     longest: float
     collecting: bool
@@ -53,7 +57,7 @@ class Holds:
     def __init__(self, collections: GcListener, switch_interval: float) -> None:
         self._sampled = SampledTime()
         self._knocks: list[Knock] = []
-        self._long_waits: list[LongWait] = []
+        self._long_waits: dict[float, LongWait] = {}
         self._collections = collections
         self._switch_interval = switch_interval
         self.judged = False
@@ -63,17 +67,16 @@ class Holds:
         """Add what the knocks between ``begin`` and ``end`` show."""
         self.judged = all(knock.state is not None for knock in knocks)
         self._knocks = knocks_in(knocks, [(begin, end)])
-        self._long_waits = list(long_waits)
+        self._long_waits = {seen.start: seen for seen in long_waits}
         self._sampled.add(knocks, begin=begin, end=end)
 
     def over(self, limit: float) -> Over | None:
         """Return the longest hold, or wait for what was not one hold, that was certainly over ``limit``."""
         both = zip(self._sampled.waits, self._knocks, strict=True)
-        over = [(wait, knock) for wait, knock in both if self._is_over(wait, knock, limit)]
-        if not over:
-            return None
-        wait, knock = max(over, key=lambda one: _kept(one[0], one[1], one[0].likely))
-        seen = next((seen for seen in self._long_waits if seen.start == knock.start), None)
+        return chosen([self._seen(wait, knock) for wait, knock in both if self._is_over(wait, knock, limit)])
+
+    def _seen(self, wait: Wait, knock: Knock) -> Over:
+        seen = self._long_waits.get(knock.start)
         return Over(
             _kept(wait, knock, wait.likely),
             explain(self._collections, wait),
@@ -94,6 +97,15 @@ class Holds:
             and (knock.slept is None or knock.slept > SLEEPS_UNTIL_YIELDED)
             and _kept(wait, knock, wait.least) > limit + self._switch_interval
         )
+
+
+def chosen(over: Sequence[Over]) -> Over | None:
+    """Return the longest of those that were over the limit, or one about as long, if only the line of that one is known."""
+    longest = max(over, key=lambda one: one.longest, default=None)
+    if longest is None:
+        return None
+    known = (one for one in over if one.stack and one.longest >= MIN_SHARE_OF_LONGEST * longest.longest)
+    return longest if longest.stack else max(known, key=lambda one: one.longest, default=longest)
 
 
 @contextmanager
