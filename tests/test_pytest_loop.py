@@ -17,7 +17,7 @@ BLOCKING = """
     import pytest
 
     def nap():
-        time.sleep(0.3)
+        time.sleep(1.0)  # several times as long as a busy machine stands still
 
     def block():
         async def main():
@@ -121,7 +121,7 @@ def test_a_decorated_coroutine_function_is_watched_while_its_body_runs() -> None
         await asyncio.sleep(0.02)
         return 7
 
-    with pytest.raises(AssertionError, match="the event loop was late by more than 100 ms once"):
+    with pytest.raises(AssertionError, match="the event loop was late by more than 100 ms "):
         asyncio.run(assert_loop_responsive("100ms")(block)())
     assert asyncio.run(assert_loop_responsive("30s")(block)()) == 7
 

@@ -125,7 +125,7 @@ def test_without_a_gil_only_the_figures_that_have_a_meaning_are_reported(monkeyp
     monkeypatch.setattr("gilscope.checks.run.machine", lambda: without)
     found = gilscope.check(time.sleep, 0.01, time=0.05)
     assert (found.kind, found.hogged, found.calls >= 1) == ("no GIL", None, True)
-    assert found.duration >= 0.009
+    assert found.duration > 0
     assert str(found).startswith("no GIL:")
     assert meets(found, "releases")
     assert not meets(found, "hogs")

@@ -17,7 +17,7 @@ STALLS_AND = """
     import asyncio, os, signal, sys, time
 
     def nap():
-        time.sleep(0.3)
+        time.sleep(1.0)
 
     async def main():
         await asyncio.sleep(0.05)
@@ -31,7 +31,7 @@ STALLS_AND = """
     {start}
     asyncio.run(main())
 """
-"""A program that stalls once, in line 4, and then ends in its own way."""
+"""A program that stalls once, in line 4, and then ends in its own way. A busy machine stands still for some tenths of a second."""
 SECONDS_TO_LIVE = 120
 WAITS = "time.sleep(1); print('stalled', flush=True); time.sleep(60)"
 """A signal that comes after the output finds a stall that has been judged and passed on: that is soon, but not at once."""
@@ -62,7 +62,7 @@ def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
 def told(report: str) -> None:
     """Assert that there is one report, and that it names the stall. On a busy machine there may be others beside it."""
     assert report.count("gilscope watch: ") == 1
-    assert re.search(r"\n\d+\. blocked, waiting: 0\.\d\d s, once\n   at program\.py:4 in nap", report), report
+    assert re.search(r"\n\d+\. blocked, waiting: [01]\.\d\d s, once\n   at program\.py:4 in nap", report), report
 
 
 def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_and_its_files_arrive() -> None:
@@ -82,7 +82,7 @@ def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_an
     assert "the program was ended by SIGTERM; the figures end " in report
     saved = json.loads(Path("out.json").read_bytes())
     assert (saved["ending"]["kind"], saved["ending"]["signal"]) == ("signal", "SIGTERM")
-    assert max(filter(None, saved["timeline"]["worst"])) > 0.2
+    assert max(filter(None, saved["timeline"]["worst"])) > 0.9
     events = json.loads(Path("out.perfetto.json").read_bytes())["traceEvents"]
     assert "blocked, waiting" in {event["name"] for event in events}
     assert {event["pid"] for event in events} == {process.pid}
@@ -255,7 +255,7 @@ def test_where_no_reporter_process_can_be_started_the_program_reports_itself(
     )
     assert ended.returncode == status
     assert ended.stderr.count("gilscope watch: ") == 1
-    assert re.search(r"blocked, waiting: 0\.\d\d s, once\n +at .*program\.py:4\s+in nap", ended.stderr), ended.stderr
+    assert re.search(r"blocked, waiting: [01]\.\d\d s, once\n +at .*program\.py:4\s+in nap", ended.stderr), ended.stderr
     assert sentence in ended.stderr
 
 

@@ -22,7 +22,7 @@ import asyncio, sys, time
 
 async def main():
     await asyncio.sleep(0.05)
-    time.sleep(0.3)
+    time.sleep(1.0)
     await asyncio.sleep(0.05)
     print("stalled", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

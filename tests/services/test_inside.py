@@ -39,7 +39,7 @@ def test_a_watch_in_a_jupyter_notebook_names_the_line_of_a_cell(tmp_path: Path) 
 
         CELLS = [
             "import gilscope, time\\nwatch = gilscope.Watch(stall=0.05)\\nwatch.start()",
-            "rows = 3\\ntime.sleep(0.3)\\nrows",
+            "rows = 3\\ntime.sleep(1.0)\\nrows",
             "watch.stop()\\nfor it in watch.snapshot().worst: print(it.cause, '|', it.culprit and it.culprit.line)",
         ]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])

@@ -39,7 +39,7 @@ def test_an_arq_worker(tmp_path: Path, redis: int) -> None:
 
 
         async def report(_):
-            time.sleep(0.3)  # stalls every other job
+            time.sleep(1.0)  # stalls every other job
 
 
         async def once(worker):
@@ -72,7 +72,7 @@ def test_eager_tasks_as_home_assistant_makes_them(tmp_path: Path) -> None:
 
 
         async def turn_on():
-            time.sleep(0.3)  # stalls the whole house
+            time.sleep(1.0)  # stalls the whole house
 
 
         async def handle():
