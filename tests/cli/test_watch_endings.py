@@ -135,7 +135,7 @@ def test_a_program_that_python_cannot_see_ending_has_its_report(end: str, status
 
 
 def test_a_stall_that_the_program_does_not_survive_is_reported_with_its_line() -> None:
-    ended = watch(program(start="signal.alarm(2)", end="time.sleep(60)"))
+    ended = watch(program(start="signal.alarm(3)", end="time.sleep(60)"))
     assert ended.returncode == -signal.SIGALRM
     sentence = r"one stall was not over: 1\.\d+ s so far at program\.py:13 in end \(thread MainThread\)"
     assert re.search(sentence, " ".join(ended.stderr.split())), ended.stderr
