@@ -208,7 +208,7 @@ def stalled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 class TestItsReport:
     def test_names_cause_line_and_remedy(self, stalled: tuple[Path, str]) -> None:
         _, said = stalled
-        assert "blocked, waiting: 0." in said
+        assert "blocked, waiting: " in said
         assert "at program.py:5 in nap (thread MainThread)" in said
         assert "-> Await an asynchronous version" in said
 
