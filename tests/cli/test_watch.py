@@ -28,10 +28,12 @@ STALLING = """
             await asyncio.sleep(0.05)
             nap()
         await asyncio.sleep(0.05)
+        sum(range(500_000))
 
     asyncio.run(main())
 """
-"""It stalls three times: on a busy machine the line of a single stall may not be sampled."""
+"""It stalls three times: on a busy machine the line of a single stall may not be sampled. For some milliseconds it holds the GIL,
+which samples find."""
 SECONDS_TO_LIVE = 120
 
 

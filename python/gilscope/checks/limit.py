@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 SLEEPS_UNTIL_YIELDED = 2
 """For code that yields, a thread sleeps until it asks for the GIL, and until it is answered: what is longer is the system's."""
 OURS = str(Path(__file__).parents[1])
-
-
 MIN_SHARE_OF_LONGEST = 0.5
 """A hold whose line is known is named instead of the longest, whose line is not, if it took at least this share of its time."""
 
