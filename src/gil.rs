@@ -9,8 +9,9 @@
 //! that check has passed, every read goes through the kernel, which answers a bad address with an error where a load would
 //! crash.
 
-mod memory;
+pub mod memory;
 mod offsets;
+pub mod stack;
 pub mod switch_interval;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -72,7 +73,7 @@ impl Unreadable {
 }
 
 /// The two ids that CPython keeps of a thread; both are 0 in a thread state that is not bound yet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct ThreadIds {
     /// `threading.get_ident()`
     pub ident: u64,

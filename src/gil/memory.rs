@@ -1,9 +1,49 @@
-//! Reads words of this process's memory through the kernel, which answers a bad address with an error where a load would
-//! crash.
+//! Reads a process's memory through the kernel, which answers a bad address with an error where a load would crash.
 
 use pyo3::prelude::*;
 
 use super::ThreadIds;
+
+/// A process whose memory is read: this one, or another one that this one may trace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pid: libc::pid_t,
+}
+
+impl Memory {
+    /// The memory of this process. A forked child must ask again: its parent's memory is another process's there.
+    pub fn own() -> Self {
+        // SAFETY: returns a number.
+        let pid = unsafe { libc::getpid() };
+        Self { pid }
+    }
+
+    /// Fills `bytes` with what is at `address`. Returns false if nothing is mapped there, or if the system does not permit
+    /// the read; `bytes` are then of no use.
+    pub fn read(self, address: usize, bytes: &mut [u8]) -> bool {
+        let local = libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: address as *mut _,
+            iov_len: bytes.len(),
+        };
+        // SAFETY: the kernel writes at most `iov_len` bytes to `local`, which is ours, and checks `remote` itself. The memory
+        // may change while the kernel copies it: any bytes are valid, and the callers check what they read.
+        let copied = unsafe {
+            libc::process_vm_readv(self.pid, &raw const local, 1, &raw const remote, 1, 0)
+        };
+        usize::try_from(copied) == Ok(bytes.len())
+    }
+
+    /// `None` as for [`Self::read`].
+    pub fn word(self, address: usize) -> Option<u64> {
+        let mut word = [0; 8];
+        self.read(address, &mut word)
+            .then_some(u64::from_ne_bytes(word))
+    }
+}
 
 /// The address of the calling thread's thread state.
 pub fn own_thread_state(_py: Python<'_>) -> usize {
@@ -21,29 +61,17 @@ pub fn own_ids() -> ThreadIds {
 }
 
 pub fn thread_ids(address: usize) -> Option<ThreadIds> {
-    let [ident, native] = read::<2>(address)?;
-    Some(ThreadIds { ident, native })
+    let mut words = [0; 16];
+    if !Memory::own().read(address, &mut words) {
+        return None;
+    }
+    let (ident, native) = words.split_at(8);
+    Some(ThreadIds {
+        ident: u64::from_ne_bytes(ident.try_into().ok()?),
+        native: u64::from_ne_bytes(native.try_into().ok()?),
+    })
 }
 
 pub fn word(address: usize) -> Option<u64> {
-    read::<1>(address).map(|[word]| word)
-}
-
-/// `None` if nothing is mapped at `address`, or if the system does not permit the read.
-fn read<const N: usize>(address: usize) -> Option<[u64; N]> {
-    let mut words = [0u64; N];
-    let local = libc::iovec {
-        iov_base: words.as_mut_ptr().cast(),
-        iov_len: size_of_val(&words),
-    };
-    let remote = libc::iovec {
-        iov_base: address as *mut _,
-        iov_len: size_of_val(&words),
-    };
-    // SAFETY: the kernel writes at most `iov_len` bytes to `local`, which is ours, and checks `remote` itself. The memory
-    // may change while the kernel copies it: any bytes make a valid u64, and the callers check what they read.
-    let copied = unsafe {
-        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
-    };
-    (usize::try_from(copied) == Ok(size_of_val(&words))).then_some(words)
+    Memory::own().word(address)
 }
