@@ -435,6 +435,10 @@ class Watcher:
         """When the watch began."""
 
     @property
+    def stacks_unreadable(self) -> str | None:
+        """The code of the reason why stacks cannot be read without the GIL; ``None`` if they can."""
+
+    @property
     def gil_unreadable(self) -> str | None:
         """The code of the reason why the holder of the GIL cannot be read; ``None`` if it can."""
 
@@ -691,11 +695,14 @@ class SegmentReport:
 
     @property
     def asked(self) -> float | None:
-        """When the stacks were requested; ``None`` if none were taken."""
+        """When the stacks were requested; ``None`` if none were taken, or if they were read from memory at once."""
 
     @property
     def attached(self) -> float | None:
-        """When the prober, or the loop's own thread, had the GIL and took the stacks; ``None`` if none were taken."""
+        """When the stacks were taken: by the sampler, from memory; or by the prober or the loop's own thread, with the GIL.
+
+        ``None`` if none were taken.
+        """
 
     @property
     def loop_stack(self) -> list[tuple[str, int, str]]:

@@ -33,6 +33,11 @@ impl Sample<'_> {
         self.gil.and_then(|(_, state)| state.holder)
     }
 
+    /// Whether the thread that held the GIL when the sample was taken has held it ever since.
+    pub fn is_same_hold_now(&self) -> bool {
+        self.gil.is_some_and(|(gil, state)| gil.read() == state)
+    }
+
     pub fn is_gil_free(&self) -> bool {
         !self.probed && self.gil.is_some_and(|(_, state)| state.holder.is_none())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
@@ -45,6 +45,8 @@ pub struct HeartbeatState {
     below: Locked<Option<Below>>,
     /// The argument for asyncio's `current_task`. `None` once the loop has stopped.
     event_loop: Locked<Option<Py<PyAny>>>,
+    /// Its address; 0 once the loop has stopped.
+    event_loop_address: AtomicUsize,
 }
 
 impl HeartbeatState {
@@ -77,6 +79,11 @@ impl HeartbeatState {
     pub fn event_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.event_loop
             .with_python(py, |event_loop| Some(event_loop.as_ref()?.clone_ref(py)))
+    }
+
+    /// The address of the loop's object, to compare with; 0 once the loop has stopped.
+    pub fn event_loop_address(&self) -> usize {
+        self.event_loop_address.load(Ordering::Relaxed) // ordered by `due_ns`
     }
 
     /// The frame below the loop's callbacks, once it is known.
@@ -143,6 +150,7 @@ impl Heartbeat {
             traced: watch.settings.trace.then(|| Arc::clone(&watch.beats)),
             below: Locked::default(),
             event_loop: Locked::default(),
+            event_loop_address: AtomicUsize::new(0),
         });
         Self {
             state,
@@ -199,6 +207,8 @@ impl Heartbeat {
         let state = &self.state;
         state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
         state.native.store(native_id, Ordering::Relaxed);
+        let address = event_loop.as_ptr() as usize;
+        state.event_loop_address.store(address, Ordering::Relaxed); // ordered by `expect`
         let earlier = state
             .event_loop
             .with_python(py, |it| it.replace(event_loop));
@@ -236,6 +246,7 @@ impl Heartbeat {
             self.record_beat(py, now_ns());
         }
         self.expect(0);
+        self.state.event_loop_address.store(0, Ordering::Relaxed); // compared, never dereferenced
         let ended = self.state.event_loop.with_python(py, Option::take);
         drop(ended); // as in `start`
     }

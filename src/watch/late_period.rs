@@ -1,24 +1,24 @@
 //! The time during which a loop's heartbeat is late: collects the samples as evidence, in segments with a stack sample each.
 
+mod stack_taking;
+
 use crate::gil::ThreadIds;
 use crate::watch::evidence::Evidence;
 use crate::watch::gil_wait::{GilWait, Kind, Sample};
-use crate::watch::segment::{FIRST_REQUEST_PART, Segment, pause_ns};
-use crate::watch::stack_requests::{StackRequests, StackSample};
+use crate::watch::segment::{Pauses, Segment};
 use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
 
 /// A sample counts for the time since the last one, but not for more than this: what happened before that is unknown.
 const MAX_NS_PER_SAMPLE: u64 = 5_000_000;
-/// How often stacks are requested early in one late period, because the callback does something else.
-const MAX_EARLY_REQUESTS: usize = 30;
 
-/// When the loop was late by half a stall, and which thread held the GIL then.
+/// When stacks were first taken or requested, and which thread held the GIL then.
 pub type Noticed = Option<(u64, Option<ThreadIds>)>;
 
 /// A loop that is late now.
 pub struct LatePeriod {
     pub due_ns: u64,
     stall_ns: u64,
+    pauses: Pauses,
     pub noticed: Noticed,
     /// There is always one at least.
     segments: Vec<Segment>,
@@ -33,23 +33,27 @@ pub struct LatePeriod {
     switches_before: Option<i64>,
     last_activity: Option<Activity>,
     wait: Option<GilWait>,
+    /// How often in a row stacks could not be read.
+    failures: u32,
 }
 
 impl LatePeriod {
-    pub fn new(due_ns: u64, stall_ns: u64, cpu_before: Option<CpuTimes>) -> Self {
+    pub fn new(due_ns: u64, stall_ns: u64, pauses: Pauses, cpu_before: Option<CpuTimes>) -> Self {
         Self {
             due_ns,
             stall_ns,
+            pauses,
             noticed: None,
             segments: vec![Segment::new(cpu_before)],
             pending: None,
-            next_request_ns: due_ns + stall_ns / FIRST_REQUEST_PART,
+            next_request_ns: due_ns + stall_ns / pauses.first_part,
             held_at_sample: None,
             early_requests: 0,
             border_ns: None,
             switches_before: None,
             last_activity: None,
             wait: None,
+            failures: 0,
         }
     }
 
@@ -86,82 +90,6 @@ impl LatePeriod {
                 evidence.ran_without_gil_ns += span_ns;
                 self.end_wait();
             }
-        }
-    }
-
-    /// Requests stacks if it is time to. `requests_so_far` numbers them.
-    pub fn request_stacks(
-        &mut self,
-        requests: &StackRequests,
-        sample: &Sample<'_>,
-        (loop_number, ident): (u64, u64),
-        requests_so_far: &mut u64,
-    ) {
-        if let Some(answer) = self.pending.and_then(|id| requests.take_sample(id)) {
-            self.set_sample(answer, sample.now_ns);
-        }
-        if self.pending.is_none() && sample.now_ns >= self.next_request_ns {
-            let is_first = self.noticed.is_none();
-            self.noticed
-                .get_or_insert_with(|| (sample.now_ns, sample.holder()));
-            *requests_so_far += 1;
-            self.pending = Some(*requests_so_far);
-            let stacks_of_others = is_first && self.wait.is_none();
-            requests.ask(
-                *requests_so_far,
-                sample.now_ns,
-                loop_number,
-                ident,
-                stacks_of_others,
-            );
-            for contender in self.evidence().contenders.keys() {
-                requests.add_thread(*requests_so_far, contender.ident);
-            }
-        }
-        if let (Some(id), Some(wait)) = (self.pending, &self.wait) {
-            requests.add_thread(id, wait.hold.by.ident);
-        }
-    }
-
-    /// The last stacks show nothing of what the callback does now, if it held the GIL then and waits now, or the reverse.
-    fn request_early_if_changed(&mut self, activity: Activity, now_ns: u64, files: &ThreadFiles) {
-        let holds = match activity {
-            Activity::HoldsGil => true,
-            Activity::Sleeps | Activity::Runs => false,
-            Activity::WaitsForGil | Activity::Unknown => return,
-        };
-        let changed = self.held_at_sample == Some(!holds);
-        if self.border_ns.is_none() {
-            self.held_at_sample = Some(holds); // the next stacks will show just this
-        }
-        if !changed
-            || self.pending.is_some()
-            || self.early_requests >= MAX_EARLY_REQUESTS
-            || (self.border_ns.is_none() && self.segments.len() < 2)
-        {
-            return;
-        }
-        self.early_requests += 1;
-        self.next_request_ns = self.next_request_ns.min(now_ns + self.stall_ns / 10);
-        if self.border_ns.is_some() {
-            self.border_ns = Some(now_ns);
-        } else {
-            // What this segment has seen is like what the last stacks show.
-            let cpu = files.cpu_times();
-            self.end_last_segment(cpu);
-            self.merge_last_segment();
-            self.segments.push(Segment::new(cpu));
-        }
-    }
-
-    fn set_sample(&mut self, answer: StackSample, now_ns: u64) {
-        let late_ns = answer.attached_ns.saturating_sub(self.due_ns);
-        let after_ns = answer.attached_ns + pause_ns(self.stall_ns, late_ns, &answer);
-        self.next_request_ns = after_ns.max(now_ns);
-        self.border_ns = Some(answer.attached_ns.midpoint(self.next_request_ns));
-        self.pending = None;
-        if let Some(segment) = self.segments.last_mut() {
-            segment.sample = Some(answer);
         }
     }
 

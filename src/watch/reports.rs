@@ -165,11 +165,11 @@ impl FinishedStall {
         SegmentReport {
             evidence: EvidenceReport::new(&segment.evidence, info, |thread, contender| {
                 let shown = sample
-                    .filter(|sample| contender.held_at(sample.asked_ns, sample.attached_ns))
+                    .filter(|sample| contender.held_at(sample.first_ns(), sample.attached_ns))
                     .and_then(|_| stack(thread));
                 shown.map(|stack| stack.frames.clone()).unwrap_or_default()
             }),
-            asked: sample.map(|sample| seconds(sample.asked_ns)),
+            asked: sample.and_then(|sample| sample.asked_ns).map(seconds),
             attached: sample.map(|sample| seconds(sample.attached_ns)),
             loop_stack: own.map(|stack| stack.frames.clone()).unwrap_or_default(),
             above: self.below.and_then(|below| own?.above(below)),

@@ -70,7 +70,7 @@ impl Types {
 
 /// Whether the second of these two functions has called the first to pass a result on.
 pub fn passes_result_on(inner: &FrameData, outer: &FrameData) -> bool {
-    PASS_RESULTS_ON.contains(&inner.2.as_str()) && outer.2 == MAKES_CALLS
+    PASS_RESULTS_ON.contains(&&*inner.2) && *outer.2 == *MAKES_CALLS
 }
 
 /// The function that `frame`, one of [`MAKES_CALLS`], has called, at its first line.
@@ -83,8 +83,8 @@ pub fn called(frame: &Bound<'_, PyAny>, types: &Types) -> Option<FrameData> {
     };
     let code = types.code(function)?;
     Some((
-        text(&code.getattr("co_filename").ok()?),
+        text(&code.getattr("co_filename").ok()?).into(),
         code.getattr("co_firstlineno").ok()?.extract().ok()?,
-        text(&code.getattr("co_qualname").ok()?),
+        text(&code.getattr("co_qualname").ok()?).into(),
     ))
 }

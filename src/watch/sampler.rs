@@ -13,6 +13,7 @@ use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
+use crate::watch::native_stacks::NativeStacks;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
@@ -24,9 +25,9 @@ const SAMPLES_BETWEEN_CPU_TIME_READS: u64 = 32;
 const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 
 /// Runs the thread.
-pub fn run(watch: &WatchState) {
+pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
     scheduling::prepare_sampling_thread(Priority::Prompt);
-    let mut sampler = Sampler::new(watch);
+    let mut sampler = Sampler::new(watch, stacks);
     let mut pace = Pace::new();
     let mut priority = Priority::Prompt;
     for count in 0_u64.. {
@@ -64,18 +65,21 @@ struct Sampler<'a> {
     last_ns: u64,
     loops: Vec<WatchedLoop>,
     loops_version: u64,
+    /// `None` if stacks cannot be read without the GIL: then the prober takes them.
+    stacks: Option<NativeStacks>,
     requests_so_far: u64,
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
 }
 
 impl<'a> Sampler<'a> {
-    fn new(watch: &'a WatchState) -> Self {
+    fn new(watch: &'a WatchState, stacks: Option<NativeStacks>) -> Self {
         Self {
             watch,
             last_ns: watch.started_ns,
             loops: Vec::new(),
             loops_version: 0,
+            stacks,
             requests_so_far: 0,
             open: Vec::new(),
         }
@@ -114,6 +118,7 @@ impl<'a> Sampler<'a> {
             watched.add(
                 self.watch,
                 &sample,
+                self.stacks.as_mut(),
                 &mut self.requests_so_far,
                 &mut self.open,
             );

@@ -7,11 +7,31 @@ use crate::watch::evidence::Evidence;
 use crate::watch::stack_requests::StackSample;
 use crate::watch::thread_files::CpuTimes;
 
-/// Stacks are requested once a loop is late by this part of a stall, and then again after [`pause_ns`].
-pub const FIRST_REQUEST_PART: u64 = 2;
-const MIN_PAUSE_PART: u64 = 5;
-/// The pause grows with the lateness, so the number of requests grows with its logarithm: 40 in 2 s, 80 in a minute.
-const PAUSE_PART_OF_LATENESS: u64 = 10;
+/// When stacks are taken: once a loop is late by a part of a stall, and then again after [`Pauses::pause_ns`].
+#[derive(Clone, Copy)]
+pub struct Pauses {
+    pub first_part: u64,
+    min_part: u64,
+    /// The pause grows with the lateness, so the number of stacks grows with its logarithm.
+    part_of_lateness: u64,
+    /// How soon after a change stacks are taken again.
+    early_part: u64,
+}
+
+/// By the prober, which has to acquire the GIL: 40 times in 2 s, 80 times in a minute.
+pub const BY_PROBER: Pauses = Pauses {
+    first_part: 2,
+    min_part: 5,
+    part_of_lateness: 10,
+    early_part: 10,
+};
+/// By the sampler, without the GIL: 90 times in 2 s, 180 times in a minute.
+pub const BY_SAMPLER: Pauses = Pauses {
+    first_part: 5,
+    min_part: 10,
+    part_of_lateness: 25,
+    early_part: u64::MAX,
+};
 /// Taking stacks may use up this part of the time: deep stacks are taken less often.
 const PAUSES_PER_TAKE: u64 = 20;
 
@@ -47,9 +67,16 @@ impl Segment {
     }
 }
 
-/// How long to wait for the next request, at `late_ns`.
-pub fn pause_ns(stall_ns: u64, late_ns: u64, sample: &StackSample) -> u64 {
-    (stall_ns / MIN_PAUSE_PART)
-        .max(late_ns / PAUSE_PART_OF_LATENESS)
-        .max(PAUSES_PER_TAKE * sample.took_ns)
+impl Pauses {
+    /// How long to wait for the next stacks, at `late_ns`.
+    pub fn pause_ns(self, stall_ns: u64, late_ns: u64, sample: &StackSample) -> u64 {
+        (stall_ns / self.min_part)
+            .max(late_ns / self.part_of_lateness)
+            .max(PAUSES_PER_TAKE * sample.took_ns)
+    }
+
+    /// How long to wait for the next stacks after the loop's thread has begun to do something else.
+    pub fn early_ns(self, stall_ns: u64) -> u64 {
+        stall_ns / self.early_part
+    }
 }

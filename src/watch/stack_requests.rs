@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use crate::gil::ThreadIds;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::watch::stacks::{self, CurrentTask, Stack};
@@ -12,20 +13,45 @@ use crate::watch::state::WatchState;
 use crate::watch::thread_files::{Activity, ThreadFiles};
 
 /// Threads whose stacks are requested in one stall, including the loop's own.
-const MAX_THREADS: usize = 8;
+pub const MAX_THREADS: usize = 8;
 /// Stack samples that the sampler has not taken. There are never more than loops; this only limits the memory.
 const MAX_SAMPLES: usize = 64;
 
 /// The stacks that were taken for one stall.
 pub struct StackSample {
-    id: u64,
-    /// When the stacks were requested, and when they were taken.
-    pub asked_ns: u64,
+    pub id: u64,
+    /// When the stacks were requested; `None` if they were read at once, without the GIL.
+    pub asked_ns: Option<u64>,
+    /// When they were taken.
     pub attached_ns: u64,
-    /// The CPU time that it took to take them, with the GIL held.
+    /// The CPU time that it took to take them.
     pub took_ns: u64,
     pub stacks: Vec<Stack>,
     pub task: Option<CurrentTask>,
+}
+
+impl StackSample {
+    /// When the first moment was that the stacks may show.
+    pub fn first_ns(&self) -> u64 {
+        self.asked_ns.unwrap_or(self.attached_ns)
+    }
+
+    /// Whether both show the same lines of the same threads.
+    pub fn shows_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Stack, &Stack)| {
+            one.ident == other.ident
+                && one.root == other.root
+                && one.request == other.request
+                && one.frames == other.frames
+        };
+        self.stacks.len() == other.stacks.len()
+            && self.task == other.task
+            && self.stacks.iter().zip(&other.stacks).all(same)
+    }
+
+    pub fn has_stack_of(&self, thread: ThreadIds) -> bool {
+        self.stacks.iter().any(|stack| stack.ident == thread.ident)
+    }
 }
 
 pub struct StackRequest {
@@ -143,7 +169,7 @@ impl StackRequests {
     ) {
         let sample = StackSample {
             id: request.id,
-            asked_ns: request.asked_ns,
+            asked_ns: Some(request.asked_ns),
             attached_ns,
             took_ns,
             stacks,

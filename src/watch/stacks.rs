@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::watch::asgi;
 use crate::watch::returned_call;
-use crate::watch::text::text;
+use crate::watch::text::{Text, text};
 use crate::watch::variables;
 
 /// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
@@ -102,7 +102,7 @@ pub fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// A frame's file, line and function. Without a file, it stands for as many frames as it has for a line.
-pub type FrameData = (String, u32, String);
+pub type FrameData = (Text, u32, Text);
 
 /// From where a loop calls its callbacks: the depth of that frame, 1 for the outermost, and the id of the outermost code.
 #[derive(Clone, Copy)]
@@ -116,13 +116,14 @@ pub struct Stack {
     pub ident: u64,
     pub frames: Vec<FrameData>,
     /// How many frames it had, and the id of the outermost one's code.
-    depth: usize,
-    root: usize,
+    pub depth: usize,
+    pub root: usize,
     /// The request that a web application is answering.
     pub request: Option<String>,
 }
 
 /// The task that a loop is running a step of.
+#[derive(PartialEq, Eq)]
 pub struct CurrentTask {
     pub name: String,
     pub coroutine: String,
@@ -203,7 +204,7 @@ fn walk(innermost: Bound<'_, PyAny>, looks_for_request: bool) -> PyResult<Stack>
     }
     if left_out > 0 {
         let count = u32::try_from(left_out).unwrap_or(u32::MAX);
-        frames.push((String::new(), count, "frames left out".into()));
+        frames.push(left_out_frame(count));
     }
     for frame in &outer {
         frames.push(data(frame, names)?);
@@ -232,6 +233,11 @@ fn walk(innermost: Bound<'_, PyAny>, looks_for_request: bool) -> PyResult<Stack>
     })
 }
 
+/// Stands for `count` frames that are left out.
+pub fn left_out_frame(count: u32) -> FrameData {
+    ("".into(), count, "frames left out".into())
+}
+
 fn data(frame: &Bound<'_, PyAny>, names: &Names) -> PyResult<FrameData> {
     let code = frame.getattr(&names.f_code)?;
     let line = |line: Bound<'_, PyAny>| line.extract::<u32>().ok().filter(|&line| line > 0);
@@ -241,9 +247,9 @@ fn data(frame: &Bound<'_, PyAny>, names: &Names) -> PyResult<FrameData> {
         number => number,
     };
     Ok((
-        text(&code.getattr(&names.co_filename)?),
+        text(&code.getattr(&names.co_filename)?).into(),
         number.unwrap_or(1),
-        text(&code.getattr(&names.co_qualname)?),
+        text(&code.getattr(&names.co_qualname)?).into(),
     ))
 }
 

@@ -1,7 +1,51 @@
 //! The text of Python strings that need not be text: names of files, functions, threads and tasks.
 
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+
+/// A text that many frames share. In Python it is a `str`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Text(Arc<str>);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Arc<str>> for Text {
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Text {
+    type Target = PyString;
+    type Output = Bound<'py, PyString>;
+    type Error = Infallible;
+
+    fn into_pyobject(self, py: Python<'py>) -> Result<Self::Output, Self::Error> {
+        Ok(PyString::new(py, &self))
+    }
+}
 
 /// Returns a string as UTF-8. Lone surrogates, which stand for bytes of a file's name that are not UTF-8, are escaped as in
 /// `\udce9`. Empty if `value` is not a string. Runs no Python code.

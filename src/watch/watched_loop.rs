@@ -1,13 +1,15 @@
 //! One loop, as the sampler watches it: notices when its heartbeat is late, collects evidence, and reports the stall.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::gil::ThreadIds;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::{HeartbeatState, LateBeat};
 use crate::watch::late_period::{LatePeriod, Noticed};
+use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
-use crate::watch::segment::Segment;
+use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, ThreadFiles};
 
@@ -56,11 +58,13 @@ impl WatchedLoop {
         self.is_late() && self.heartbeat.due_ns() == self.due_ns && self.files.hides_system_calls()
     }
 
-    /// Adds a sample. `requests_so_far` numbers the requests for stacks; stalls that are over go to `open`.
+    /// Adds a sample. Stacks are read by `native`; without that they are requested, and `requests_so_far` numbers the requests.
+    /// Stalls that are over go to `open`.
     pub fn add(
         &mut self,
         watch: &WatchState,
         sample: &Sample<'_>,
+        native: Option<&mut NativeStacks>,
         requests_so_far: &mut u64,
         open: &mut Vec<OpenStall>,
     ) {
@@ -79,11 +83,28 @@ impl WatchedLoop {
         if due_ns == 0 || sample.now_ns.saturating_sub(due_ns) < stall_ns / 10 {
             return;
         }
+        // Where the system hides what a thread waits for, the prober's wait for the GIL is evidence.
+        let native = native.filter(|_| !watch.system_calls_hidden.load(Ordering::Relaxed)); // used by itself
         let cpu = self.cpu;
+        let pauses = if native.is_some() {
+            BY_SAMPLER
+        } else {
+            BY_PROBER
+        };
         let late_period = self
             .late_period
-            .get_or_insert_with(|| LatePeriod::new(due_ns, stall_ns, cpu));
+            .get_or_insert_with(|| LatePeriod::new(due_ns, stall_ns, pauses, cpu));
         late_period.add(sample, self.thread, &self.files);
+        if let Some(native) = native {
+            let of_loop = (
+                self.thread,
+                &self.files,
+                self.heartbeat.event_loop_address(),
+            );
+            let is_over = || self.heartbeat.due_ns() != due_ns;
+            late_period.read_stacks(native, sample, of_loop, is_over);
+            return;
+        }
         late_period.request_stacks(
             &watch.stack_requests,
             sample,
@@ -109,7 +130,8 @@ impl WatchedLoop {
         }
         // Stalls that began and ended while the sampler itself did not run.
         while let Some(late) = self.heartbeat.take_any_late() {
-            let unseen = LatePeriod::new(late.due_ns, watch.settings.stall_ns, self.cpu);
+            let unseen =
+                LatePeriod::new(late.due_ns, watch.settings.stall_ns, BY_SAMPLER, self.cpu);
             let (noticed, segments, _) = unseen.finish(late.came_ns, cpu);
             open.push((None, self.stall(late, noticed, segments)));
         }

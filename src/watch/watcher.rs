@@ -8,6 +8,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::gc_pauses::GcListener;
+use crate::gil::known_objects::KnownObjects;
+use crate::gil::reader::Reader;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{nanoseconds, seconds};
 use crate::system::clock::now_ns;
@@ -15,12 +17,12 @@ use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
 use crate::watch::gil_usage::{GilUsage, Hold};
 use crate::watch::heartbeat::Heartbeat;
+use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
 use crate::watch::state::{Settings, WatchState};
+use crate::watch::totals::totals;
 use crate::watch::{prober, sampler, stacks};
 
-/// The totals do not rely on a last sample that is older than this many periods.
-const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
 /// How long a wait without a limit lasts: a century.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
 const WAIT_FOR_PROBER: Duration = Duration::from_millis(1);
@@ -29,6 +31,7 @@ const WAIT_FOR_PROBER: Duration = Duration::from_millis(1);
 pub struct Watcher {
     pub state: Arc<WatchState>,
     unreadable: Option<Unreadable>,
+    stacks_unreadable: Option<Unreadable>,
     gc_listener: Py<GcListener>,
     threads: OwnThreads,
     loops: AtomicU64,
@@ -64,17 +67,31 @@ impl Watcher {
         } else {
             Err(Unreadable::Declined)
         };
+        let mut native_stacks = None;
+        let mut stacks_unreadable = located.err();
+        if located.is_ok() {
+            match Reader::in_process(py)? {
+                Ok(reader) => {
+                    let objects = KnownObjects::learn(py)?;
+                    native_stacks = Some(NativeStacks { reader, objects });
+                }
+                Err(why) => stacks_unreadable = Some(why),
+            }
+        }
         let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
         let watcher = Self {
             state: Arc::clone(&state),
             unreadable: located.err(),
+            stacks_unreadable,
             gc_listener: Py::new(py, state.gc.clone())?,
             threads: OwnThreads::new(),
             loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
         let sampled = Arc::clone(&state);
-        watcher.start("gilscope-sample", move || sampler::run(&sampled))?;
+        watcher.start("gilscope-sample", move || {
+            sampler::run(&sampled, native_stacks);
+        })?;
         watcher.start("gilscope-probe", move || {
             // The thread keeps one thread state: then attaching takes 50 ns, and 300 ns with a new one each time.
             let _ = Python::try_attach(|py| py.detach(|| prober::run(&state, &current_task)));
@@ -86,6 +103,12 @@ impl Watcher {
     #[getter]
     fn gil_unreadable(&self) -> Option<&'static str> {
         self.unreadable.map(Unreadable::code)
+    }
+
+    /// The code of the reason why stacks cannot be read without the GIL; `None` if they can.
+    #[getter]
+    fn stacks_unreadable(&self) -> Option<&'static str> {
+        self.stacks_unreadable.map(Unreadable::code)
     }
 
     /// Whether the system has refused to report what a thread is waiting for.
@@ -168,36 +191,7 @@ impl Watcher {
     fn totals(&self, py: Python<'_>) -> PyResult<WatchTotals> {
         self.must_own_threads()?;
         prober::read_names(py, &self.state);
-        let state = &self.state;
-        let (last_ns, samples, held_ns, by_thread) = state.gil_usage.with(|usage| {
-            let now_ns = now_ns();
-            if now_ns > usage.last_ns + MAX_SAMPLE_AGE_PERIODS * state.settings.sample_ns
-                && !state.is_closing()
-            {
-                // The sampler is not running. A sample taken here would only show that this thread holds the GIL.
-                usage.add_unchanged(now_ns);
-            }
-            let by_thread: Vec<_> = usage
-                .by_thread
-                .iter()
-                .map(|(&ids, &sum)| (ids, sum))
-                .collect();
-            (usage.last_ns, usage.samples, usage.held_ns, by_thread)
-        });
-        Ok(WatchTotals {
-            elapsed: seconds(last_ns.saturating_sub(state.started_ns)),
-            samples,
-            held: seconds(held_ns),
-            held_by: by_thread
-                .into_iter()
-                .map(|(ids, sum_ns)| (self.info(ids), seconds(sum_ns)))
-                .collect(),
-            waits: state.waits.copy(),
-            lags: state.lags.copy(),
-            collected: seconds(state.gc.collected_ns()),
-            cost: seconds(state.cost_ns()),
-            lost: state.lost(),
-        })
+        Ok(totals(&self.state, |ids| self.info(ids)))
     }
 
     /// The latest holds, if the watch traces.

@@ -116,6 +116,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """In files of older versions: loops that were not watched because their clock is not the system's."""
     system_calls_hidden: bool = False
     """The system does not report what a sleeping thread waits for. Causes are then decided from the waits of the probes."""
+    stacks_unreadable: Unreadable | None = None
+    """Why stacks cannot be read while another thread holds the GIL. They are then taken once the GIL is released."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):

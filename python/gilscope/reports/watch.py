@@ -100,6 +100,8 @@ def gil(seen: Snapshot) -> Iterator[str]:
         shares = sorted(held.items(), key=lambda thread: -thread[1])[:MAX_THREADS]
         threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
         yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
+    if seen.gil_unreadable is None and seen.stacks_unreadable is not None:
+        yield f"stacks: taken only after the GIL is released, because {UNREADABLE[seen.stacks_unreadable]}"
     if seen.elapsed:
         yield f"wait for the GIL: {_waits(seen.waits)}"
     if seen.elapsed and seen.collected > 0.01 * seen.elapsed:

@@ -188,6 +188,7 @@ class Session:
             cost=totals.cost,
             lost=totals.lost + self._unrecorded,
             gil_unreadable=unreadable,
+            stacks_unreadable=cast("Unreadable | None", watcher.stacks_unreadable),
             system_calls_hidden=watcher.system_calls_hidden,
             **others,
         )

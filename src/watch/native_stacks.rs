@@ -1,0 +1,94 @@
+//! Stacks that the sampler reads itself, from memory, while a stall lasts: no thread has to release the GIL for them.
+
+use crate::gil::ThreadIds;
+use crate::gil::known_objects::KnownObjects;
+use crate::gil::reader::Reader;
+use crate::gil::stack::{self, FRAMES_KEPT_AT_EACH_END};
+use crate::system::scheduling::own_cpu_time_ns;
+use crate::watch::gil_wait::Sample;
+use crate::watch::stack_requests::{MAX_THREADS, StackSample};
+use crate::watch::stacks::{CurrentTask, FrameData, Stack, left_out_frame};
+
+pub struct NativeStacks {
+    pub reader: Reader,
+    /// `None` if tasks and requests cannot be read.
+    pub objects: Option<KnownObjects>,
+}
+
+impl NativeStacks {
+    /// Reads the stacks of a loop's thread, of the thread that holds the GIL, and of `others`. A stack that is in doubt is
+    /// left out. `None` if all are, and if the holder's is, unless `takes_less`. `event_loop` is the address of the loop's
+    /// object.
+    pub fn take(
+        &mut self,
+        sample: &Sample<'_>,
+        own: ThreadIds,
+        others: impl Iterator<Item = ThreadIds>,
+        event_loop: usize,
+        takes_less: bool,
+    ) -> Option<StackSample> {
+        let began_ns = own_cpu_time_ns();
+        let mut stacks = Vec::new();
+        let mut task = None;
+        if let Ok(read) = self.reader.stack(own.native) {
+            let mut stack = converted(&read);
+            if let Some(objects) = &mut self.objects {
+                stack.request = objects.request(&read);
+                task = objects.current_task(event_loop, &read);
+            }
+            stacks.push(stack);
+        }
+        let holder = sample.holder().filter(|_| !sample.probed);
+        let mut seen = vec![own];
+        for thread in holder.into_iter().chain(others) {
+            if thread.native == 0 || seen.contains(&thread) || seen.len() == MAX_THREADS {
+                continue;
+            }
+            seen.push(thread);
+            let read = self.reader.stack(thread.native);
+            // The holder's stack shows what it holds the GIL for only if it has held it all along.
+            let is_in_time = Some(thread) != holder || sample.is_same_hold_now();
+            if let Ok(read) = read
+                && is_in_time
+            {
+                stacks.push(converted(&read));
+            }
+        }
+        let is_there = |holder: ThreadIds| stacks.iter().any(|stack| stack.ident == holder.ident);
+        let is_complete = holder.is_none_or(|holder| holder == own || is_there(holder));
+        if stacks.is_empty() || !(is_complete || takes_less) {
+            return None;
+        }
+        Some(StackSample {
+            id: 0,
+            asked_ns: None,
+            attached_ns: sample.now_ns,
+            took_ns: own_cpu_time_ns() - began_ns,
+            stacks,
+            task: task.map(|(name, coroutine)| CurrentTask { name, coroutine }),
+        })
+    }
+}
+
+fn converted(read: &stack::Stack) -> Stack {
+    let frame = |frame: &stack::Frame| -> FrameData {
+        let line = frame.line.unwrap_or(frame.first_line).max(1);
+        (
+            frame.file.clone().into(),
+            line,
+            frame.function.clone().into(),
+        )
+    };
+    let mut frames: Vec<_> = read.frames.iter().map(frame).collect();
+    if read.left_out > 0 {
+        let count = u32::try_from(read.left_out).unwrap_or(u32::MAX);
+        frames.insert(FRAMES_KEPT_AT_EACH_END, left_out_frame(count));
+    }
+    Stack {
+        ident: read.thread.ident,
+        frames,
+        depth: read.depth(),
+        root: read.frames.last().map_or(0, |outermost| outermost.code),
+        request: None,
+    }
+}
