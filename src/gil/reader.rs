@@ -29,8 +29,8 @@ use crate::gil::memory::Memory;
 use crate::gil::stack::{Certainty, Doubt, Stack};
 use crate::gil::{ThreadIds, Unreadable};
 
-/// How often the stack of a thread that runs is read, until two reads in a row are equal.
-const MAX_READS: usize = 8;
+/// How often it is tried to read a stack that changes meanwhile.
+const MAX_ATTEMPTS: usize = 4;
 
 /// Reads stacks; keeps what it has read of code objects. One thread at a time can use it.
 pub struct Reader {
@@ -41,7 +41,14 @@ pub struct Reader {
     states: Vec<ThreadState>,
     stack: DataStack,
     walk: Walk,
-    last_walk: Walk,
+    second_walk: Walk,
+}
+
+/// Why an attempt has failed.
+enum Failure {
+    /// Another one would fail too.
+    Final(Doubt),
+    Passing(Doubt),
 }
 
 impl Reader {
@@ -77,7 +84,7 @@ impl Reader {
             states: Vec::new(),
             stack: DataStack::default(),
             walk: Walk::default(),
-            last_walk: Walk::default(),
+            second_walk: Walk::default(),
         }
     }
 
@@ -92,60 +99,56 @@ impl Reader {
     pub fn stack(&mut self, native_id: u64) -> Result<Stack, Doubt> {
         self.follow_fork();
         let mut doubt = Doubt::Changed;
-        let mut reads = 0;
-        let mut is_read = false;
-        while reads < MAX_READS {
-            let look = self.target.look_at_gil();
-            let state = self.state_of(native_id)?;
-            let again = std::mem::take(&mut is_read);
-            if !again {
-                reads += 1;
-                if let Err(why) = self.walk.read(&self.target, &mut self.stack, state.address) {
-                    doubt = why;
-                    if self.is_excluded(look, state) {
-                        break;
-                    }
-                    continue;
-                }
+        for _ in 0..MAX_ATTEMPTS {
+            match self.attempt(native_id) {
+                Ok(stack) => return Ok(stack),
+                Err(Failure::Final(why)) => return Err(why),
+                Err(Failure::Passing(why)) => doubt = why,
             }
-            let resolved = frames::resolve(&self.target, &mut self.codes, &self.walk.frames);
-            let is_excluded = !again && self.is_excluded(look, state);
-            let (frames, left_out) = match resolved {
-                Ok(found) => found,
-                Err(why) => {
-                    doubt = why;
-                    if is_excluded {
-                        break;
-                    }
-                    continue;
-                }
-            };
-            let stack = Stack {
-                thread: state.ids,
-                state: state.address,
-                frames,
-                left_out,
-                certainty: Certainty::Proved,
-            };
-            if is_excluded {
-                return Ok(stack);
-            }
-            std::mem::swap(&mut self.walk, &mut self.last_walk);
-            reads += 1;
-            if let Err(why) = self.walk.read(&self.target, &mut self.stack, state.address) {
-                doubt = why;
-                continue;
-            }
-            if self.last_walk.stood_until(&self.walk) && self.is_listed(state) {
-                return Ok(Stack {
-                    certainty: Certainty::ReadTwice,
-                    ..stack
-                });
-            }
-            doubt = Doubt::Changed;
-            is_read = true;
         }
         Err(doubt)
+    }
+
+    fn attempt(&mut self, native_id: u64) -> Result<Stack, Failure> {
+        let look = self.target.look_at_gil();
+        let state = self.state_of(native_id).map_err(Failure::Final)?;
+        let read = self.walk.read(&self.target, &mut self.stack, state.address);
+        let frames =
+            read.and_then(|()| frames::resolve(&self.target, &mut self.codes, &self.walk.frames));
+        let is_proved = self.is_excluded(look, state);
+        let (frames, left_out) = frames.map_err(|why| {
+            if is_proved || why == Doubt::TooDeep {
+                Failure::Final(why)
+            } else {
+                Failure::Passing(why)
+            }
+        })?;
+        let certainty = if is_proved {
+            Certainty::Proved
+        } else {
+            self.read_again(state).map_err(Failure::Passing)?
+        };
+        self.walk.give_back_memory();
+        Ok(Stack {
+            thread: state.ids,
+            state: state.address,
+            frames,
+            left_out,
+            certainty,
+        })
+    }
+
+    /// Reads a stack a second time.
+    fn read_again(&mut self, state: ThreadState) -> Result<Certainty, Doubt> {
+        self.second_walk
+            .read(&self.target, &mut self.stack, state.address)?;
+        let is_same = self.walk.stood_until(&self.second_walk) && self.is_listed(state);
+        self.second_walk.give_back_memory();
+        if is_same {
+            Ok(Certainty::ReadTwice)
+        } else {
+            Err(Doubt::Changed)
+        }
     }
 
     /// Whether the thread could not change its frames since `look` was taken.
@@ -178,7 +181,7 @@ impl Reader {
     /// Lists all thread states that belong to a thread, as far as the list can be read.
     fn list_states(&mut self) {
         let states = &mut self.states;
-        for _ in 0..MAX_READS {
+        for _ in 0..MAX_ATTEMPTS {
             states.clear();
             let listed = self.target.find_thread(|state| {
                 if state.ids.native != 0 {
@@ -190,6 +193,11 @@ impl Reader {
                 return;
             }
         }
+    }
+
+    /// Forgets what it has read of code objects.
+    pub fn forget(&mut self) {
+        self.codes.forget();
     }
 
     /// In a child of the process that made the reader, the memory is the child's.

@@ -17,6 +17,9 @@ const LAST_OWNER: u8 = 4;
 /// A stack that is deeper, or that has become a circle while it was read, is not followed further.
 const MAX_FRAMES: usize = 100_000;
 
+/// Room for so many frames is kept between two reads.
+const MAX_USUAL: usize = 1 << 10;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawFrame {
     pub address: usize,
@@ -130,6 +133,13 @@ impl Walk {
             at = previous;
         }
         Err(Doubt::TooDeep)
+    }
+
+    /// After a stack of usual depth, the memory that a very deep one took.
+    pub fn give_back_memory(&mut self) {
+        if self.frames.len() < MAX_USUAL {
+            self.frames.shrink_to(MAX_USUAL);
+        }
     }
 
     /// Whether the thread can have stood in these frames from this read to the next: all frames are the same, and at the same
