@@ -46,10 +46,12 @@ pub enum Unreadable {
     Thread,
     /// The user asked not to read it.
     Declined,
+    /// The holder can be read; Python stacks cannot: one was read and differs from what Python says.
+    Stack,
 }
 
 impl Unreadable {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Version,
         Self::FreeThreaded,
         Self::Symbol,
@@ -58,6 +60,7 @@ impl Unreadable {
         Self::Holder,
         Self::Thread,
         Self::Declined,
+        Self::Stack,
     ];
 
     pub fn code(self) -> &'static str {
@@ -70,6 +73,7 @@ impl Unreadable {
             Self::Holder => "holder",
             Self::Thread => "thread",
             Self::Declined => "declined",
+            Self::Stack => "stack",
         }
     }
 }
@@ -108,6 +112,12 @@ pub fn own_ids() -> ThreadIds {
 #[pyfunction]
 pub fn gil_unreadable(py: Python<'_>) -> PyResult<Option<&'static str>> {
     Ok(Gil::locate(py)?.err().map(Unreadable::code))
+}
+
+/// Return the code of the reason why Python stacks cannot be read without the GIL; `None` if they can.
+#[pyfunction]
+pub fn stacks_unreadable(py: Python<'_>) -> PyResult<Option<&'static str>> {
+    Ok(reader::Reader::in_process(py)?.err().map(Unreadable::code))
 }
 
 /// Adds the codes of all reasons to the module.

@@ -39,9 +39,9 @@ mod _core {
     #[pymodule_export]
     use crate::gc_pauses::GcListener;
     #[pymodule_export]
-    use crate::gil::gil_unreadable;
-    #[pymodule_export]
     use crate::gil::switch_interval::LoweredSwitchInterval;
+    #[pymodule_export]
+    use crate::gil::{gil_unreadable, stacks_unreadable};
     #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]

@@ -1,5 +1,7 @@
 //! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
 
+mod stack_reading;
+
 use pyo3::prelude::*;
 
 use crate::arguments;
@@ -39,7 +41,11 @@ impl Testing {
 
 /// Adds `Testing` without `PyModule::add`, which would list it in `__all__`.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.setattr("_Testing", module.py().get_type::<Testing>())
+    module.setattr("_Testing", module.py().get_type::<Testing>())?;
+    module.setattr(
+        "_StackReader",
+        module.py().get_type::<stack_reading::StackReader>(),
+    )
 }
 
 fn chain_of_additions(n: u64) -> u64 {

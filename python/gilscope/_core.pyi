@@ -51,6 +51,7 @@ __all__ = [
     "monotonic",
     "run_queue_delay",
     "share_samples",
+    "stacks_unreadable",
     "stalled_now",
     "trace_after",
 ]
@@ -398,6 +399,13 @@ def gil_unreadable() -> str | None:
 
     The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
     and acquires the GIL once.
+    """
+
+def stacks_unreadable() -> str | None:
+    """Check whether Python stacks can be read without the GIL; return the code of the reason if not, ``None`` if they can.
+
+    The codes are in ``GIL_UNREADABLE_CODES``. The check calls some functions of its own, and compares their stacks with
+    what Python says of them.
     """
 
 @final

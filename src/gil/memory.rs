@@ -4,6 +4,9 @@ use pyo3::prelude::*;
 
 use super::ThreadIds;
 
+/// How many places one system call reads; Linux permits up to 1024.
+const PLACES_AT_ONCE: usize = 64;
+
 /// A process whose memory is read: this one, or another one that this one may trace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -35,6 +38,46 @@ impl Memory {
             libc::process_vm_readv(self.pid, &raw const local, 1, &raw const remote, 1, 0)
         };
         usize::try_from(copied) == Ok(bytes.len())
+    }
+
+    /// Fills `bytes` with what is at these places (address, length), one behind the other. Returns false as for
+    /// [`Self::read`], or if `bytes` is shorter than the places together.
+    pub fn read_all(self, places: &[(usize, usize)], bytes: &mut [u8]) -> bool {
+        let mut rest = bytes;
+        for places in places.chunks(PLACES_AT_ONCE) {
+            let total = places.iter().map(|&(_, length)| length).sum();
+            let Some((now, later)) = rest.split_at_mut_checked(total) else {
+                return false;
+            };
+            let local = libc::iovec {
+                iov_base: now.as_mut_ptr().cast(),
+                iov_len: total,
+            };
+            let mut remote = [libc::iovec {
+                iov_base: std::ptr::null_mut(),
+                iov_len: 0,
+            }; PLACES_AT_ONCE];
+            for (vector, &(address, length)) in remote.iter_mut().zip(places) {
+                vector.iov_base = address as *mut _;
+                vector.iov_len = length;
+            }
+            // SAFETY: as for `read`; the kernel reads `places.len()` elements of `remote`, which has at least as many.
+            let copied = unsafe {
+                libc::process_vm_readv(
+                    self.pid,
+                    &raw const local,
+                    1,
+                    remote.as_ptr(),
+                    places.len() as libc::c_ulong,
+                    0,
+                )
+            };
+            if usize::try_from(copied) != Ok(total) {
+                return false;
+            }
+            rest = later;
+        }
+        true
     }
 
     /// `None` as for [`Self::read`].

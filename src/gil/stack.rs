@@ -28,6 +28,8 @@ pub enum Doubt {
     Structure,
     /// Two reads differed.
     Changed,
+    /// The stack has more frames than are read.
+    TooDeep,
 }
 
 /// One frame of Python code.

@@ -13,7 +13,9 @@ from gilscope.records.timeline import Timeline
 BOUNDS = (1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of a distribution's buckets, in seconds."""
 
-Unreadable = Literal["declined", "version", "free-threaded", "symbol", "memory", "interval", "holder", "thread"]
+Unreadable = Literal[
+    "declined", "version", "free-threaded", "symbol", "memory", "interval", "holder", "thread", "stack"
+]
 
 UNREADABLE: dict[Unreadable, str] = {
     "declined": "the watch was asked not to read it",
@@ -24,6 +26,7 @@ UNREADABLE: dict[Unreadable, str] = {
     "interval": "the self-check did not find the switch interval where it should be",
     "holder": "the self-check did not find this thread as the GIL's holder",
     "thread": "the self-check did not find this thread's ids where they should be",
+    "stack": "the self-check read a Python stack that differs from what Python says",
 }
 """Why the holder of the GIL cannot be read, by the native core's code of the reason."""
 

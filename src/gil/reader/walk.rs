@@ -1,0 +1,158 @@
+//! From a thread state through all its frames, innermost first.
+
+use super::bytes::{Bytes, is_plausible};
+use super::data_stack::DataStack;
+use super::layout::FramePointer;
+use super::target::Target;
+use crate::gil::ThreadIds;
+use crate::gil::stack::Doubt;
+
+/// Who owns a frame: a thread, a generator or a frame object, or from here on the interpreter itself. The latter are no
+/// frames of Python code: C code that calls Python puts them below the frame of the called function.
+const GENERATOR: u8 = 1;
+const FRAME_OBJECT: u8 = 2;
+const INTERPRETER: u8 = 3;
+const LAST_OWNER: u8 = 4;
+
+/// A stack that is deeper, or that has become a circle while it was read, is not followed further.
+const MAX_FRAMES: usize = 100_000;
+
+/// Room for so many frames is kept between two reads.
+const MAX_USUAL: usize = 1 << 10;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RawFrame {
+    pub address: usize,
+    pub code: usize,
+    /// The address of the instruction.
+    pub instruction: usize,
+    pub is_generator: bool,
+}
+
+/// A thread's frames as one read showed them; some may not be complete.
+#[derive(Default)]
+pub struct Walk {
+    pub ids: ThreadIds,
+    pub frames: Vec<RawFrame>,
+}
+
+impl Walk {
+    /// Reads the frames of the thread with the state at this address.
+    pub fn read(
+        &mut self,
+        target: &Target,
+        stack: &mut DataStack,
+        state: usize,
+    ) -> Result<(), Doubt> {
+        self.frames.clear();
+        let layout = target.layout.state;
+        let mut bytes = [0; 2048];
+        let bytes = bytes.get_mut(..layout.size).ok_or(Doubt::Structure)?;
+        if !target.memory.read(state, bytes) {
+            return Err(Doubt::Memory);
+        }
+        let fields = Bytes(bytes);
+        let address = |offset: usize| fields.address(offset).ok_or(Doubt::Structure);
+        self.ids = ThreadIds {
+            ident: fields.word(layout.ids).ok_or(Doubt::Structure)?,
+            native: fields.word(layout.ids + 8).ok_or(Doubt::Structure)?,
+        };
+        let innermost = match layout.frame {
+            FramePointer::Direct(offset) => address(offset)?,
+            FramePointer::InCFrame(pointer, offset) => {
+                let cframe = address(pointer)?;
+                if !is_plausible(cframe) {
+                    return Err(Doubt::Structure);
+                }
+                target.address(cframe + offset).ok_or(Doubt::Memory)?
+            }
+        };
+        let base = layout.base_frame.map(address).transpose()?;
+        stack.begin(target, address(layout.chunk)?, address(layout.chunk + 8)?);
+        self.follow(target, stack, innermost, base)
+    }
+
+    fn follow(
+        &mut self,
+        target: &Target,
+        stack: &mut DataStack,
+        innermost: usize,
+        base: Option<usize>,
+    ) -> Result<(), Doubt> {
+        let layout = target.layout.frame;
+        let mut at = innermost;
+        // Calls of C code are at most as many as those of Python code, about.
+        for _ in 0..2 * MAX_FRAMES {
+            if !is_plausible(at) {
+                return Err(if at == 0 {
+                    Doubt::NoFrame
+                } else {
+                    Doubt::Structure
+                });
+            }
+            let bytes = stack.frame(target, at, layout.size)?;
+            let fields = Bytes(&bytes);
+            let address = |offset: usize| fields.address(offset).ok_or(Doubt::Structure);
+            let owner = fields.byte(layout.owner).ok_or(Doubt::Structure)?;
+            if owner > LAST_OWNER {
+                return Err(Doubt::Structure);
+            }
+            if owner < INTERPRETER {
+                let code = address(layout.code)?;
+                let code = if layout.tagged { code & !3 } else { code };
+                if !is_plausible(code) || owner > FRAME_OBJECT {
+                    return Err(Doubt::Structure);
+                }
+                if self.frames.len() == MAX_FRAMES {
+                    return Err(Doubt::TooDeep);
+                }
+                self.frames.push(RawFrame {
+                    address: at,
+                    code,
+                    instruction: address(layout.instruction)?,
+                    is_generator: owner == GENERATOR,
+                });
+            }
+            let previous = address(layout.previous)?;
+            if previous == at {
+                return Err(Doubt::Structure);
+            }
+            if previous == 0 {
+                let is_entry = match layout.is_entry {
+                    Some(offset) => fields.byte(offset).is_some_and(|entry| entry != 0),
+                    None => owner >= INTERPRETER,
+                };
+                return if !is_entry || base.is_some_and(|base| base != at) {
+                    Err(Doubt::Structure)
+                } else if self.frames.is_empty() {
+                    Err(Doubt::NoFrame)
+                } else {
+                    Ok(())
+                };
+            }
+            at = previous;
+        }
+        Err(Doubt::TooDeep)
+    }
+
+    /// After a stack of usual depth, the memory that a very deep one took.
+    pub fn give_back_memory(&mut self) {
+        if self.frames.len() < MAX_USUAL {
+            self.frames.shrink_to(MAX_USUAL);
+        }
+    }
+
+    /// Whether the thread can have stood in these frames from this read to the next: all frames are the same, and at the same
+    /// instructions, except the innermost, which a thread that runs moves on all the time.
+    pub fn stood_until(&self, next: &Self) -> bool {
+        self.ids == next.ids
+            && match (self.frames.split_first(), next.frames.split_first()) {
+                (Some((innermost, outer)), Some((then, outer_then))) => {
+                    innermost.address == then.address
+                        && innermost.code == then.code
+                        && outer == outer_then
+                }
+                _ => false,
+            }
+    }
+}
