@@ -9,6 +9,7 @@
 //! that check has passed, every read goes through the kernel, which answers a bad address with an error where a load would
 //! crash.
 
+pub mod known_objects;
 pub mod memory;
 mod offsets;
 pub mod reader;
