@@ -43,10 +43,7 @@ impl Testing {
     /// Return the current task of `event_loop` and the ASGI request of the thread with this native id, as a native thread reads
     /// them from memory while the caller holds the GIL.
     #[staticmethod]
-    fn task_and_request(
-        event_loop: &Bound<'_, PyAny>,
-        native_id: u64,
-    ) -> PyResult<TaskAndRequest> {
+    fn task_and_request(event_loop: &Bound<'_, PyAny>, native_id: u64) -> PyResult<TaskAndRequest> {
         let py = event_loop.py();
         let Some(mut known) = KnownObjects::learn(py)? else {
             return Err(PyRuntimeError::new_err("objects cannot be read"));

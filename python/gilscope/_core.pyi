@@ -916,7 +916,7 @@ class _Testing:
 
     @staticmethod
     def task_and_request(
-        event_loop: asyncio.AbstractEventLoop, native_id: int
+        event_loop: AbstractEventLoop, native_id: int
     ) -> tuple[tuple[str, str] | None, str | None]:
         """Read a thread's memory from a native thread while the caller holds the GIL.
 
