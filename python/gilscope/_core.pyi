@@ -920,3 +920,14 @@ class _Testing:
 
         Between two pieces the GIL is released for as long as it takes to acquire it again.
         """
+
+    @staticmethod
+    def task_and_request(
+        event_loop: AbstractEventLoop, native_id: int
+    ) -> tuple[tuple[str, str] | None, str | None]:
+        """Read a thread's memory from a native thread while the caller holds the GIL.
+
+        Return what ``event_loop``, which runs in the thread with this native id, is doing: the current task's name with the
+        qualified name of its coroutine, and the ASGI request that the thread answers, as in ``GET /report``. Raise
+        ``RuntimeError`` if this interpreter's objects or the thread's stack cannot be read.
+        """
