@@ -68,17 +68,17 @@ impl Reader {
         let runtime = symbol(c"_PyRuntime")?;
         let memory = Memory::own();
         let layout = Layout::find(memory, runtime, version.minor)?;
-        let target = Target::find(memory, layout, runtime, symbol(c"PyCode_Type")?)?;
+        let target = Target::find(memory, &layout, runtime, symbol(c"PyCode_Type")?)?;
         Ok(Self {
             reads_itself: true,
-            ..Self::new(target)
+            ..Self::new(&target)
         })
     }
 
     /// A reader of any process, this one or another. Nothing is checked.
-    pub fn new(target: Target) -> Self {
+    pub fn new(target: &Target) -> Self {
         Self {
-            target,
+            target: *target,
             reads_itself: false,
             codes: Codes::default(),
             states: Vec::new(),
