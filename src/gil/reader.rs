@@ -8,6 +8,7 @@
 
 mod bytes;
 mod code;
+mod codes;
 mod data_stack;
 mod frames;
 mod layout;
@@ -20,7 +21,7 @@ mod walk;
 
 use pyo3::prelude::*;
 
-use self::code::Codes;
+use self::codes::Codes;
 use self::data_stack::DataStack;
 use self::layout::Layout;
 use self::target::{Target, ThreadState};
@@ -68,17 +69,17 @@ impl Reader {
         let runtime = symbol(c"_PyRuntime")?;
         let memory = Memory::own();
         let layout = Layout::find(memory, runtime, version.minor)?;
-        let target = Target::find(memory, layout, runtime, symbol(c"PyCode_Type")?)?;
+        let target = Target::find(memory, &layout, runtime, symbol(c"PyCode_Type")?)?;
         Ok(Self {
             reads_itself: true,
-            ..Self::new(target)
+            ..Self::new(&target)
         })
     }
 
     /// A reader of any process, this one or another. Nothing is checked.
-    pub fn new(target: Target) -> Self {
+    pub fn new(target: &Target) -> Self {
         Self {
-            target,
+            target: *target,
             reads_itself: false,
             codes: Codes::default(),
             states: Vec::new(),
@@ -126,7 +127,13 @@ impl Reader {
         let certainty = if is_proved {
             Certainty::Proved
         } else {
-            self.read_again(state).map_err(Failure::Passing)?
+            self.read_again(state).map_err(|why| {
+                if self.walk.is_deep() {
+                    Failure::Final(why)
+                } else {
+                    Failure::Passing(why)
+                }
+            })?
         };
         self.walk.give_back_memory();
         Ok(Stack {

@@ -1,8 +1,9 @@
 //! From raw frames to frames of Python code: which of them have begun, where they stand, and both ends of a deep stack.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use super::code::{ByAddress, Codes, Head};
+use super::code::Head;
+use super::codes::Codes;
 use super::line_table;
 use super::target::Target;
 use super::walk::RawFrame;
@@ -38,6 +39,8 @@ pub fn resolve(
     if inner.is_empty() {
         return Err(Doubt::NoFrame);
     }
+    let kept: Vec<_> = inner.iter().map(|&(_, head, _)| head).collect();
+    codes.confirm(target, &kept);
     let frames = inner.into_iter();
     let frames = frames.map(|(raw, head, index)| frame(target, codes, raw, head, index));
     Ok((frames.collect::<Result<_, _>>()?, left_out))
@@ -45,7 +48,7 @@ pub fn resolve(
 
 /// The code objects of these frames, each once, and for each frame the number of its code object.
 fn heads(target: &Target, raw: &[RawFrame]) -> Result<(Vec<Head>, Vec<usize>), Doubt> {
-    let mut numbers = ByAddress::default();
+    let mut numbers = HashMap::new();
     let mut addresses = Vec::new();
     let mut last = (0, 0);
     let of_frames = raw.iter().map(|frame| {

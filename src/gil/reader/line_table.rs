@@ -51,7 +51,7 @@ fn signed(bytes: &mut impl Iterator<Item = u8>) -> Result<i32, NotATable> {
         let byte = byte.ok_or(NotATable)?;
         value |= u32::from(byte & 63) << shift;
         if byte & 64 == 0 {
-            let magnitude = (value >> 1).cast_signed();
+            let magnitude = i32::try_from(value >> 1).map_err(|_| NotATable)?;
             return Ok(if value & 1 == 1 {
                 -magnitude
             } else {

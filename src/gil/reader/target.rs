@@ -42,13 +42,17 @@ impl Look {
     pub fn excludes(self, state: usize) -> bool {
         self.locked && self.last_holder != state
     }
+
+    pub fn is_held_by(self, state: usize) -> bool {
+        self.locked && self.last_holder == state
+    }
 }
 
 impl Target {
     /// Finds the main interpreter and its GIL from the address of `_PyRuntime`.
     pub fn find(
         memory: Memory,
-        layout: Layout,
+        layout: &Layout,
         runtime: usize,
         code_type: usize,
     ) -> Result<Self, Unreadable> {
@@ -73,7 +77,7 @@ impl Target {
         };
         Ok(Self {
             memory,
-            layout,
+            layout: *layout,
             interpreter,
             gil,
             code_type,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::bytes::{Bytes, is_plausible};
+use super::codes::Part;
 use super::layout;
 use super::target::Target;
 use crate::gil::stack::Doubt;
@@ -19,9 +20,8 @@ const HEADER: usize = 80;
 /// A string as it was read.
 pub struct Text {
     pub text: String,
-    /// The address and the bytes of all that can tell the string from another one: the object from its length on. `None` if
-    /// the characters lie elsewhere.
-    pub copy: Option<(usize, Vec<u8>)>,
+    /// All that can tell the string from another one: the object from its length on. `None` if the characters lie elsewhere.
+    pub part: Option<Part>,
 }
 
 impl Text {
@@ -52,7 +52,10 @@ impl Text {
         let text = characters.and_then(|bytes| found.decode(bytes));
         Ok(Self {
             text: text.ok_or(Doubt::Structure)?,
-            copy: is_inside.then_some((from, bytes)),
+            part: is_inside.then_some(Part {
+                address: from,
+                bytes,
+            }),
         })
     }
 }

@@ -15,10 +15,10 @@ const INTERPRETER: u8 = 3;
 const LAST_OWNER: u8 = 4;
 
 /// A stack that is deeper, or that has become a circle while it was read, is not followed further.
-const MAX_FRAMES: usize = 100_000;
+const MAX_FRAMES: usize = 50_000;
 
 /// Room for so many frames is kept between two reads.
-const MAX_USUAL: usize = 1 << 10;
+const MAX_USUAL: usize = 1 << 11;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawFrame {
@@ -135,9 +135,14 @@ impl Walk {
         Err(Doubt::TooDeep)
     }
 
+    /// Whether the stack is so deep that reading it takes long.
+    pub fn is_deep(&self) -> bool {
+        self.frames.len() > MAX_USUAL
+    }
+
     /// After a stack of usual depth, the memory that a very deep one took.
     pub fn give_back_memory(&mut self) {
-        if self.frames.len() < MAX_USUAL {
+        if !self.is_deep() {
             self.frames.shrink_to(MAX_USUAL);
         }
     }
