@@ -19,8 +19,6 @@ use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals}
 use crate::watch::state::{Settings, WatchState};
 use crate::watch::{prober, sampler, stacks};
 
-/// The totals do not rely on a last sample that is older than this many periods.
-const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
 /// How long a wait without a limit lasts: a century.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86_400);
 const WAIT_FOR_PROBER: Duration = Duration::from_millis(1);
@@ -170,12 +168,9 @@ impl Watcher {
         prober::read_names(py, &self.state);
         let state = &self.state;
         let (last_ns, samples, held_ns, by_thread) = state.gil_usage.with(|usage| {
-            let now_ns = now_ns();
-            if now_ns > usage.last_ns + MAX_SAMPLE_AGE_PERIODS * state.settings.sample_ns
-                && !state.is_closing()
-            {
-                // The sampler is not running. A sample taken here would only show that this thread holds the GIL.
-                usage.add_unchanged(now_ns);
+            if !state.is_closing() {
+                // A sample taken here would only show that this thread holds the GIL.
+                usage.add_unchanged_if_overdue(now_ns());
             }
             let by_thread: Vec<_> = usage
                 .by_thread
