@@ -83,7 +83,7 @@ mod _core {
     #[pymodule_export]
     const BEATS_KEPT: usize = crate::watch::heartbeat::BEATS_KEPT;
     #[pymodule_export]
-    const HOLDS_KEPT: usize = crate::watch::gil_usage::HOLDS_KEPT;
+    const HOLDS_KEPT: usize = crate::watch::hold_trace::HOLDS_KEPT;
     #[pymodule_export]
     const LONG_HOLD_SWITCH_INTERVALS: u64 = crate::watch::gil_wait::LONG_HOLD_SWITCH_INTERVALS;
 

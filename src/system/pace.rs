@@ -41,6 +41,16 @@ impl Pace {
     pub fn jittered_ns(&mut self, period_ns: u64) -> u64 {
         scaled(period_ns, 0.5 + self.unit())
     }
+
+    /// A gap between 8/9 and 10/9 of `period_ns`, for long gaps whose longest matters.
+    pub fn narrow_ns(&mut self, period_ns: u64) -> u64 {
+        scaled(period_ns, (8.0 + 2.0 * self.unit()) / 9.0)
+    }
+
+    #[cfg(test)]
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
 }
 
 #[allow(
@@ -80,6 +90,14 @@ mod tests {
             (0..COUNT).all(|_| { (MEAN / 2..=MEAN * 3 / 2).contains(&pace.jittered_ns(MEAN)) })
         );
         assert!(mean(|| pace.jittered_ns(MEAN)).abs_diff(MEAN) < MEAN / 50);
+    }
+
+    #[test]
+    fn narrow_gaps_stay_within_a_ninth_of_their_mean() {
+        let mut pace = Pace(7);
+        let bounds = MEAN * 8 / 9..=MEAN * 10 / 9;
+        assert!((0..COUNT).all(|_| bounds.contains(&pace.narrow_ns(MEAN))));
+        assert!(mean(|| pace.narrow_ns(MEAN)).abs_diff(MEAN) < MEAN / 50);
     }
 
     #[test]

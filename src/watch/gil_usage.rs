@@ -1,14 +1,13 @@
 //! How long each thread held the GIL: sums that only grow, and the single holds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use crate::gil::{GilState, ThreadIds};
+use crate::watch::hold_trace::HoldTrace;
 use crate::watch::long_hold::LongHold;
 
 /// Threads with a sum of their own. If there are more, those that held the GIL for the shortest time share one.
 const MAX_THREADS: usize = 256;
-/// How many holds are kept for a chart, the latest ones.
-pub const HOLDS_KEPT: usize = 200_000;
 /// A hold that is longer may be a hog's.
 const LONG_HOLD_NS: u64 = 10_000_000;
 
@@ -28,15 +27,19 @@ impl Hold {
 
 /// The sums, and the current hold.
 pub struct GilUsage {
+    /// When the last planned sample was taken.
     pub last_ns: u64,
+    /// When the next one is planned.
+    pub planned_ns: u64,
     pub samples: u64,
     pub held_ns: u64,
     pub by_thread: HashMap<ThreadIds, u64>,
-    traced: Option<VecDeque<Hold>>,
+    trace: HoldTrace,
     last: Option<GilState>,
+    /// The last sample, planned or not.
+    seen_ns: u64,
+    seen: Option<GilState>,
     hold: Option<Hold>,
-    /// From when on the current hold is credited: half a gap before it was first seen.
-    credited_from_ns: u64,
     long: Option<LongHold>,
     /// Whether `by_thread` has a thread whose name has not been read.
     has_unnamed: bool,
@@ -46,20 +49,23 @@ impl GilUsage {
     pub fn new(now_ns: u64, trace: bool) -> Self {
         Self {
             last_ns: now_ns,
+            planned_ns: now_ns,
             samples: 0,
             held_ns: 0,
             by_thread: HashMap::new(),
-            traced: trace.then(VecDeque::new),
+            trace: HoldTrace::new(now_ns, trace),
             last: None,
+            seen_ns: now_ns,
+            seen: None,
             hold: None,
-            credited_from_ns: now_ns,
             long: None,
             has_unnamed: false,
         }
     }
 
-    /// Adds a sample. Half of the time since the last sample counts for what that one showed, half for what this one shows.
-    /// This is unbiased, because the gaps are random, and complete: no time is lost when the sampler itself does not run.
+    /// Adds a planned sample. Half of the time since the last planned sample counts for what that one showed, half for what this
+    /// one shows. This is unbiased, because the gaps are random, and their lengths do not depend on what the samples at their
+    /// ends show; and it is complete: no time is lost when the sampler itself does not run.
     pub fn add(&mut self, now_ns: u64, state: GilState) {
         if now_ns < self.last_ns {
             return; // another thread has added a later sample first
@@ -70,18 +76,46 @@ impl GilUsage {
             self.credit(earlier, gap / 2);
         }
         self.credit(state.holder, gap - gap / 2);
-        if let Some(long) = &mut self.long {
-            long.add(gap, state);
-        }
-        self.follow_hold(now_ns, self.last_ns + gap / 2, state);
+        self.trace.add(self.last_ns + gap / 2, state);
         self.samples += 1;
         self.last = Some(state);
         self.last_ns = now_ns;
+        self.follow(now_ns, state);
     }
 
-    /// Adds a sample that shows the same as the last one.
-    pub fn add_unchanged(&mut self, now_ns: u64) {
-        if let Some(last) = self.last {
+    /// Follows the current hold. A sample that was not planned is not credited to the thread that holds the GIL.
+    pub fn follow(&mut self, now_ns: u64, state: GilState) {
+        if now_ns < self.seen_ns {
+            return; // as above
+        }
+        if let Some(long) = &mut self.long {
+            long.add(now_ns - self.seen_ns, state);
+        }
+        match (&mut self.hold, state.holder) {
+            (Some(hold), Some(_)) if self.seen == Some(state) => {
+                hold.to_ns = now_ns;
+                if hold.length_ns() > LONG_HOLD_NS {
+                    self.long = Some(LongHold::new(*hold, state.switches));
+                }
+            }
+            (_, holder) => {
+                self.hold = holder.map(|by| Hold {
+                    by,
+                    from_ns: now_ns,
+                    to_ns: now_ns,
+                });
+            }
+        }
+        self.seen = Some(state);
+        self.seen_ns = now_ns;
+    }
+
+    /// Adds a sample that shows the same as the last one, if the sampler has not run for much longer than planned.
+    pub fn add_unchanged_if_overdue(&mut self, now_ns: u64) {
+        let gap_ns = self.planned_ns.saturating_sub(self.last_ns);
+        if let Some(last) = self.last
+            && now_ns > self.planned_ns + gap_ns
+        {
             self.add(now_ns, last);
         }
     }
@@ -91,28 +125,20 @@ impl GilUsage {
         self.hold
     }
 
-    /// The latest holds, if they are kept, and the current one, each with its halves of the gaps at its ends: their sum is
-    /// the credited time.
+    /// The latest holds, if they are kept, and the current one: the sum of their lengths is the credited time.
     pub fn traced_holds(&self) -> Vec<Hold> {
-        let current = self.hold.map(|hold| Hold {
-            from_ns: self.credited_from_ns,
-            ..hold
-        });
-        let Some(traced) = &self.traced else {
-            return Vec::new();
-        };
-        traced.iter().copied().chain(current).collect()
+        self.trace.all(self.last_ns)
     }
 
     /// The latest holds that have ended, if they are kept.
     pub fn ended_holds(&self) -> impl DoubleEndedIterator<Item = &Hold> {
-        self.traced.iter().flatten()
+        self.trace.ended()
     }
 
     /// The last long hold, if it lasted until `since_ns` or longer.
     pub fn long_hold(&self, since_ns: u64, now_ns: u64) -> Option<LongHold> {
         let long = self.long.filter(|long| long.hold.to_ns >= since_ns)?;
-        Some(long.seen_until(self.last_ns, now_ns))
+        Some(long.seen_until(self.seen_ns, now_ns))
     }
 
     /// Whether a thread without a name has been added since the last call.
@@ -142,38 +168,6 @@ impl GilUsage {
         self.by_thread.extend(sums);
         *self.by_thread.entry(ThreadIds::default()).or_default() +=
             small.iter().map(|&(_, sum)| sum).sum::<u64>();
-    }
-
-    /// `border_ns` is where the gap before this sample is divided.
-    fn follow_hold(&mut self, now_ns: u64, border_ns: u64, state: GilState) {
-        let same = self.last.is_some_and(|last| last == state);
-        match (&mut self.hold, state.holder) {
-            (Some(hold), Some(_)) if same => {
-                hold.to_ns = now_ns;
-                if hold.length_ns() > LONG_HOLD_NS {
-                    self.long = Some(LongHold::new(*hold, state.switches));
-                }
-            }
-            _ => {
-                let ended = self.hold.take();
-                if let (Some(ended), Some(traced)) = (ended, &mut self.traced) {
-                    if traced.len() == HOLDS_KEPT {
-                        traced.pop_front();
-                    }
-                    traced.push_back(Hold {
-                        by: ended.by,
-                        from_ns: self.credited_from_ns,
-                        to_ns: border_ns,
-                    });
-                }
-                self.credited_from_ns = border_ns;
-                self.hold = state.holder.map(|by| Hold {
-                    by,
-                    from_ns: now_ns,
-                    to_ns: now_ns,
-                });
-            }
-        }
     }
 }
 

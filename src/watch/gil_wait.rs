@@ -19,6 +19,8 @@ pub struct Sample<'a> {
     pub now_ns: u64,
     /// The time since the last sample.
     pub gap_ns: u64,
+    /// How long that time was meant to be.
+    pub planned_gap_ns: u64,
     pub gil: Option<(Gil, GilState)>,
     pub hold: Option<Hold>,
     /// How often the GIL has changed hands, without the prober's turns.

@@ -8,7 +8,8 @@ use crate::watch::gil_wait::{GilWait, Kind, Sample};
 use crate::watch::segment::{Pauses, Segment};
 use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
 
-/// A sample counts for the time since the last one, but not for more than this: what happened before that is unknown.
+/// A sample counts for the time since the last one, but not for more than this, unless the sampler meant to wait for longer: what
+/// happened before that is unknown.
 const MAX_NS_PER_SAMPLE: u64 = 5_000_000;
 
 /// When stacks were first taken or requested, and which thread held the GIL then.
@@ -65,7 +66,11 @@ impl LatePeriod {
             self.begin_segment(files.cpu_times());
         }
         let late_ns = sample.now_ns.saturating_sub(self.due_ns);
-        let span_ns = self.counts_for(activity, sample.gap_ns.min(late_ns));
+        let span_ns = self.counts_for(
+            activity,
+            sample.gap_ns.min(late_ns),
+            MAX_NS_PER_SAMPLE.max(sample.planned_gap_ns),
+        );
         // During a turn of the prober the number is smaller by one for a moment: only what exceeds the highest counts.
         let highest = self.switches_before.unwrap_or(sample.switches);
         let switches = sample.switches - highest;
@@ -147,13 +152,9 @@ impl LatePeriod {
 
     /// How much of a gap a sample counts for. An activity that is the same before and after a long gap is taken to have
     /// lasted; otherwise it is unknown what happened in between.
-    fn counts_for(&mut self, activity: Activity, gap_ns: u64) -> u64 {
+    fn counts_for(&mut self, activity: Activity, gap_ns: u64, limit_ns: u64) -> u64 {
         let lasted = self.last_activity.replace(activity) == Some(activity);
-        let span_ns = if lasted {
-            gap_ns
-        } else {
-            gap_ns.min(MAX_NS_PER_SAMPLE)
-        };
+        let span_ns = if lasted { gap_ns } else { gap_ns.min(limit_ns) };
         let evidence = self.evidence();
         evidence.sampled_ns += span_ns;
         evidence.unsampled_ns += gap_ns - span_ns;

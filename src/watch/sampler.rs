@@ -1,5 +1,5 @@
-//! The thread that reads, a thousand times a second, which thread holds the GIL and which loops are late. It never attaches
-//! to the interpreter, so it sees what happens while no other thread of the process gets to run.
+//! The thread that reads which thread holds the GIL and which loops are late, up to a thousand times a second. It never attaches
+//! to the interpreter, so it sees what happens while no other thread of the process gets to run. [`Rhythm`] decides when.
 //!
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
@@ -14,13 +14,14 @@ use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::native_stacks::NativeStacks;
+use crate::watch::rhythm::{Periods, Rhythm, Seen};
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
 /// A stall's report waits for its stack sample until this long after the stall: a later stack shows something else.
 const MAX_WAIT_FOR_STACKS_NS: u64 = 100_000_000;
-/// The sampler reads its own CPU time once in this many samples, because that takes a microsecond.
-const SAMPLES_BETWEEN_CPU_TIME_READS: u64 = 32;
+/// The sampler reads its own CPU time after this time, because that takes a microsecond.
+const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
 /// How long a watch that closes waits for a stack sample.
 const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 
@@ -28,14 +29,13 @@ const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
     scheduling::prepare_sampling_thread(Priority::Prompt);
     let mut sampler = Sampler::new(watch, stacks);
-    let mut pace = Pace::new();
     let mut priority = Priority::Prompt;
-    for count in 0_u64.. {
-        if watch.is_closing() {
-            break;
-        }
-        sampler.sample(now_ns());
-        if count % SAMPLES_BETWEEN_CPU_TIME_READS == 0 {
+    let mut cpu_time_read_ns = 0;
+    while !watch.is_closing() {
+        let now_ns = now_ns();
+        sampler.sample(now_ns);
+        if now_ns > cpu_time_read_ns + NS_BETWEEN_CPU_TIME_READS {
+            cpu_time_read_ns = now_ns;
             // Relaxed: a sum, used by itself.
             watch
                 .sampler_ran_ns
@@ -51,7 +51,7 @@ pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
             priority = wanted;
             scheduling::request(priority);
         }
-        watch.nap(pace.jittered_ns(watch.settings.sample_ns));
+        sampler.nap();
     }
     sampler.close();
     watch
@@ -62,7 +62,10 @@ pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
 
 struct Sampler<'a> {
     watch: &'a WatchState,
+    rhythm: Rhythm,
     last_ns: u64,
+    /// When this sample was to be taken.
+    meant_ns: u64,
     loops: Vec<WatchedLoop>,
     loops_version: u64,
     /// `None` if stacks cannot be read without the GIL: then the prober takes them.
@@ -74,9 +77,16 @@ struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     fn new(watch: &'a WatchState, stacks: Option<NativeStacks>) -> Self {
+        let settings = watch.settings;
         Self {
             watch,
+            rhythm: Rhythm::new(
+                Pace::new(),
+                Periods::new(settings.sample_ns, settings.stall_ns, settings.heartbeat_ns),
+                watch.started_ns,
+            ),
             last_ns: watch.started_ns,
+            meant_ns: watch.started_ns,
             loops: Vec::new(),
             loops_version: 0,
             stacks,
@@ -95,8 +105,13 @@ impl<'a> Sampler<'a> {
             },
             |(_, state)| state,
         );
+        let is_planned = self.rhythm.is_planned(now_ns);
         let hold = self.watch.gil_usage.with(|usage| {
-            usage.add(now_ns, state);
+            if is_planned {
+                usage.add(now_ns, state);
+            } else {
+                usage.follow(now_ns, state);
+            }
             usage.current_hold()
         });
         let turns = self.watch.prober.turns();
@@ -104,6 +119,7 @@ impl<'a> Sampler<'a> {
         let sample = Sample {
             now_ns,
             gap_ns: now_ns.saturating_sub(self.last_ns),
+            planned_gap_ns: self.meant_ns.saturating_sub(self.last_ns),
             gil,
             hold,
             // Each turn of the prober makes the number grow twice: by the turn, and by that of the next thread.
@@ -124,6 +140,7 @@ impl<'a> Sampler<'a> {
             );
         }
         self.report_stalls(now_ns);
+        self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {
             self.watch
                 .system_calls_hidden
@@ -137,6 +154,28 @@ impl<'a> Sampler<'a> {
                 .min();
             page.note_sample(now_ns, late_since);
         }
+    }
+
+    fn nap(&self) {
+        // The thread sleeps in any case, even if samples are wanted more often than they can be taken.
+        let least_ns = self.watch.settings.sample_ns / 2;
+        let left_ns = self.rhythm.next_ns().saturating_sub(now_ns());
+        self.watch.nap(left_ns.max(least_ns));
+    }
+
+    fn choose_next(&mut self, now_ns: u64, held: bool) {
+        let seen = Seen {
+            held,
+            late: self.is_a_loop_late(),
+            awake: self.loops.iter().any(WatchedLoop::is_awake),
+        };
+        if self.rhythm.follow(now_ns, seen) {
+            let planned_ns = self.rhythm.planned_ns();
+            self.watch
+                .gil_usage
+                .with(|usage| usage.planned_ns = planned_ns);
+        }
+        self.meant_ns = self.rhythm.next_ns();
     }
 
     fn is_a_loop_late(&self) -> bool {

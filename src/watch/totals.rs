@@ -6,18 +6,12 @@ use crate::system::clock::now_ns;
 use crate::watch::reports::{ThreadInfo, WatchTotals};
 use crate::watch::state::WatchState;
 
-/// The totals do not rely on a last sample that is older than this many periods.
-const MAX_SAMPLE_AGE_PERIODS: u64 = 2;
-
 /// `info` looks a thread's name up.
 pub fn totals(state: &WatchState, info: impl Fn(ThreadIds) -> ThreadInfo) -> WatchTotals {
     let (last_ns, samples, held_ns, by_thread) = state.gil_usage.with(|usage| {
-        let now_ns = now_ns();
-        if now_ns > usage.last_ns + MAX_SAMPLE_AGE_PERIODS * state.settings.sample_ns
-            && !state.is_closing()
-        {
-            // The sampler is not running. A sample taken here would only show that this thread holds the GIL.
-            usage.add_unchanged(now_ns);
+        if !state.is_closing() {
+            // A sample taken here would only show that this thread holds the GIL.
+            usage.add_unchanged_if_overdue(now_ns());
         }
         let by_thread: Vec<_> = usage
             .by_thread

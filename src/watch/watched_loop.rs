@@ -47,6 +47,11 @@ impl WatchedLoop {
         self.late_period.is_some() && !self.heartbeat.is_unproven()
     }
 
+    /// Whether a heartbeat is expected.
+    pub fn is_awake(&self) -> bool {
+        self.due_ns != 0
+    }
+
     /// When the beat was due that is late now.
     pub fn late_since_ns(&self) -> Option<u64> {
         let late_period = self.late_period.as_ref().filter(|_| self.is_late());
