@@ -21,7 +21,7 @@ pub struct LatePeriod {
     stall_ns: u64,
     pub noticed: Noticed,
     /// There is always one at least.
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// The number of the request that has not been answered.
     pending: Option<u64>,
     next_request_ns: u64,
@@ -32,7 +32,7 @@ pub struct LatePeriod {
     border_ns: Option<u64>,
     switches_before: Option<i64>,
     last_activity: Option<Activity>,
-    wait: Option<GilWait>,
+    pub(super) wait: Option<GilWait>,
 }
 
 impl LatePeriod {

@@ -13,6 +13,7 @@ use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
+use crate::watch::stall_log::StallLog;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
@@ -67,6 +68,7 @@ struct Sampler<'a> {
     requests_so_far: u64,
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
+    log: StallLog,
 }
 
 impl<'a> Sampler<'a> {
@@ -78,6 +80,7 @@ impl<'a> Sampler<'a> {
             loops_version: 0,
             requests_so_far: 0,
             open: Vec::new(),
+            log: StallLog::default(),
         }
     }
 
@@ -111,12 +114,23 @@ impl<'a> Sampler<'a> {
         self.last_ns = now_ns;
         self.update_loops();
         for watched in &mut self.loops {
+            let known = self.open.len();
             watched.add(
                 self.watch,
                 &sample,
                 &mut self.requests_so_far,
                 &mut self.open,
             );
+            log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
+            let number = watched.heartbeat.loop_number;
+            let due_ns = watched.late_since_ns();
+            self.log.settle(self.watch, number, due_ns);
+            if let Some(due_ns) = due_ns
+                && self.log.wants(self.watch, (number, due_ns), now_ns)
+                && let Some(now) = watched.late_now(&sample)
+            {
+                self.log.note(self.watch, &now);
+            }
         }
         self.report_stalls(now_ns);
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {
@@ -150,7 +164,7 @@ impl<'a> Sampler<'a> {
                 Some(at) => self.loops.swap_remove(at),
                 None => WatchedLoop::new(heartbeat), // it began and ended between two samples
             };
-            ended.end_late_period(self.watch, &mut self.open);
+            self.end_late_period(&mut ended);
         }
         for heartbeat in self.watch.heartbeats() {
             if self.position(&heartbeat).is_none() {
@@ -192,9 +206,23 @@ impl<'a> Sampler<'a> {
             std::thread::sleep(Duration::from_micros(100));
         }
         self.update_loops();
-        for watched in &mut self.loops {
-            watched.end_late_period(self.watch, &mut self.open);
+        for mut watched in std::mem::take(&mut self.loops) {
+            self.end_late_period(&mut watched);
         }
         self.report_stalls(u64::MAX);
+    }
+
+    fn end_late_period(&mut self, ended: &mut WatchedLoop) {
+        let known = self.open.len();
+        ended.end_late_period(self.watch, &mut self.open);
+        log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
+        let number = ended.heartbeat.loop_number;
+        self.log.settle(self.watch, number, None);
+    }
+}
+
+fn log_stalls(watch: &WatchState, log: &mut StallLog, over: &mut [OpenStall]) {
+    for (_, stall) in over {
+        log.over(watch, stall);
     }
 }

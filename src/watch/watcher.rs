@@ -15,6 +15,7 @@ use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
 use crate::watch::gil_usage::{GilUsage, Hold};
 use crate::watch::heartbeat::Heartbeat;
+use crate::watch::logs::{LogSettings, Logs};
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
 use crate::watch::state::{Settings, WatchState};
 use crate::watch::{prober, sampler, stacks};
@@ -39,7 +40,7 @@ pub struct Watcher {
 #[pymethods]
 impl Watcher {
     #[new]
-    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task))]
+    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task, logs=None))]
     #[allow(clippy::too_many_arguments)] // keywords, all of them
     fn new(
         py: Python<'_>,
@@ -50,6 +51,7 @@ impl Watcher {
         trace: bool,
         read_gil: bool,
         current_task: Py<PyAny>,
+        logs: Option<LogSettings>,
     ) -> PyResult<Self> {
         let settings = Settings {
             stall_ns: positive("stall", stall)?,
@@ -73,6 +75,9 @@ impl Watcher {
             loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
+        if let Some(logs) = logs {
+            Logs::start(&state, logs)?;
+        }
         let sampled = Arc::clone(&state);
         watcher.start("gilscope-sample", move || sampler::run(&sampled))?;
         watcher.start("gilscope-probe", move || {
@@ -197,6 +202,7 @@ impl Watcher {
             collected: seconds(state.gc.collected_ns()),
             cost: seconds(state.cost_ns()),
             lost: state.lost(),
+            log_dropped: state.logs.get().map_or(0, Logs::dropped),
         })
     }
 
@@ -236,7 +242,7 @@ impl Watcher {
 }
 
 impl Watcher {
-    fn must_own_threads(&self) -> PyResult<()> {
+    pub fn must_own_threads(&self) -> PyResult<()> {
         if std::process::id() == self.pid {
             Ok(())
         } else {
@@ -272,6 +278,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if self.must_own_threads().is_ok() {
             self.state.close();
+            if let Some(logs) = self.state.logs.get() {
+                logs.end_soon();
+            }
         }
     }
 }

@@ -116,6 +116,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """In files of older versions: loops that were not watched because their clock is not the system's."""
     system_calls_hidden: bool = False
     """The system does not report what a sleeping thread waits for. Causes are then decided from the waits of the probes."""
+    log_dropped: Count = 0
+    """Lines that the log of stalls was not given: more than ten in a second, or more than its reader has read."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):
