@@ -61,6 +61,10 @@ mod _core {
     #[pymodule_export]
     use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
+    use crate::watch::log_file::PyLogFile;
+    #[pymodule_export]
+    use crate::watch::logs::{close_logs, say_in_log, set_program_packages};
+    #[pymodule_export]
     use crate::watch::program::RunProgram;
     #[pymodule_export]
     use crate::watch::progress::{share_samples, stalled_now, trace_after};

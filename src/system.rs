@@ -9,6 +9,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod detached_process;
 pub mod event_fd;
+pub mod kept_file;
 pub mod other_threads;
 pub mod own_threads;
 pub mod pace;

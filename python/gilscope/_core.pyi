@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final, Literal, NoReturn, SupportsIndex, final
 
+from gilscope.watch.log_settings import LogSettings
+
 __all__ = [
     "BEATS_KEPT",
     "GIL_UNREADABLE_CODES",
@@ -29,6 +31,7 @@ __all__ = [
     "Knock",
     "KnockTally",
     "Knocker",
+    "LogFile",
     "LongWait",
     "LoweredSwitchInterval",
     "ReporterProcess",
@@ -41,6 +44,7 @@ __all__ = [
     "WatchTotals",
     "Watcher",
     "bridge_workers",
+    "close_logs",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
@@ -50,6 +54,8 @@ __all__ = [
     "gil_unreadable",
     "monotonic",
     "run_queue_delay",
+    "say_in_log",
+    "set_program_packages",
     "share_samples",
     "stacks_unreadable",
     "stalled_now",
@@ -430,11 +436,13 @@ class Watcher:
         trace: bool,
         read_gil: bool,
         current_task: Callable[[AbstractEventLoop], object],
+        logs: LogSettings | None = None,
     ) -> Watcher:
         """Start to watch.
 
         ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
-        memory is read. With ``trace`` holds and beats are kept one by one. ``ValueError`` for a time that is not above 0,
+        memory is read. With ``trace`` holds and beats are kept one by one. Each of ``logs`` starts another thread, and
+        :func:`close_logs` ends it. ``ValueError`` for a time that is not above 0,
         ``OSError`` if the system cannot start a thread. Releases and acquires the GIL once, like ``gil_unreadable``.
         """
 
@@ -491,6 +499,30 @@ class Watcher:
 
     def close(self) -> None:
         """End the threads and wait for them, with the GIL released: some milliseconds."""
+
+@final
+class LogFile:
+    """The file of a log. It is open until a watch that writes to it ends, and is opened again when that is started again.
+
+    What was opened by a path is also opened again after the program has closed it.
+    """
+
+    @staticmethod
+    def at(path: bytes) -> LogFile:
+        """Open the file at ``path`` to append to it; it is made if it does not exist. ``OSError`` if that is impossible."""
+
+    @staticmethod
+    def of(descriptor: int) -> LogFile:
+        """Open the file again that is open as ``descriptor``. ``OSError`` if that is not open for writing."""
+
+def say_in_log(watcher: Watcher, text: str) -> None:
+    """Write a line to the log in words, if the watcher has one. Does not wait until it is written."""
+
+def set_program_packages(watcher: Watcher, packages: list[str]) -> None:
+    """Name the installed packages that are the program's own, for the lines that the logs name."""
+
+def close_logs(watcher: Watcher) -> None:
+    """End the logs of a watcher that is closed when all that waits is written, with the GIL released: at most 0.3 s."""
 
 def share_samples(watcher: Watcher, reporter: ReporterProcess) -> None:
     """Have the watcher's sampler note in the reporter's page when it ran, and since when a loop is late."""
@@ -693,6 +725,10 @@ class StallReport:
     def segments(self) -> list[SegmentReport]:
         """The parts of the stall, in order; one at least. Their evidence adds up to ``evidence``."""
 
+    @property
+    def told(self) -> bool:
+        """Whether the log in words has room for a line that says that the stall is over."""
+
 @final
 class SegmentReport:
     """A part of a stall: the time whose samples are nearer to its stacks than to any others."""
@@ -866,6 +902,10 @@ class WatchTotals:
     @property
     def lost(self) -> int:
         """Stalls that were dropped, because more than 1000 waited for :meth:`Watcher.next_stall`."""
+
+    @property
+    def log_dropped(self) -> int:
+        """Lines of JSON that were left out of the log."""
 
 @final
 class GilHold:

@@ -31,6 +31,12 @@ impl OwnThreads {
             }
         });
     }
+
+    /// Lets the threads that have not been joined end by themselves.
+    pub fn leave(&self) {
+        let left = self.handles.with(std::mem::take);
+        drop(left);
+    }
 }
 
 impl Drop for OwnThreads {

@@ -163,6 +163,13 @@ impl GilWait {
         }
         (self.waited_ns, self.collected_ns) = (0, 0);
     }
+
+    /// Adds the wait so far to a copy of the evidence: it will be added to the evidence itself again.
+    pub fn credit_so_far(&mut self, evidence: &mut Evidence) {
+        let (waited_ns, collected_ns) = (self.waited_ns, self.collected_ns);
+        self.credit(evidence);
+        (self.waited_ns, self.collected_ns) = (waited_ns, collected_ns);
+    }
 }
 
 #[cfg(test)]

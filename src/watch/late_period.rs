@@ -22,7 +22,7 @@ pub struct LatePeriod {
     pauses: Pauses,
     pub noticed: Noticed,
     /// There is always one at least.
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// The number of the request that has not been answered.
     pending: Option<u64>,
     next_request_ns: u64,
@@ -33,9 +33,9 @@ pub struct LatePeriod {
     border_ns: Option<u64>,
     switches_before: Option<i64>,
     last_activity: Option<Activity>,
-    wait: Option<GilWait>,
     /// How often in a row stacks could not be read.
     failures: u32,
+    pub(super) wait: Option<GilWait>,
 }
 
 impl LatePeriod {

@@ -19,6 +19,8 @@ pub struct FinishedStall {
     pub segments: Vec<Segment>,
     /// From where the loop calls its callbacks, if it is known by now.
     pub below: Option<Below>,
+    /// Whether the log in words has room for the stall's last line.
+    pub told: bool,
 }
 
 /// A thread's native id and name.
@@ -69,6 +71,7 @@ pub struct StallReport {
     noticed_holder: Option<ThreadInfo>,
     evidence: EvidenceReport,
     segments: Vec<SegmentReport>,
+    told: bool,
 }
 
 #[pyclass(frozen, get_all, module = "gilscope._core")]
@@ -95,6 +98,7 @@ pub struct WatchTotals {
     pub collected: f64,
     pub cost: f64,
     pub lost: u64,
+    pub log_dropped: u64,
 }
 
 #[pyclass(frozen, get_all, module = "gilscope._core")]
@@ -143,6 +147,7 @@ impl FinishedStall {
             noticed_holder: holder.flatten().map(&info),
             evidence: EvidenceReport::new(&all, &info, |_, _| Vec::new()),
             segments,
+            told: self.told,
         }
     }
 

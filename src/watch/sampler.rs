@@ -15,6 +15,7 @@ use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::rhythm::{Periods, Rhythm, Seen};
+use crate::watch::stall_log::StallLog;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
@@ -73,6 +74,7 @@ struct Sampler<'a> {
     requests_so_far: u64,
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
+    log: StallLog,
 }
 
 impl<'a> Sampler<'a> {
@@ -92,6 +94,7 @@ impl<'a> Sampler<'a> {
             stacks,
             requests_so_far: 0,
             open: Vec::new(),
+            log: StallLog::default(),
         }
     }
 
@@ -131,6 +134,7 @@ impl<'a> Sampler<'a> {
         self.last_ns = now_ns;
         self.update_loops();
         for watched in &mut self.loops {
+            let known = self.open.len();
             watched.add(
                 self.watch,
                 &sample,
@@ -138,6 +142,16 @@ impl<'a> Sampler<'a> {
                 &mut self.requests_so_far,
                 &mut self.open,
             );
+            log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
+            let number = watched.heartbeat.loop_number;
+            let due_ns = watched.late_since_ns();
+            self.log.settle(self.watch, number, due_ns);
+            if let Some(due_ns) = due_ns
+                && self.log.wants(self.watch, (number, due_ns), now_ns)
+                && let Some(now) = watched.late_now(&sample)
+            {
+                self.log.note(self.watch, &now);
+            }
         }
         self.report_stalls(now_ns);
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
@@ -194,7 +208,7 @@ impl<'a> Sampler<'a> {
                 Some(at) => self.loops.swap_remove(at),
                 None => WatchedLoop::new(heartbeat), // it began and ended between two samples
             };
-            ended.end_late_period(self.watch, &mut self.open);
+            self.end_late_period(&mut ended);
         }
         for heartbeat in self.watch.heartbeats() {
             if self.position(&heartbeat).is_none() {
@@ -236,9 +250,23 @@ impl<'a> Sampler<'a> {
             std::thread::sleep(Duration::from_micros(100));
         }
         self.update_loops();
-        for watched in &mut self.loops {
-            watched.end_late_period(self.watch, &mut self.open);
+        for mut watched in std::mem::take(&mut self.loops) {
+            self.end_late_period(&mut watched);
         }
         self.report_stalls(u64::MAX);
+    }
+
+    fn end_late_period(&mut self, ended: &mut WatchedLoop) {
+        let known = self.open.len();
+        ended.end_late_period(self.watch, &mut self.open);
+        log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
+        let number = ended.heartbeat.loop_number;
+        self.log.settle(self.watch, number, None);
+    }
+}
+
+fn log_stalls(watch: &WatchState, log: &mut StallLog, over: &mut [OpenStall]) {
+    for (_, stall) in over {
+        log.over(watch, stall);
     }
 }

@@ -51,6 +51,17 @@ impl Segment {
         }
     }
 
+    /// The evidence as it would be if the segment ended now.
+    pub fn evidence_so_far(&self, cpu: Option<CpuTimes>) -> Evidence {
+        let mut ended = Self {
+            evidence: self.evidence.clone(),
+            cpu_before: self.cpu_before,
+            sample: None,
+        };
+        ended.end(cpu);
+        ended.evidence
+    }
+
     /// Ends the segment; `cpu` is what the loop's thread has used by now.
     pub fn end(&mut self, cpu: Option<CpuTimes>) {
         self.evidence.cpu = self.cpu_before.zip(cpu).map(|(before, after)| CpuTimes {

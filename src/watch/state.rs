@@ -11,6 +11,7 @@ use crate::histogram::Histogram;
 use crate::locked::Locked;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
+use crate::watch::logs::Logs;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
 use crate::watch::shared_page::SharedPage;
@@ -59,6 +60,8 @@ pub struct WatchState {
     stall_added: Condvar,
     /// What the reporter process sees of the sampler, if there is one.
     pub page: OnceLock<Arc<SharedPage>>,
+    /// Where stalls are written to while they last, if that is wanted.
+    pub logs: OnceLock<Logs>,
 }
 
 /// Stalls that are over, for Python.
@@ -95,6 +98,7 @@ impl WatchState {
             stalls: Locked::default(),
             stall_added: Condvar::new(),
             page: OnceLock::new(),
+            logs: OnceLock::new(),
         }
     }
 
@@ -182,7 +186,9 @@ impl WatchState {
     /// CPU time of the watch's own threads, up to some samples ago.
     pub fn cost_ns(&self) -> u64 {
         // Relaxed: two sums, each used by itself.
-        self.sampler_ran_ns.load(Ordering::Relaxed) + self.prober_ran_ns.load(Ordering::Relaxed)
+        self.sampler_ran_ns.load(Ordering::Relaxed)
+            + self.prober_ran_ns.load(Ordering::Relaxed)
+            + self.logs.get().map_or(0, Logs::ran_ns)
     }
 
     pub fn lost(&self) -> u64 {

@@ -3,6 +3,7 @@
 use crate::gil::ThreadIds;
 use crate::histogram::seconds;
 use crate::system::clock::now_ns;
+use crate::watch::logs::Logs;
 use crate::watch::reports::{ThreadInfo, WatchTotals};
 use crate::watch::state::WatchState;
 
@@ -33,5 +34,6 @@ pub fn totals(state: &WatchState, info: impl Fn(ThreadIds) -> ThreadInfo) -> Wat
         collected: seconds(state.gc.collected_ns()),
         cost: seconds(state.cost_ns()),
         lost: state.lost(),
+        log_dropped: state.logs.get().map_or(0, Logs::dropped),
     }
 }

@@ -10,6 +10,7 @@ use crate::watch::late_period::{LatePeriod, Noticed};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
+use crate::watch::stall_so_far::LateNow;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, ThreadFiles};
 
@@ -118,6 +119,22 @@ impl WatchedLoop {
         );
     }
 
+    /// What the loop is late for by now; `None` if it is not late.
+    pub fn late_now<'a>(&'a mut self, sample: &Sample<'_>) -> Option<LateNow<'a>> {
+        let late_period = self.late_period.as_mut()?;
+        let evidence = late_period.evidence_so_far(self.files.cpu_times());
+        Some(LateNow {
+            loop_number: self.heartbeat.loop_number,
+            thread: self.thread,
+            due_ns: late_period.due_ns,
+            now_ns: sample.now_ns,
+            evidence,
+            holder: late_period.holder(sample, self.thread),
+            stacks: late_period.latest_stacks(),
+            below: self.heartbeat.below(),
+        })
+    }
+
     /// The late beat has come, or the loop has stopped: adds the stall to `open`, if it was one.
     pub fn end_late_period(&mut self, watch: &WatchState, open: &mut Vec<OpenStall>) {
         let cpu = self.files.cpu_times();
@@ -150,6 +167,7 @@ impl WatchedLoop {
             noticed,
             segments,
             below: self.heartbeat.below(),
+            told: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
 use crate::watch::gil_usage::{GilUsage, Hold};
 use crate::watch::heartbeat::Heartbeat;
+use crate::watch::logs::{LogSettings, Logs};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
 use crate::watch::state::{Settings, WatchState};
@@ -42,7 +43,7 @@ pub struct Watcher {
 #[pymethods]
 impl Watcher {
     #[new]
-    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task))]
+    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task, logs=None))]
     #[allow(clippy::too_many_arguments)] // keywords, all of them
     fn new(
         py: Python<'_>,
@@ -53,6 +54,7 @@ impl Watcher {
         trace: bool,
         read_gil: bool,
         current_task: Py<PyAny>,
+        logs: Option<LogSettings>,
     ) -> PyResult<Self> {
         let settings = Settings {
             stall_ns: positive("stall", stall)?,
@@ -88,6 +90,9 @@ impl Watcher {
             loops: AtomicU64::new(0),
             pid: std::process::id(),
         };
+        if let Some(logs) = logs {
+            Logs::start(&state, logs)?;
+        }
         let sampled = Arc::clone(&state);
         watcher.start("gilscope-sample", move || {
             sampler::run(&sampled, native_stacks);
@@ -230,7 +235,7 @@ impl Watcher {
 }
 
 impl Watcher {
-    fn must_own_threads(&self) -> PyResult<()> {
+    pub fn must_own_threads(&self) -> PyResult<()> {
         if std::process::id() == self.pid {
             Ok(())
         } else {
@@ -266,6 +271,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         if self.must_own_threads().is_ok() {
             self.state.close();
+            if let Some(logs) = self.state.logs.get() {
+                logs.end_soon();
+            }
         }
     }
 }

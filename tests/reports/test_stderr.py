@@ -10,8 +10,6 @@ from gilscope.checks import statement
 from gilscope.cli import main, watch
 from gilscope.reports import stderr
 
-from tests.support.watched import stall
-
 if TYPE_CHECKING:
     import pytest
 
@@ -25,7 +23,8 @@ def test_nothing_is_printed_if_stderr_is_closed(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     stderr.say("a sentence")
-    watch._print_stall(stall("blocked, waiting", 0.0, 0.1))
+    monkeypatch.setattr(sys, "__stderr__", None)
+    assert watch._stderr() is None
     assert main(["check", "x("]) == 2
     monkeypatch.setattr(statement, "check_statement", fail)
     assert main(["check", "x()"]) == 3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import RUN, THRESHOLD, Duration
+from gilscope.cli import RUN, THRESHOLD, BadInput, Duration
 from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
 from gilscope.cli.programs import chosen
@@ -20,14 +20,14 @@ from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
 from gilscope.reports.files import live_formats
 from gilscope.reports.lines import line
-from gilscope.reports.stderr import to_stderr
+from gilscope.watch.arguments import log_file
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope.records.stall import Stall
+    from gilscope._core import LogFile
 
 
 @click.command(
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json. Repeatable.",
 )
-@click.option("--live", is_flag=True, help="Print each stall on stderr as it happens.")
+@click.option("--live", is_flag=True, help="Print each stall on stderr while it lasts, and when it is over.")
 @click.option(
     "--for",
     "seconds",
@@ -81,6 +81,12 @@ if TYPE_CHECKING:
     type=click.Choice(["USR1", "USR2"]),
     help="Report also whenever the program receives this signal. The program runs on.",
 )
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append to FILE a line of JSON for each stall while it lasts, and another one when it is over.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
     module: str | None,
@@ -91,6 +97,7 @@ def command(
     live: bool,
     seconds: float | None,
     signal_name: str | None,
+    log: Path | None,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
     """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
@@ -103,8 +110,10 @@ def command(
         stall=f"{stall}s",
         sample=f"{sample}s",
         probe=f"{probe}s",
-        on_stall=_print_stall if live else None,
         trace=bool(outputs),
+        log=_checked(log),
+        live=_stderr() if live else None,
+        words=line if live else None,
     )
     for output in outputs:
         checked(output, live_formats())
@@ -121,5 +130,18 @@ def command(
     return partial(run_watched, run, watch, asked)
 
 
-def _print_stall(stall: Stall) -> None:
-    to_stderr(f"{line(stall)}\n")
+def _stderr() -> LogFile | None:
+    """Return the program's stderr; ``None`` if it is closed."""
+    try:
+        return log_file("stderr")
+    except OSError:
+        return None
+
+
+def _checked(log: Path | None) -> Path | None:
+    """Return ``log`` if it can be written. It is opened again for the watch."""
+    try:
+        log_file(log)
+    except OSError as error:
+        raise BadInput(f"--log: {error.strerror}") from None
+    return log

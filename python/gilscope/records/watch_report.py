@@ -121,6 +121,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """The system does not report what a sleeping thread waits for. Causes are then decided from the waits of the probes."""
     stacks_unreadable: Unreadable | None = None
     """Why stacks cannot be read while another thread holds the GIL. They are then taken once the GIL is released."""
+    log_dropped: Count = 0
+    """Lines that the log of stalls was not given: more than ten in a second, or more than its reader has read."""
 
 
 class WatchReport(Record, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def line(stall: Stall) -> str:
-    """Return when ``stall`` began, its length, its cause and the line of its culprit."""
+    """Return when ``stall``, which is over, began, its length, its cause and the line of its culprit."""
     where = f" at {place_of(stall.culprit)}" if stall.culprit else ""
     thread = f" (thread {stall.culprit_thread})" if stall.culprit_thread else ""
     return (
-        f"gilscope: {stall.start:8.2f} s: the loop stalled for {duration(stall.duration)}: {stall.cause}{where}{thread}"
+        f"gilscope: {stall.start:8.2f} s: stalled for {duration(stall.duration)} in all: {stall.cause}{where}{thread}"
     )

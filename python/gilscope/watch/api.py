@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
+from gilscope.watch.arguments import log_file
 from gilscope.watch.session import NOT_ASYNCHRONOUS, Session, Settings
 from gilscope.watch.snapshots import empty
 
@@ -32,7 +33,8 @@ class Watch:
     as ``"50ms"``. ``on_stall`` is called with each ``Stall`` in a thread of the watch, as soon as that thread can acquire the
     GIL after the stall; exceptions that it raises are logged. This thread blocks all signals. ``trace`` keeps the latest
     holds and lags one by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line
-    of a hog are unknown.
+    of a hog are unknown. ``log`` is where each stall is written to as one line of JSON while it lasts, and as another one
+    when it is over: a path, a file descriptor or ``"stderr"``.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Watch:
         on_stall: Callable[[Stall], object] | None = None,
         trace: bool = False,
         read_gil: bool = True,
+        log: str | os.PathLike[str] | int | None = None,
     ) -> None:
         self.stall = parse_threshold(stall, name="stall", least=SHORTEST)
         self._settings = Settings(
@@ -53,6 +56,7 @@ class Watch:
             on_stall=_checked(on_stall),
             trace=trace,
             read_gil=read_gil,
+            log=log_file(log),
         )
         self._session: Session | None = None
 

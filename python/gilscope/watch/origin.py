@@ -59,7 +59,7 @@ STANDARD = (*_folders("stdlib", "platstdlib"), PurePosixPath(escaped(os.__file__
 def origin_of(file: str, function: str = "") -> Origin:
     """Return whose code ``file`` is; ``function`` distinguishes what has been generated from a program given as a string."""
     if file == "<string>":
-        is_users = _arguments()[:1] == ["-c"] and not function.startswith(GENERATED)
+        is_users = is_command() and not function.startswith(GENERATED)
         return Origin.USER if is_users else Origin.STANDARD
     origin, package = _place(file)
     if origin is Origin.INSTALLED and package in program_packages():
@@ -117,6 +117,11 @@ def _applications(arguments: list[str]) -> Iterator[str]:
         elif name in OPTIONS_OF_APPLICATIONS:
             yield value.partition(":")[0]
         option = argument
+
+
+def is_command() -> bool:
+    """Whether the program is the argument of ``python -c``."""
+    return _arguments()[:1] == ["-c"]
 
 
 def _arguments() -> list[str]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from gilscope._core import ReporterProcess, Watcher
+    from gilscope._core import LogFile, ReporterProcess, Watcher
+    from gilscope.records.stall import Stall
 
 FIRST_UPDATE = 0.1
 """Seconds from the watch's start to the first update. The time between two updates then doubles, up to ``BETWEEN_UPDATES``."""
@@ -53,8 +54,12 @@ class ProgramWatch(Watch):
     listens_for_requests = False
     """Whether ``request`` may be called: the watch's thread then looks for that again and again."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(
+        self, *, live: LogFile | None = None, words: Callable[[Stall], str] | None = None, **arguments: Any
+    ) -> None:
+        """``live`` is where stalls are named in words, and ``words`` are those for a stall that is over."""
         super().__init__(**arguments)
+        self._settings = self._settings._replace(live=live, words=words)
         # The program may replace what is looked up later.
         self._clock, self._cpu_clock = time.monotonic, time.thread_time
         self._frames: Callable[[], dict[int, Any]] = current_frames

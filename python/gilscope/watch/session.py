@@ -11,19 +11,21 @@ from collections.abc import Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from gilscope._core import GcListener, Watcher, monotonic
+from gilscope._core import GcListener, Watcher, close_logs, monotonic, say_in_log, set_program_packages
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
 from gilscope.watch.judge import judge
+from gilscope.watch.log_settings import log_settings
 from gilscope.watch.loops import WatchedLoops
+from gilscope.watch.origin import program_packages
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilscope._core import StallReport
+    from gilscope._core import LogFile, StallReport
     from gilscope.records.stall import Stall
 
 log = logging.getLogger("gilscope")
@@ -45,6 +47,12 @@ class Settings(NamedTuple):
     on_stall: Callable[[Stall], object] | None
     trace: bool
     read_gil: bool
+    log: LogFile | None = None
+    """Where a line of JSON is written to for each stall."""
+    live: LogFile | None = None
+    """Where stalls are named in words."""
+    words: Callable[[Stall], str] | None = None
+    """Names a stall that is over in words, for ``live``."""
 
 
 class Listener(Protocol):
@@ -108,6 +116,7 @@ class Session:
             self._watcher.close()
             if self._reporter != threading.get_ident():
                 self._reported_all.wait(MAX_SECONDS_FOR_ON_STALL_AT_STOP)
+            close_logs(self._watcher)
         self._last = self._take()
 
     def abandon(self) -> None:
@@ -143,6 +152,7 @@ class Session:
             trace=settings.trace,
             read_gil=settings.read_gil,
             current_task=_current_task(),
+            logs=log_settings(settings.log, settings.live),
         )
         try:
             if self._listener is not None:
@@ -150,7 +160,9 @@ class Session:
             watcher.start_reporter(self._report_stalls)
         except BaseException:
             watcher.close()
+            close_logs(watcher)
             raise
+        set_program_packages(watcher, list(program_packages()))
         self._gc_listener = watcher.gc_listener
         gc.callbacks.append(self._gc_listener)
         return watcher
@@ -190,6 +202,7 @@ class Session:
             gil_unreadable=unreadable,
             stacks_unreadable=cast("Unreadable | None", watcher.stacks_unreadable),
             system_calls_hidden=watcher.system_calls_hidden,
+            log_dropped=totals.log_dropped,
             **others,
         )
 
@@ -212,6 +225,7 @@ class Session:
         try:
             stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
             self._sites.add(stall)
+            self._say(stall, report, watcher)
         except Exception:
             if not self._unrecorded:
                 log.exception("gilscope cannot judge a stall")
@@ -227,6 +241,13 @@ class Session:
         except Exception:
             log.exception("gilscope cannot pass its figures on while the program runs")
             self._listener = None
+
+    def _say(self, stall: Stall, report: StallReport, watcher: Watcher) -> None:
+        """Name the stall, which is over, in words."""
+        if self._settings.log or self._settings.live:
+            set_program_packages(watcher, list(program_packages()))  # for the next stall: the program may import more
+        if self._settings.words and report.told:
+            say_in_log(watcher, self._settings.words(stall))
 
     def _timeout(self) -> float:
         return inf if self._listener is None else self._listener.timeout()

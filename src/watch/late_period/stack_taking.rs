@@ -147,6 +147,11 @@ impl LatePeriod {
         let pause_ns = self.pauses.pause_ns(self.stall_ns, late_ns, &answer);
         let after_ns = answer.attached_ns + pause_ns;
         self.next_request_ns = after_ns.max(now_ns);
+        if late_ns < self.stall_ns {
+            // When the late period becomes a stall, the line that is reported at once is of that moment.
+            let stall_at_ns = self.due_ns + self.stall_ns;
+            self.next_request_ns = self.next_request_ns.min(stall_at_ns.max(now_ns));
+        }
         self.border_ns = Some(answer.attached_ns.midpoint(self.next_request_ns));
         self.pending = None;
         if let Some(segment) = self.segments.last_mut() {
