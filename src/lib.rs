@@ -61,6 +61,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
+    use crate::watch::liveness::loops_alive;
+    #[pymodule_export]
     use crate::watch::program::RunProgram;
     #[pymodule_export]
     use crate::watch::progress::{share_samples, stalled_now, trace_after};
@@ -77,6 +79,8 @@ mod _core {
     use crate::watch::stacks::current_frames;
     #[pymodule_export]
     use crate::watch::watcher::Watcher;
+    #[pymodule_export]
+    use crate::watch::watcher_files::close_in_child;
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");

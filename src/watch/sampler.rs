@@ -12,6 +12,7 @@ use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
+use crate::watch::hang::HangGuard;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::state::WatchState;
@@ -70,6 +71,7 @@ struct Sampler<'a> {
     requests_so_far: u64,
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
+    hangs: HangGuard,
 }
 
 impl<'a> Sampler<'a> {
@@ -82,6 +84,7 @@ impl<'a> Sampler<'a> {
             stacks,
             requests_so_far: 0,
             open: Vec::new(),
+            hangs: HangGuard::new(watch),
         }
     }
 
@@ -123,6 +126,9 @@ impl<'a> Sampler<'a> {
                 &mut self.open,
             );
         }
+        let reader = self.stacks.as_mut().map(|native| &mut native.reader);
+        self.hangs
+            .note(self.watch, &mut self.loops, &sample, reader);
         self.report_stalls(now_ns);
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {
             self.watch

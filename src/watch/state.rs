@@ -9,7 +9,9 @@ use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
 use crate::locked::Locked;
+use crate::system::kept_stderr::KeptStderr;
 use crate::watch::gil_usage::GilUsage;
+use crate::watch::hang::Hang;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
@@ -28,6 +30,7 @@ pub struct Settings {
     pub sample_ns: u64,
     pub probe_ns: u64,
     pub trace: bool,
+    pub hang: Option<Hang>,
 }
 
 pub struct WatchState {
@@ -59,6 +62,8 @@ pub struct WatchState {
     stall_added: Condvar,
     /// What the reporter process sees of the sampler, if there is one.
     pub page: OnceLock<Arc<SharedPage>>,
+    /// Where the stacks go if a loop hangs.
+    pub stderr: Option<Arc<KeptStderr>>,
 }
 
 /// Stalls that are over, for Python.
@@ -95,6 +100,7 @@ impl WatchState {
             stalls: Locked::default(),
             stall_added: Condvar::new(),
             page: OnceLock::new(),
+            stderr: settings.hang.and_then(|_| KeptStderr::new()).map(Arc::new),
         }
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gilscope.cli import RUN, THRESHOLD, Duration
+from gilscope.cli import RUN, THRESHOLD, BadInput, Duration
 from gilscope.cli.last_option import LastOption
 from gilscope.cli.output import checked
 from gilscope.cli.programs import chosen
@@ -21,6 +21,7 @@ from gilscope.naming import escaped
 from gilscope.reports.files import live_formats
 from gilscope.reports.lines import line
 from gilscope.reports.stderr import to_stderr
+from gilscope.watch import arguments
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope.records.stall import Stall
+    from gilscope.watch.arguments import OnHang
 
 
 @click.command(
@@ -81,6 +83,17 @@ if TYPE_CHECKING:
     type=click.Choice(["USR1", "USR2"]),
     help="Report also whenever the program receives this signal. The program runs on.",
 )
+@click.option(
+    "--hang",
+    type=RUN,
+    metavar="DURATION",
+    help="Print the stacks of all threads if an event loop gives no heartbeat for this long.",
+)
+@click.option(
+    "--on-hang",
+    type=click.Choice(["dump", "exit"]),
+    help="Print the stacks only, or end the program with status 70 as well. Default: dump.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
     module: str | None,
@@ -91,6 +104,8 @@ def command(
     live: bool,
     seconds: float | None,
     signal_name: str | None,
+    hang: float | None,
+    on_hang: OnHang | None,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
     """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
@@ -99,12 +114,19 @@ def command(
     """
     run = chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
+    try:
+        hang = arguments.hang(hang, stall=stall, name="--hang")
+        on_hang = arguments.on_hang(on_hang, hang=hang, name="--on-hang", needs="--hang 30s")
+    except ValueError as error:
+        raise BadInput(f"{error}") from None
     watch = ProgramWatch(
         stall=f"{stall}s",
         sample=f"{sample}s",
         probe=f"{probe}s",
         on_stall=_print_stall if live else None,
         trace=bool(outputs),
+        hang=None if hang is None else f"{hang}s",
+        on_hang=on_hang if hang else None,
     )
     for output in outputs:
         checked(output, live_formats())

@@ -10,6 +10,8 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
+from gilscope.watch import arguments
+from gilscope.watch.native import NO_LOOPS
 from gilscope.watch.session import NOT_ASYNCHRONOUS, Session, Settings
 from gilscope.watch.snapshots import empty
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from gilscope.records.stall import Stall
     from gilscope.records.watch_report import Snapshot
+    from gilscope.records.watch_state import WatchState
+    from gilscope.watch.arguments import OnHang
     from gilscope.watch.bins import Hold, LoopLag
 
 
@@ -33,6 +37,12 @@ class Watch:
     GIL after the stall; exceptions that it raises are logged. This thread blocks all signals. ``trace`` keeps the latest
     holds and lags one by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line
     of a hog are unknown.
+
+    A loop hangs if it has given no heartbeat for as long as ``hang``: seconds, or a string such as ``"30s"``. Then the stacks of
+    all threads are written to the standard error that the program had when the watch started, and with ``on_hang="exit"``
+    the process ends with status 70, whatever its threads do. A process that is stopped or debugged does not hang.
+    ``heartbeat_file`` is the path of a file that says once a second what ``state`` returns, as a line of JSON, for the probe of
+    an orchestrator. The watch makes the file, and removes it when it stops.
     """
 
     def __init__(
@@ -44,8 +54,12 @@ class Watch:
         on_stall: Callable[[Stall], object] | None = None,
         trace: bool = False,
         read_gil: bool = True,
+        hang: float | str | None = None,
+        on_hang: OnHang | None = None,
+        heartbeat_file: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
     ) -> None:
         self.stall = parse_threshold(stall, name="stall", least=SHORTEST)
+        hangs_after = arguments.hang(hang, stall=self.stall)
         self._settings = Settings(
             stall=self.stall,
             sample=parse_threshold(sample, name="sample", least=SHORTEST),
@@ -53,6 +67,9 @@ class Watch:
             on_stall=_checked(on_stall),
             trace=trace,
             read_gil=read_gil,
+            hang=hangs_after,
+            on_hang=arguments.on_hang(on_hang, hang=hangs_after),
+            heartbeat_file=arguments.heartbeat_file(heartbeat_file),
         )
         self._session: Session | None = None
 
@@ -102,6 +119,13 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """Return what the watch has seen so far; after ``stop``, what it had seen by then. Before ``start``, all is 0."""
         return self._session.snapshot() if self._session else empty()
+
+    def state(self) -> WatchState:
+        """Return what the event loops do now, and for how long the worst of them has not responded.
+
+        If no loop runs, and while the watch does not run, the state is ``idle`` without an age.
+        """
+        return self._session.state() if self._session else NO_LOOPS
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if ``trace`` is on. Times are seconds since the watch began."""

@@ -11,12 +11,13 @@ from collections.abc import Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from gilscope._core import GcListener, Watcher, monotonic
+from gilscope._core import GcListener, Watcher, close_in_child, loops_alive, monotonic
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
 from gilscope.watch.judge import judge
 from gilscope.watch.loops import WatchedLoops
+from gilscope.watch.native import NO_LOOPS, watch_state
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from gilscope._core import StallReport
     from gilscope.records.stall import Stall
+    from gilscope.records.watch_state import WatchState
+    from gilscope.watch.arguments import OnHang
 
 log = logging.getLogger("gilscope")
 
@@ -45,6 +48,9 @@ class Settings(NamedTuple):
     on_stall: Callable[[Stall], object] | None
     trace: bool
     read_gil: bool
+    hang: float | None = None
+    on_hang: OnHang = "dump"
+    heartbeat_file: bytes | None = None
 
 
 class Listener(Protocol):
@@ -115,6 +121,14 @@ class Session:
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
+        if self._watcher is not None:
+            close_in_child(self._watcher)
+
+    def state(self) -> WatchState:
+        """Return what the loops do now; after ``stop``, no loop is watched."""
+        if self._watcher is None or self._last is not None:
+            return NO_LOOPS
+        return watch_state(loops_alive(self._watcher))
 
     def snapshot(self) -> Snapshot:
         """Return what was seen so far; after ``stop``, what had been seen by then."""
@@ -143,6 +157,9 @@ class Session:
             trace=settings.trace,
             read_gil=settings.read_gil,
             current_task=_current_task(),
+            hang=settings.hang,
+            exits=settings.on_hang == "exit",
+            heartbeat_file=settings.heartbeat_file,
         )
         try:
             if self._listener is not None:
