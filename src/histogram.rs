@@ -25,6 +25,16 @@ pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     }
 }
 
+/// A duration that must be above 0, in nanoseconds. `name` is the argument that it was given as.
+pub fn positive(name: &str, duration: f64) -> PyResult<u64> {
+    match nanoseconds(duration)? {
+        0 => Err(PyValueError::new_err(format!(
+            "{name} must be more than 0 seconds"
+        ))),
+        duration_ns => Ok(duration_ns),
+    }
+}
+
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53 ns: 104 days
 pub fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9

@@ -61,6 +61,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::heartbeat::Heartbeat;
     #[pymodule_export]
+    use crate::watch::liveness::loops_alive;
+    #[pymodule_export]
     use crate::watch::log_file::PyLogFile;
     #[pymodule_export]
     use crate::watch::logs::{close_logs, say_in_log, set_program_packages};
@@ -81,6 +83,8 @@ mod _core {
     use crate::watch::stacks::current_frames;
     #[pymodule_export]
     use crate::watch::watcher::Watcher;
+    #[pymodule_export]
+    use crate::watch::watcher_files::close_in_child;
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");

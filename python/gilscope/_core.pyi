@@ -44,6 +44,7 @@ __all__ = [
     "WatchTotals",
     "Watcher",
     "bridge_workers",
+    "close_in_child",
     "close_logs",
     "countdown_bridge",
     "countdown_held",
@@ -52,6 +53,7 @@ __all__ = [
     "current_frames",
     "ends_process",
     "gil_unreadable",
+    "loops_alive",
     "monotonic",
     "run_queue_delay",
     "say_in_log",
@@ -416,7 +418,7 @@ def stacks_unreadable() -> str | None:
 
 @final
 class Watcher:
-    """The native half of a watch. It starts two threads when it is made; :meth:`close` ends them.
+    """The native half of a watch. It starts two threads when it is made, and a third for a heartbeat file; :meth:`close` ends them.
 
     The sampler reads the GIL's holder and the heartbeats every ``sample`` seconds on average, and never attaches. The prober
     attaches at random moments, every ``probe`` seconds on average, and also when a loop is late by half of ``stall``. A
@@ -437,13 +439,20 @@ class Watcher:
         read_gil: bool,
         current_task: Callable[[AbstractEventLoop], object],
         logs: LogSettings | None = None,
+        hang: float | None = None,
+        exits: bool = False,
+        heartbeat_file: bytes | None = None,
     ) -> Watcher:
         """Start to watch.
 
         ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
         memory is read. With ``trace`` holds and beats are kept one by one. Each of ``logs`` starts another thread, and
-        :func:`close_logs` ends it. ``ValueError`` for a time that is not above 0,
-        ``OSError`` if the system cannot start a thread. Releases and acquires the GIL once, like ``gil_unreadable``.
+        :func:`close_logs` ends it. ``ValueError`` for a time that is not above 0, ``OSError`` if the system cannot start a
+        thread.
+
+        After ``hang`` seconds without a heartbeat of a loop, all stacks are written to the standard error of now, and the
+        process ends if it ``exits``. ``heartbeat_file`` is an absolute path; ``OSError`` if the file cannot be written,
+        ``ValueError`` if it is none of ours. Releases and acquires the GIL once, like ``gil_unreadable``.
         """
 
     @property
@@ -523,6 +532,15 @@ def set_program_packages(watcher: Watcher, packages: list[str]) -> None:
 
 def close_logs(watcher: Watcher) -> None:
     """End the logs of a watcher that is closed when all that waits is written, with the GIL released: at most 0.3 s."""
+
+def loops_alive(watcher: Watcher) -> list[tuple[int, ThreadInfo, str, float]]:
+    """Return the loops that run now, the worst first: number, thread, what the loop does, and its age.
+
+    What it does is ``idle``, ``busy``, ``starved`` or ``blocked``. ``RuntimeError`` in a forked child.
+    """
+
+def close_in_child(watcher: Watcher) -> None:
+    """Close, in a forked child, the files of its parent's watch. Does nothing elsewhere."""
 
 def share_samples(watcher: Watcher, reporter: ReporterProcess) -> None:
     """Have the watcher's sampler note in the reporter's page when it ran, and since when a loop is late."""
@@ -962,9 +980,7 @@ class _Testing:
         """
 
     @staticmethod
-    def task_and_request(
-        event_loop: AbstractEventLoop, native_id: int
-    ) -> tuple[tuple[str, str] | None, str | None]:
+    def task_and_request(event_loop: AbstractEventLoop, native_id: int) -> tuple[tuple[str, str] | None, str | None]:
         """Read a thread's memory from a native thread while the caller holds the GIL.
 
         Return what ``event_loop``, which runs in the thread with this native id, is doing: the current task's name with the

@@ -3,6 +3,11 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+/// The program's own descriptors have the numbers that they would have without a watch if ours are above them.
+pub const HIGH_NUMBER: RawFd = 900;
+/// Where the limit of open files is lower, ours are this far below the limit.
+const NUMBERS_LEFT_ABOVE: RawFd = 8;
+
 /// Two connected stream sockets.
 pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut pair = [0; 2];
@@ -54,7 +59,12 @@ pub fn raised(file: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
     owned(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })
 }
 
-/// The device and the inode of an open socket.
+/// The same file with a number that programs do not use.
+pub fn raised_high(file: OwnedFd) -> io::Result<OwnedFd> {
+    raised(file, HIGH_NUMBER.min(highest_number() - NUMBERS_LEFT_ABOVE))
+}
+
+/// The device and the inode of an open file.
 pub fn identity(number: RawFd) -> Option<(u64, u64)> {
     // SAFETY: the kernel fills in the record, or fails.
     unsafe {

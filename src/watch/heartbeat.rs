@@ -10,6 +10,7 @@ use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::watch::silence::PublishedSilence;
 use crate::watch::stacks::Below;
 use crate::watch::state::{Settings, WatchState};
 use crate::watch::timer::Timer;
@@ -47,6 +48,8 @@ pub struct HeartbeatState {
     event_loop: Locked<Option<Py<PyAny>>>,
     /// Its address; 0 once the loop has stopped.
     event_loop_address: AtomicUsize,
+    /// What the sampler knows of how long the loop has been silent.
+    pub silence: PublishedSilence,
 }
 
 impl HeartbeatState {
@@ -151,6 +154,7 @@ impl Heartbeat {
             below: Locked::default(),
             event_loop: Locked::default(),
             event_loop_address: AtomicUsize::new(0),
+            silence: PublishedSilence::default(),
         });
         Self {
             state,

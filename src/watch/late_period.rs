@@ -6,6 +6,7 @@ use crate::gil::ThreadIds;
 use crate::watch::evidence::Evidence;
 use crate::watch::gil_wait::{GilWait, Kind, Sample};
 use crate::watch::segment::{Pauses, Segment};
+use crate::watch::stacks::Stack;
 use crate::watch::thread_files::{Activity, CpuTimes, ThreadFiles};
 
 /// A sample counts for the time since the last one, but not for more than this, unless the sampler meant to wait for longer: what
@@ -207,5 +208,18 @@ impl LatePeriod {
     /// The number of the request that has not been answered.
     pub fn pending(&self) -> Option<u64> {
         self.pending
+    }
+
+    /// Whether the loop's thread waited for the GIL when the last sample was taken.
+    pub fn waits_for_gil(&self) -> bool {
+        self.last_activity == Some(Activity::WaitsForGil)
+    }
+
+    /// The latest stack of the thread `ident` that was taken, and when.
+    pub fn stack_taken(&self, ident: u64) -> Option<(u64, &Stack)> {
+        let mut samples = self.segments.iter().rev();
+        let sample = samples.find_map(|segment| segment.sample.as_ref())?;
+        let stack = sample.stacks.iter().find(|stack| stack.ident == ident)?;
+        Some((sample.attached_ns, stack))
     }
 }

@@ -17,15 +17,11 @@ use pyo3::prelude::*;
 
 use crate::locked::Locked;
 use crate::system::descriptors::{
-    highest_number, identity, owned, pidfd_of_this_process, raised, socket_pair,
+    identity, owned, pidfd_of_this_process, raised, raised_high, socket_pair,
 };
 use crate::system::detached_process;
 use crate::watch::shared_page::{Fields, SharedPage};
 
-/// The program's own descriptors have the numbers that they would have without a watch if ours is above them.
-const NUMBER_WANTED: RawFd = 900;
-/// Where the limit of open files is lower, ours is this far below the limit.
-const NUMBERS_LEFT_ABOVE: RawFd = 8;
 /// A message larger than the socket's buffer waits this long for the reporter to read the beginning.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_millis(50);
 /// What `poll` reports of a socket that has no other end any more, or has been closed.
@@ -67,10 +63,7 @@ impl ReporterProcess {
             owned(pidfd_of_this_process())?,
             detached_process::LOWEST_NUMBER,
         )?;
-        let ours = raised(
-            ours,
-            NUMBER_WANTED.min(highest_number() - NUMBERS_LEFT_ABOVE),
-        )?;
+        let ours = raised_high(ours)?;
         let theirs = raised(theirs, detached_process::LOWEST_NUMBER)?;
         let page_file = raised(page_file, detached_process::LOWEST_NUMBER)?;
         let files = [

@@ -12,6 +12,7 @@ use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
+use crate::watch::hang::HangGuard;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::rhythm::{Periods, Rhythm, Seen};
@@ -75,6 +76,7 @@ struct Sampler<'a> {
     /// Stalls that are over and may wait for their stack samples.
     open: Vec<OpenStall>,
     log: StallLog,
+    hangs: HangGuard,
 }
 
 impl<'a> Sampler<'a> {
@@ -95,6 +97,7 @@ impl<'a> Sampler<'a> {
             requests_so_far: 0,
             open: Vec::new(),
             log: StallLog::default(),
+            hangs: HangGuard::new(watch),
         }
     }
 
@@ -153,6 +156,9 @@ impl<'a> Sampler<'a> {
                 self.log.note(self.watch, &now);
             }
         }
+        let reader = self.stacks.as_mut().map(|native| &mut native.reader);
+        self.hangs
+            .note(self.watch, &mut self.loops, &sample, reader);
         self.report_stalls(now_ns);
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {

@@ -13,12 +13,14 @@ pub struct Fields {
     pub late_since_ns: AtomicU64,
     /// When the sampler last ran.
     pub sampled_ns: AtomicU64,
-    /// 1 while the program replaces itself by another, 2 once it needs the reporter no more.
+    /// 1 while the program replaces itself by another, 2 once it needs the reporter no more, 3 if it is ended for a hang.
     pub stage: AtomicU64,
     /// How often the program was asked, by a signal, for a report while it runs.
     pub requests: AtomicU64,
 }
 
+/// See [`Fields::stage`].
+const STAGE_HANG: u64 = 3;
 /// The size of `Fields`, as the kernel wants it.
 const LENGTH: libc::off_t = 32;
 const _: () = assert!(size_of::<Fields>() == 32);
@@ -74,5 +76,11 @@ impl SharedPage {
             .late_since_ns
             .store(late_since_ns.unwrap_or(0), Ordering::Relaxed);
         fields.sampled_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Notes that the process is about to be ended because a loop hangs.
+    pub fn note_hang(&self) {
+        // SeqCst, as for the other stages: the cost does not matter.
+        self.fields().stage.store(STAGE_HANG, Ordering::SeqCst);
     }
 }

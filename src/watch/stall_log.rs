@@ -232,9 +232,9 @@ fn cause_at_end(watch: &WatchState, stall: &FinishedStall) -> Cause {
 fn place(stack: &Stack, frame: Option<&FrameData>) -> Option<Place> {
     let (file, line, function) = frame?;
     Some(Place {
-        file: file.clone(),
+        file: file.to_string(),
         line: *line,
-        function: function.clone(),
+        function: function.to_string(),
         certainty: certainty(stack),
     })
 }

@@ -9,7 +9,9 @@ use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
 use crate::locked::Locked;
+use crate::system::kept_stderr::KeptStderr;
 use crate::watch::gil_usage::GilUsage;
+use crate::watch::hang::Hang;
 use crate::watch::heartbeat::{Beats, HeartbeatState};
 use crate::watch::logs::Logs;
 use crate::watch::prober::ProberTurns;
@@ -29,6 +31,7 @@ pub struct Settings {
     pub sample_ns: u64,
     pub probe_ns: u64,
     pub trace: bool,
+    pub hang: Option<Hang>,
 }
 
 pub struct WatchState {
@@ -62,6 +65,8 @@ pub struct WatchState {
     pub page: OnceLock<Arc<SharedPage>>,
     /// Where stalls are written to while they last, if that is wanted.
     pub logs: OnceLock<Logs>,
+    /// Where the stacks go if a loop hangs.
+    pub stderr: Option<Arc<KeptStderr>>,
 }
 
 /// Stalls that are over, for Python.
@@ -99,6 +104,7 @@ impl WatchState {
             stall_added: Condvar::new(),
             page: OnceLock::new(),
             logs: OnceLock::new(),
+            stderr: settings.hang.and_then(|_| KeptStderr::new()).map(Arc::new),
         }
     }
 

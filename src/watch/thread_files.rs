@@ -68,12 +68,19 @@ impl ThreadFiles {
     }
 
     fn parsed(&self, is_gil: impl Fn(u64) -> Option<bool>) -> Activity {
+        self.with_system_call(|line| parse_activity(line, is_gil))
+            .unwrap_or(Activity::Unknown)
+    }
+
+    /// Whether the thread sleeps in a system call that waits until one of several files is ready, as event loops do.
+    pub fn selects(&self) -> bool {
+        self.with_system_call(parse_selects).unwrap_or(false)
+    }
+
+    fn with_system_call<T>(&self, parse: impl FnOnce(&str) -> T) -> Option<T> {
         let mut buffer = [0; 160];
-        let line = self
-            .syscall
-            .as_ref()
-            .and_then(|file| text(file, &mut buffer));
-        line.map_or(Activity::Unknown, |line| parse_activity(line, is_gil))
+        let line = text(self.syscall.as_ref()?, &mut buffer)?;
+        Some(parse(line))
     }
 
     pub fn cpu_times(&self) -> Option<CpuTimes> {
@@ -114,9 +121,37 @@ fn parse_activity(line: &str, is_gil: impl Fn(u64) -> Option<bool>) -> Activity 
     }
 }
 
+/// The system calls that an event loop sleeps in.
+const SELECTORS: [i64; 7] = [
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_select,
+    libc::SYS_pselect6,
+];
+
+fn parse_selects(line: &str) -> bool {
+    let number = line.split_ascii_whitespace().next().map(str::parse);
+    matches!(number, Some(Ok(number)) if SELECTORS.contains(&number))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Activity, parse_activity};
+    use super::{Activity, parse_activity, parse_selects};
+
+    #[test]
+    fn a_loop_sleeps_in_a_selector() {
+        let line = format!(
+            "{} 0x5 0x7f 0x2 0x0 0x0 0x0 0x7ffe 0x7f11\n",
+            libc::SYS_epoll_wait
+        );
+        assert!(parse_selects(&line));
+        assert!(!parse_selects("0 0x0 0x7f 0x2 0x0 0x0 0x0 0x7ffe 0x7f11\n")); // read
+        assert!(!parse_selects("running\n"));
+        assert!(!parse_selects(""));
+    }
 
     #[test]
     fn the_futex_of_the_gil_is_distinguished_from_others() {

@@ -10,6 +10,8 @@ use crate::watch::late_period::{LatePeriod, Noticed};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
+use crate::watch::silence::{Limits, Silence};
+use crate::watch::stacks::Stack;
 use crate::watch::stall_so_far::LateNow;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, ThreadFiles};
@@ -25,6 +27,7 @@ pub struct WatchedLoop {
     /// The CPU times of the loop's thread when the beat that is due now was first seen.
     cpu: Option<CpuTimes>,
     late_period: Option<LatePeriod>,
+    pub silence: Silence,
 }
 
 impl WatchedLoop {
@@ -41,7 +44,38 @@ impl WatchedLoop {
             due_ns,
             cpu,
             late_period: None,
+            silence: Silence::default(),
         }
+    }
+
+    /// Adds a sample to the time for which the loop has given no heartbeat. Must follow [`Self::add`].
+    pub fn add_silence(&mut self, sample: &Sample<'_>, limits: Limits) {
+        let due_ns = if self.heartbeat.is_unproven() {
+            0
+        } else {
+            self.due_ns
+        };
+        let waits = self
+            .late_period
+            .as_ref()
+            .is_some_and(LatePeriod::waits_for_gil);
+        self.silence
+            .add(due_ns, (sample.now_ns, sample.gap_ns), waits, limits);
+        self.heartbeat.silence.publish(&self.silence);
+    }
+
+    pub fn thread(&self) -> ThreadIds {
+        self.thread
+    }
+
+    /// Whether the loop's thread sleeps in a system call that loops sleep in.
+    pub fn selects(&self) -> bool {
+        self.files.selects()
+    }
+
+    /// The loop's stack that was taken last in this late period, by a thread that attached, and when that was.
+    pub fn stack_taken(&self) -> Option<(u64, &Stack)> {
+        self.late_period.as_ref()?.stack_taken(self.thread.ident)
     }
 
     pub fn is_late(&self) -> bool {

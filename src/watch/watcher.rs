@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::gc_pauses::GcListener;
 use crate::gil::known_objects::KnownObjects;
 use crate::gil::reader::Reader;
 use crate::gil::{Gil, ThreadIds, Unreadable};
-use crate::histogram::{nanoseconds, seconds};
+use crate::histogram::{positive, seconds};
 use crate::system::clock::now_ns;
 use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
 use crate::watch::gil_usage::{GilUsage, Hold};
+use crate::watch::hang::Hang;
 use crate::watch::heartbeat::Heartbeat;
+use crate::watch::heartbeat_file::HeartbeatFile;
 use crate::watch::logs::{LogSettings, Logs};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
@@ -38,12 +40,15 @@ pub struct Watcher {
     loops: AtomicU64,
     /// The process of the threads. A forked child does not have them, and a lock that one of them held stays locked there.
     pid: u32,
+    pub heartbeat_file: Option<Arc<HeartbeatFile>>,
 }
 
 #[pymethods]
 impl Watcher {
     #[new]
-    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task, logs=None))]
+    #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task,
+        logs=None, hang=None, exits=false, heartbeat_file=None,
+    ))]
     #[allow(clippy::too_many_arguments)] // keywords, all of them
     fn new(
         py: Python<'_>,
@@ -55,6 +60,9 @@ impl Watcher {
         read_gil: bool,
         current_task: Py<PyAny>,
         logs: Option<LogSettings>,
+        hang: Option<f64>,
+        exits: bool,
+        heartbeat_file: Option<Vec<u8>>,
     ) -> PyResult<Self> {
         let settings = Settings {
             stall_ns: positive("stall", stall)?,
@@ -62,6 +70,7 @@ impl Watcher {
             sample_ns: positive("sample", sample)?,
             probe_ns: positive("probe", probe)?,
             trace,
+            hang: Hang::wanted(hang, exits)?,
         };
         stacks::prepare(py)?;
         let located = if read_gil {
@@ -80,6 +89,7 @@ impl Watcher {
                 Err(why) => stacks_unreadable = Some(why),
             }
         }
+        let heartbeat_file = heartbeat_file.map(HeartbeatFile::open).transpose()?;
         let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
         let watcher = Self {
             state: Arc::clone(&state),
@@ -89,10 +99,12 @@ impl Watcher {
             threads: OwnThreads::new(),
             loops: AtomicU64::new(0),
             pid: std::process::id(),
+            heartbeat_file: heartbeat_file.map(Arc::new),
         };
         if let Some(logs) = logs {
             Logs::start(&state, logs)?;
         }
+        watcher.start_writing()?;
         let sampled = Arc::clone(&state);
         watcher.start("gilscope-sample", move || {
             sampler::run(&sampled, native_stacks);
@@ -230,7 +242,10 @@ impl Watcher {
             return;
         }
         self.state.close();
-        py.detach(|| self.threads.join());
+        py.detach(|| {
+            self.threads.join();
+            self.wait_until_written();
+        });
     }
 }
 
@@ -275,14 +290,5 @@ impl Drop for Watcher {
                 logs.end_soon();
             }
         }
-    }
-}
-
-fn positive(name: &str, duration: f64) -> PyResult<u64> {
-    match nanoseconds(duration)? {
-        0 => Err(PyValueError::new_err(format!(
-            "{name} must be more than 0 seconds"
-        ))),
-        duration_ns => Ok(duration_ns),
     }
 }

@@ -43,7 +43,8 @@ def test_a_loop_beside_threads_that_cannot_start_is_unwatched_because_of_them(wa
     watch.start_with_first_loop()
     asyncio.run(asyncio.sleep(0))
     asyncio.run(asyncio.sleep(0))
-    assert (gc.callbacks, native_threads()) == (listeners, threads)
+    assert gc.callbacks == listeners
+    assert native_threads() <= threads  # one of an earlier test may have ended meanwhile
     watch.stop()
     seen = watch.snapshot()
     (loop,) = seen.unwatched_loops

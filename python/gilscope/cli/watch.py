@@ -20,7 +20,7 @@ from gilscope.durations import parse_threshold
 from gilscope.naming import escaped
 from gilscope.reports.files import live_formats
 from gilscope.reports.lines import line
-from gilscope.watch.arguments import log_file
+from gilscope.watch import arguments
 from gilscope.watch.program import ProgramWatch
 from gilscope.watch.updates import Program
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope._core import LogFile
+    from gilscope.watch.arguments import OnHang
 
 
 @click.command(
@@ -87,6 +88,17 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Append to FILE a line of JSON for each stall while it lasts, and another one when it is over.",
 )
+@click.option(
+    "--hang",
+    type=RUN,
+    metavar="DURATION",
+    help="Print the stacks of all threads if an event loop gives no heartbeat for this long.",
+)
+@click.option(
+    "--on-hang",
+    type=click.Choice(["dump", "exit"]),
+    help="Print the stacks only, or end the program with status 70 as well. Default: dump.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
 def command(
     module: str | None,
@@ -98,6 +110,8 @@ def command(
     seconds: float | None,
     signal_name: str | None,
     log: Path | None,
+    hang: float | None,
+    on_hang: OnHang | None,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
     """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
@@ -106,6 +120,11 @@ def command(
     """
     run = chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
+    try:
+        hang = arguments.hang(hang, stall=stall, name="--hang")
+        on_hang = arguments.on_hang(on_hang, hang=hang, name="--on-hang", needs="--hang 30s")
+    except ValueError as error:
+        raise BadInput(f"{error}") from None
     watch = ProgramWatch(
         stall=f"{stall}s",
         sample=f"{sample}s",
@@ -114,6 +133,8 @@ def command(
         log=_checked(log),
         live=_stderr() if live else None,
         words=line if live else None,
+        hang=None if hang is None else f"{hang}s",
+        on_hang=on_hang if hang else None,
     )
     for output in outputs:
         checked(output, live_formats())
@@ -133,7 +154,7 @@ def command(
 def _stderr() -> LogFile | None:
     """Return the program's stderr; ``None`` if it is closed."""
     try:
-        return log_file("stderr")
+        return arguments.log_file("stderr")
     except OSError:
         return None
 
@@ -141,7 +162,7 @@ def _stderr() -> LogFile | None:
 def _checked(log: Path | None) -> Path | None:
     """Return ``log`` if it can be written. It is opened again for the watch."""
     try:
-        log_file(log)
+        arguments.log_file(log)
     except OSError as error:
         raise BadInput(f"--log: {error.strerror}") from None
     return log

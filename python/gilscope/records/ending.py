@@ -8,8 +8,13 @@ from typing import Literal
 from gilscope.records.base import Amount, Record
 from gilscope.records.stall import Frame
 
-Kind = Literal["signal", "exit", "exec", "unknown", "runs"]
-"""A signal ended the program; it left by ``os._exit``; it replaced itself by another; the system does not say; it runs on."""
+Kind = Literal["signal", "exit", "exec", "unknown", "runs", "hang"]
+"""A signal ended the program; it left by ``os._exit``; it replaced itself by another; the system does not say; it runs on; it was
+ended because an event loop hung."""
+
+
+HANG_STATUS = 70
+"""The exit status of a program that was ended because a loop hung: EX_SOFTWARE of sysexits.h."""
 
 
 class UnfinishedStall(Record, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilscope.formatting import duration
 from gilscope.naming import place_of
+from gilscope.records.ending import HANG_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,4 +41,5 @@ def what_happened(end: Ending) -> str:
         "exec": "replaced itself by another program, which is not watched",
         "unknown": "ended without running its exit handlers, as after a signal or os._exit",
         "runs": "runs on",
+        "hang": f"was ended with status {HANG_STATUS} because an event loop hung",
     }[end.kind]

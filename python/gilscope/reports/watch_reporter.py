@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gilscope._core import BEATS_KEPT, HOLDS_KEPT
-from gilscope.records.ending import Ending, UnfinishedStall, signal_name
+from gilscope.records.ending import HANG_STATUS, Ending, UnfinishedStall, signal_name
 from gilscope.reports.ending import what_happened
 from gilscope.reports.stderr import say
 from gilscope.reports.watch_writer import ReportWriter, Trace
 from gilscope.watch.bins import Hold, LoopLag
-from gilscope.watch.updates import EXEC, PAGE, REPORTED, Page, Program, Update
+from gilscope.watch.updates import EXEC, HANG, PAGE, REPORTED, Page, Program, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ class Reporter:
         page = Page(*PAGE.unpack_from(self._page_file))
         if self._has_ended or (self._messages.ended and page.stage == EXEC):
             if page.stage != REPORTED and not self._has_reported_early:
-                self._give_ending(page, *(_end(self._program.pid) if self._has_ended else ("exec", None)))
+                self._give_ending(page, *self._how_it_ended(page))
             return False
         if not self._has_reported_early:
             if page.requests > self._answered:
@@ -152,6 +152,11 @@ class Reporter:
                 self._has_reported_early = True
                 self._give_ending(page, "runs")
         return True
+
+    def _how_it_ended(self, page: Page) -> tuple[Kind, int | None]:
+        if page.stage == HANG:
+            return "hang", None
+        return _end(self._program.pid) if self._has_ended else ("exec", None)
 
     def _give_last(self) -> None:
         if self._latest is not None and not self._has_reported_early:
@@ -177,7 +182,7 @@ class Reporter:
         ending = Ending(
             kind=kind,
             signal=signal_name(number) if kind == "signal" and number else None,
-            status=number if kind == "exit" else None,
+            status={"exit": number, "hang": HANG_STATUS}.get(kind),
             unseen=0.0 if update is None else max(0.0, now - update.at),
             stalls=tuple(_unfinished(update, page, self._program.stall, now)),
         )

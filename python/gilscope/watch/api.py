@@ -10,8 +10,10 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
-from gilscope.watch.arguments import log_file
-from gilscope.watch.session import NOT_ASYNCHRONOUS, Session, Settings
+from gilscope.watch import arguments
+from gilscope.watch.native import NO_LOOPS
+from gilscope.watch.on_stall import NOT_ASYNCHRONOUS
+from gilscope.watch.session import Session, Settings
 from gilscope.watch.snapshots import empty
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from gilscope.records.stall import Stall
     from gilscope.records.watch_report import Snapshot
+    from gilscope.records.watch_state import WatchState
+    from gilscope.watch.arguments import OnHang
     from gilscope.watch.bins import Hold, LoopLag
 
 
@@ -35,6 +39,12 @@ class Watch:
     holds and lags one by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line
     of a hog are unknown. ``log`` is where each stall is written to as one line of JSON while it lasts, and as another one
     when it is over: a path, a file descriptor or ``"stderr"``.
+
+    A loop hangs if it has given no heartbeat for as long as ``hang``: seconds, or a string such as ``"30s"``. Then the stacks of
+    all threads are written to the standard error that the program had when the watch started, and with ``on_hang="exit"``
+    the process ends with status 70, whatever its threads do. A process that is stopped or debugged does not hang.
+    ``heartbeat_file`` is the path of a file that says once a second what ``state`` returns, as a line of JSON, for the probe of
+    an orchestrator. The watch makes the file, and removes it when it stops.
     """
 
     def __init__(
@@ -47,8 +57,12 @@ class Watch:
         trace: bool = False,
         read_gil: bool = True,
         log: str | os.PathLike[str] | int | None = None,
+        hang: float | str | None = None,
+        on_hang: OnHang | None = None,
+        heartbeat_file: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
     ) -> None:
         self.stall = parse_threshold(stall, name="stall", least=SHORTEST)
+        hangs_after = arguments.hang(hang, stall=self.stall)
         self._settings = Settings(
             stall=self.stall,
             sample=parse_threshold(sample, name="sample", least=SHORTEST),
@@ -56,7 +70,10 @@ class Watch:
             on_stall=_checked(on_stall),
             trace=trace,
             read_gil=read_gil,
-            log=log_file(log),
+            log=arguments.log_file(log),
+            hang=hangs_after,
+            on_hang=arguments.on_hang(on_hang, hang=hangs_after),
+            heartbeat_file=arguments.heartbeat_file(heartbeat_file),
         )
         self._session: Session | None = None
 
@@ -106,6 +123,13 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """Return what the watch has seen so far; after ``stop``, what it had seen by then. Before ``start``, all is 0."""
         return self._session.snapshot() if self._session else empty()
+
+    def state(self) -> WatchState:
+        """Return what the event loops do now, and for how long the worst of them has not responded.
+
+        If no loop runs, and while the watch does not run, the state is ``idle`` without an age.
+        """
+        return self._session.state() if self._session else NO_LOOPS
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if ``trace`` is on. Times are seconds since the watch began."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from gilscope.records.stall import Contender, Evidence, Frame, Thread
+from gilscope.records.watch_state import LoopState, WatchState
 from gilscope.watch.stack import callback_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gilscope._core import ContenderReport, EvidenceReport, SegmentReport, ThreadInfo
+    from gilscope.records.watch_state import LoopDoing
 
 
 class Segment(NamedTuple):
@@ -61,6 +63,18 @@ def evidence(figures: EvidenceReport, asked: float | None, attached: float | Non
 
 def thread(info: ThreadInfo) -> Thread:
     return Thread(info.native_id, info.name)
+
+
+NO_LOOPS = WatchState(state="idle", age=None, loops=())
+
+
+def watch_state(loops: Iterable[tuple[int, ThreadInfo, str, float]]) -> WatchState:
+    """Return what the loops do, of which the worst comes first."""
+    states = tuple(
+        LoopState(loop=number, thread=thread(info), state=cast("LoopDoing", doing), age=age)
+        for number, info, doing, age in loops
+    )
+    return WatchState(state=states[0].state, age=states[0].age, loops=states) if states else NO_LOOPS
 
 
 def stack(frames: Iterable[tuple[str, int, str]]) -> tuple[Frame, ...]:

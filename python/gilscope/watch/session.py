@@ -7,17 +7,27 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from gilscope._core import GcListener, Watcher, close_logs, monotonic, say_in_log, set_program_packages
+from gilscope._core import (
+    GcListener,
+    Watcher,
+    close_in_child,
+    close_logs,
+    loops_alive,
+    monotonic,
+    say_in_log,
+    set_program_packages,
+)
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
 from gilscope.watch.judge import judge
 from gilscope.watch.log_settings import log_settings
 from gilscope.watch.loops import WatchedLoops
+from gilscope.watch.native import NO_LOOPS, watch_state
+from gilscope.watch.on_stall import pass_on
 from gilscope.watch.origin import program_packages
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 
     from gilscope._core import LogFile, StallReport
     from gilscope.records.stall import Stall
+    from gilscope.records.watch_state import WatchState
+    from gilscope.watch.arguments import OnHang
 
 log = logging.getLogger("gilscope")
 
@@ -53,6 +65,9 @@ class Settings(NamedTuple):
     """Where stalls are named in words."""
     words: Callable[[Stall], str] | None = None
     """Names a stall that is over in words, for ``live``."""
+    hang: float | None = None
+    on_hang: OnHang = "dump"
+    heartbeat_file: bytes | None = None
 
 
 class Listener(Protocol):
@@ -124,6 +139,14 @@ class Session:
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
+        if self._watcher is not None:
+            close_in_child(self._watcher)
+
+    def state(self) -> WatchState:
+        """Return what the loops do now; after ``stop``, no loop is watched."""
+        if self._watcher is None or self._last is not None:
+            return NO_LOOPS
+        return watch_state(loops_alive(self._watcher))
 
     def snapshot(self) -> Snapshot:
         """Return what was seen so far; after ``stop``, what had been seen by then."""
@@ -153,6 +176,9 @@ class Session:
             read_gil=settings.read_gil,
             current_task=_current_task(),
             logs=log_settings(settings.log, settings.live),
+            hang=settings.hang,
+            exits=settings.on_hang == "exit",
+            heartbeat_file=settings.heartbeat_file,
         )
         try:
             if self._listener is not None:
@@ -231,7 +257,7 @@ class Session:
                 log.exception("gilscope cannot judge a stall")
             self._unrecorded += 1
             return
-        self._pass_on(stall)
+        pass_on(stall, self._settings.on_stall)
 
     def _inform(self, watcher: Watcher, *, stalled: bool) -> None:
         if self._listener is None:
@@ -251,27 +277,6 @@ class Session:
 
     def _timeout(self) -> float:
         return inf if self._listener is None else self._listener.timeout()
-
-    def _pass_on(self, stall: Stall) -> None:
-        if self._settings.on_stall is None:
-            return
-        try:
-            _refuse_coroutine(self._settings.on_stall(stall))
-        except BaseException:  # SystemExit ends a thread, but not the program
-            log.exception("on_stall failed for %s at %s", stall.cause, stall.culprit)
-
-
-NOT_ASYNCHRONOUS = (
-    "it is called in a thread of the watch. To run a coroutine on a loop, let it call "
-    "asyncio.run_coroutine_threadsafe(coroutine, loop)."
-)
-
-
-def _refuse_coroutine(returned: object) -> None:
-    """Raise ``TypeError`` if ``on_stall`` has returned a coroutine, which nothing would run."""
-    if isinstance(returned, Coroutine):
-        returned.close()
-        raise TypeError(f"on_stall returned a coroutine: {NOT_ASYNCHRONOUS}")
 
 
 def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:

@@ -16,8 +16,9 @@ from gilscope.records.stall import Frame  # noqa: TC001 - as above
 from gilscope.records.watch_report import Snapshot  # noqa: TC001 - as above
 
 PAGE = struct.Struct("=QQQQ")
-RUNS, EXEC, REPORTED = 0, 1, 2
-"""Stages of a program: it runs; it is about to replace itself by another; it has given its report itself."""
+RUNS, EXEC, REPORTED, HANG = 0, 1, 2, 3
+"""Stages of a program: it runs; it is about to replace itself by another; it has given its report itself; it is being ended
+because a loop hangs."""
 
 
 class Page(NamedTuple):

@@ -1,0 +1,278 @@
+//! Notices that a loop hangs: it has given no heartbeat for so long that it never will. Then all stacks are written, and the
+//! process may be ended, whatever its other threads do.
+//!
+//! What is no hang: time in which the sampler did not run (see [`crate::watch::silence`]), a debugger, and a loop that sleeps
+//! in its selector, whose heartbeats may have stopped because the program has closed a file of ours.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use crate::gil::reader::Reader;
+use crate::histogram::positive;
+use crate::system::kept_stderr::KeptStderr;
+use crate::watch::debuggers::{is_a_debuggers_file, is_traced};
+use crate::watch::gil_wait::Sample;
+use crate::watch::hang_dump::{self, HungLoop};
+use crate::watch::silence::{Limits, max_ns_per_sample};
+use crate::watch::stacks::Below;
+use crate::watch::state::WatchState;
+use crate::watch::watched_loop::WatchedLoop;
+
+/// The exit status after a hang: `EX_SOFTWARE` of sysexits.h.
+const STATUS_AFTER_HANG: libc::c_int = 70;
+/// Writing the text may take this long: whoever reads standard error may have stopped reading.
+const MAX_TO_WRITE: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(1);
+/// While a loop is silent, look this often whether there is an excuse.
+const MAX_BETWEEN_LOOKS_NS: u64 = 1_000_000_000;
+const LOOKS_PER_HANG: u64 = 4;
+
+/// What the user wants of a hang.
+#[derive(Clone, Copy)]
+pub struct Hang {
+    pub after_ns: u64,
+    pub exits: bool,
+}
+
+impl Hang {
+    /// `ValueError` for a time that is not above 0.
+    pub fn wanted(after: Option<f64>, exits: bool) -> PyResult<Option<Self>> {
+        let after_ns = after.map(|after| positive("hang", after)).transpose()?;
+        Ok(after_ns.map(|after_ns| Self { after_ns, exits }))
+    }
+}
+
+enum Excuse {
+    Sleeps,
+    IsDebugged,
+}
+
+pub struct HangGuard {
+    hang: Option<Hang>,
+    limits: Limits,
+    /// An earlier text is still being written.
+    writes: Arc<AtomicBool>,
+}
+
+impl HangGuard {
+    pub fn new(watch: &WatchState) -> Self {
+        let settings = &watch.settings;
+        Self {
+            hang: settings.hang,
+            limits: Limits {
+                heartbeat_ns: settings.heartbeat_ns,
+                stall_ns: settings.stall_ns,
+                most_ns: max_ns_per_sample(settings.sample_ns),
+            },
+            writes: Arc::default(),
+        }
+    }
+
+    /// Adds a sample. `reader` is `None` if stacks cannot be read.
+    pub fn note(
+        &mut self,
+        watch: &WatchState,
+        loops: &mut [WatchedLoop],
+        sample: &Sample<'_>,
+        mut reader: Option<&mut Reader>,
+    ) {
+        let after_ns = self.hang.map_or(u64::MAX, |hang| hang.after_ns);
+        let mut hung = Vec::new();
+        for watched in loops {
+            watched.add_silence(sample, self.limits);
+            let silence = &watched.silence;
+            let is_hung = silence.silent_ns >= after_ns && !silence.is_reported;
+            if !is_hung && (silence.next_look_ns == 0 || silence.silent_ns < silence.next_look_ns) {
+                continue;
+            }
+            if let Some(excuse) = self.excuse(watched, &mut reader) {
+                let sleeps = matches!(excuse, Excuse::Sleeps);
+                watched.silence.excuse(sleeps, self.limits);
+                continue;
+            }
+            let between_ns = MAX_BETWEEN_LOOKS_NS.min(after_ns / LOOKS_PER_HANG);
+            watched.silence.no_excuse(between_ns);
+            if is_hung {
+                watched.silence.is_reported = true;
+                hung.push(hung_loop(watched, sample.now_ns));
+            }
+        }
+        if let (Some(hang), false) = (self.hang, hung.is_empty()) {
+            let text = hang_dump::text(watch, &hung, reader);
+            self.report(watch, hang, text);
+        }
+    }
+
+    /// Why it is no hang that the loop is silent.
+    fn excuse(&self, watched: &WatchedLoop, reader: &mut Option<&mut Reader>) -> Option<Excuse> {
+        let selects = watched.selects();
+        if !selects && self.hang.is_none() {
+            return None;
+        }
+        let seen = SeenStack::of(watched, reader);
+        if selects
+            && seen
+                .as_ref()
+                .is_none_or(|seen| seen.is_in_selector(watched.heartbeat.below()))
+        {
+            return Some(Excuse::Sleeps);
+        }
+        let is_in_debugger = seen.is_some_and(|seen| seen.is_in_debugger());
+        (self.hang.is_some() && (is_in_debugger || is_traced())).then_some(Excuse::IsDebugged)
+    }
+
+    fn report(&self, watch: &WatchState, hang: Hang, mut text: String) {
+        if hang.exits {
+            let _ = writeln!(
+                text,
+                "\ngilscope: the process ends with status {STATUS_AFTER_HANG}"
+            );
+        }
+        if let Some(stderr) = &watch.stderr {
+            self.write(Arc::clone(stderr), text, hang.exits);
+        }
+        if hang.exits {
+            if let Some(page) = watch.page.get() {
+                page.note_hang();
+            }
+            // SAFETY: ends the process at once: no other code of it runs any more.
+            unsafe { libc::_exit(STATUS_AFTER_HANG) };
+        }
+    }
+
+    /// Writes the text, in a thread of its own: a file may block its writer whatever `poll` says. Waits for it if `waits`.
+    fn write(&self, stderr: Arc<KeptStderr>, text: String, waits: bool) {
+        // AcqRel: a later text is begun only after the earlier one has been written.
+        if self.writes.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let writes = Arc::clone(&self.writes);
+        let write = move || {
+            stderr.write(text.as_bytes(), MAX_TO_WRITE);
+            writes.store(false, Ordering::Release); // pairs with the swap
+        };
+        // The sampler blocks all signals, and so does the thread that it starts.
+        let thread = std::thread::Builder::new().name("gilscope-dump".into());
+        if thread.spawn(write).is_err() {
+            self.writes.store(false, Ordering::Release);
+            return;
+        }
+        let give_up = Instant::now() + MAX_TO_WRITE;
+        while waits && self.writes.load(Ordering::Acquire) && Instant::now() < give_up {
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+fn hung_loop(watched: &WatchedLoop, now_ns: u64) -> HungLoop {
+    HungLoop {
+        number: watched.heartbeat.loop_number,
+        thread: watched.thread(),
+        silent_ns: watched.silence.silent_ns,
+        taken: watched
+            .stack_taken()
+            .map(|(at_ns, stack)| (now_ns.saturating_sub(at_ns), stack.frames.clone())),
+    }
+}
+
+/// The stack of a loop's thread: files and functions, innermost first.
+struct SeenStack {
+    frames: Vec<(String, String)>,
+    depth: usize,
+    root: usize,
+}
+
+impl SeenStack {
+    fn of(watched: &WatchedLoop, reader: &mut Option<&mut Reader>) -> Option<Self> {
+        let read = reader
+            .as_mut()
+            .and_then(|reader| reader.stack(watched.thread().native).ok());
+        if let Some(stack) = read {
+            let frames = stack.frames.iter();
+            return Some(Self {
+                depth: stack.depth(),
+                root: stack.frames.last().map_or(0, |frame| frame.code),
+                frames: frames
+                    .map(|frame| (frame.file.to_string(), frame.function.to_string()))
+                    .collect(),
+            });
+        }
+        let (_, taken) = watched.stack_taken()?;
+        let frames = taken.frames.iter();
+        Some(Self {
+            depth: taken.depth,
+            root: taken.root,
+            frames: frames
+                .map(|(file, _, function)| (file.to_string(), function.to_string()))
+                .collect(),
+        })
+    }
+
+    /// Whether the thread is in the loop's own selector, not in a callback that waits for files.
+    fn is_in_selector(&self, below: Option<Below>) -> bool {
+        let Some((file, function)) = self.frames.first() else {
+            return true;
+        };
+        let calls_selector = |outer: &(String, String)| outer.1.ends_with("_run_once");
+        if file.ends_with("selectors.py") && self.frames.get(1).is_some_and(calls_selector) {
+            return true;
+        }
+        // A native loop has no frames of its own.
+        below.is_some_and(|below| {
+            below.root == self.root && self.depth <= below.depth && function != "Handle._run"
+        })
+    }
+
+    fn is_in_debugger(&self) -> bool {
+        self.frames
+            .iter()
+            .any(|(file, _)| is_a_debuggers_file(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SeenStack;
+    use crate::watch::stacks::Below;
+
+    fn seen(frames: &[(&str, &str)]) -> SeenStack {
+        let owned = |&(file, function): &(&str, &str)| (file.to_owned(), function.to_owned());
+        SeenStack {
+            frames: frames.iter().map(owned).collect(),
+            depth: frames.len(),
+            root: 7,
+        }
+    }
+
+    #[test]
+    fn a_loop_in_its_selector_is_distinguished_from_a_callback_that_waits_for_files() {
+        let run_once = ("/lib/asyncio/base_events.py", "BaseEventLoop._run_once");
+        let select = ("/lib/selectors.py", "EpollSelector.select");
+        assert!(seen(&[select, run_once]).is_in_selector(None));
+        let communicate = ("/lib/subprocess.py", "Popen._communicate");
+        assert!(!seen(&[select, communicate, run_once]).is_in_selector(None));
+    }
+
+    #[test]
+    fn a_native_loop_sleeps_if_no_frame_lies_above_the_one_that_runs_it() {
+        let main = seen(&[("/srv/app.py", "main"), ("/srv/app.py", "<module>")]);
+        let below = |depth, root| Some(Below { depth, root });
+        assert!(main.is_in_selector(below(2, 7)));
+        assert!(!main.is_in_selector(below(1, 7)));
+        assert!(!main.is_in_selector(below(2, 8)));
+        let direct = seen(&[("/lib/asyncio/events.py", "Handle._run")]);
+        assert!(!direct.is_in_selector(below(1, 7)));
+    }
+
+    #[test]
+    fn a_program_at_a_breakpoint_is_in_a_debugger() {
+        let input = ("/lib/cmd.py", "Cmd.cmdloop");
+        let pdb = ("/lib/pdb.py", "Pdb.interaction");
+        assert!(seen(&[input, pdb, ("/srv/app.py", "main")]).is_in_debugger());
+        assert!(!seen(&[input, ("/srv/app.py", "main")]).is_in_debugger());
+    }
+}

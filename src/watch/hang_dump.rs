@@ -1,0 +1,228 @@
+//! The text that is written when a loop hangs: what every thread of the process does, and its Python stack.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::gil::reader::Reader;
+use crate::gil::stack::{Doubt, FRAMES_KEPT_AT_EACH_END, Stack};
+use crate::gil::{Gil, ThreadIds};
+use crate::histogram::seconds;
+use crate::system::run_queue::ThreadStats;
+use crate::watch::stacks::FrameData;
+use crate::watch::state::{OWN_THREAD_NAME, WatchState};
+use crate::watch::thread_files::{Activity, ThreadFiles};
+
+/// In a process with more threads, the others are only counted.
+const MAX_THREADS: usize = 500;
+/// A thread that runs Python code changes its stack all the time: read it until two reads are equal.
+const MAX_READS: usize = 20;
+
+/// A loop that hangs.
+pub struct HungLoop {
+    pub number: u64,
+    pub thread: ThreadIds,
+    pub silent_ns: u64,
+    /// The stack of the loop's thread that was taken last by attaching: for how long ago that was, and its frames.
+    pub taken: Option<(u64, Vec<FrameData>)>,
+}
+
+/// One thread, as the text shows it.
+struct Thread {
+    native: u64,
+    name: String,
+    /// The numbers of the loops that hang in it.
+    loops: Vec<u64>,
+    holds_gil: bool,
+    activity: Activity,
+    stack: Result<Stack, Doubt>,
+}
+
+/// Returns the text. Attaches to nothing, and waits for no other thread.
+pub fn text(watch: &WatchState, hung: &[HungLoop], mut reader: Option<&mut Reader>) -> String {
+    let names: HashMap<u64, String> = watch.names.with(|names| {
+        let known = names.iter();
+        known
+            .map(|(ids, name)| (ids.native, name.clone()))
+            .collect()
+    });
+    let ids = ThreadStats::thread_ids(MAX_THREADS).into_iter();
+    let ids = ids.filter_map(|id| u64::try_from(id).ok());
+    let all = ids.map(|id| (id, name(id, &names)));
+    let theirs: Vec<(u64, String)> = all
+        .filter(|(_, name)| !name.starts_with(OWN_THREAD_NAME))
+        .collect();
+    let has_stacks = reader.is_some();
+    let threads = theirs.into_iter().map(|(native, name)| {
+        let stack = reader.as_mut().map(|reader| read(reader, native));
+        let numbers = hung.iter().filter(|it| it.thread.native == native);
+        Thread {
+            native,
+            name,
+            loops: numbers.map(|it| it.number).collect(),
+            holds_gil: holds(watch.gil, native),
+            activity: ThreadFiles::new(native).activity(watch.gil),
+            stack: stack.unwrap_or(Err(Doubt::Memory)),
+        }
+    });
+    written(hung, threads.collect(), has_stacks)
+}
+
+fn holds(gil: Option<Gil>, native: u64) -> bool {
+    let holder = gil.and_then(|gil| gil.read().holder);
+    holder.is_some_and(|ids| ids.native == native)
+}
+
+fn read(reader: &mut Reader, native: u64) -> Result<Stack, Doubt> {
+    let mut stack = reader.stack(native);
+    for _ in 1..MAX_READS {
+        match stack {
+            Err(Doubt::Structure | Doubt::Changed) => stack = reader.stack(native),
+            _ => break,
+        }
+    }
+    stack
+}
+
+/// The name that `threading` has for the thread; else the one that the system has.
+fn name(native: u64, names: &HashMap<u64, String>) -> String {
+    if let Some(name) = names.get(&native) {
+        return name.clone();
+    }
+    if native == u64::from(std::process::id()) {
+        return "MainThread".into();
+    }
+    let comm = fs::read(format!("/proc/self/task/{native}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&comm).trim_end().to_owned()
+}
+
+fn written(hung: &[HungLoop], mut threads: Vec<Thread>, has_stacks: bool) -> String {
+    threads.sort_by_key(|thread| {
+        let has_no_python = matches!(thread.stack, Err(Doubt::NoThread | Doubt::NoFrame));
+        (!thread.holds_gil, thread.loops.is_empty(), has_no_python)
+    });
+    let mut text = String::new();
+    for it in hung {
+        let _ = writeln!(
+            text,
+            "gilscope: event loop {} has given no heartbeat for {:.1} s: it hangs.",
+            it.number,
+            seconds(it.silent_ns)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "gilscope: the threads of process {}, {}:",
+        std::process::id(),
+        if has_stacks {
+            "innermost frame first"
+        } else {
+            "without their stacks, which cannot be read here"
+        }
+    );
+    let (native, python): (Vec<Thread>, Vec<Thread>) = threads.into_iter().partition(|thread| {
+        thread.loops.is_empty()
+            && !thread.holds_gil
+            && matches!(thread.stack, Err(Doubt::NoThread | Doubt::NoFrame))
+    });
+    for thread in &python {
+        add_thread(&mut text, thread, hung, has_stacks);
+    }
+    if !native.is_empty() {
+        let names: Vec<String> = native
+            .iter()
+            .map(|thread| format!("{} ({})", printable(&thread.name), thread.native))
+            .collect();
+        let _ = writeln!(
+            text,
+            "\nthreads that run no Python code: {}",
+            names.join(", ")
+        );
+    }
+    text
+}
+
+fn add_thread(text: &mut String, thread: &Thread, hung: &[HungLoop], has_stacks: bool) {
+    let mut loops = String::new();
+    for number in &thread.loops {
+        let _ = write!(loops, ", event loop {number}");
+    }
+    let _ = writeln!(
+        text,
+        "\n{} (thread {}{loops}) {}",
+        printable(&thread.name),
+        thread.native,
+        in_words_of(thread)
+    );
+    match &thread.stack {
+        Ok(stack) => add_stack(text, stack),
+        Err(doubt) if has_stacks => {
+            let _ = writeln!(text, "  its stack could not be read: {}", in_words(*doubt));
+        }
+        Err(_) => {}
+    }
+    let own = hung.iter().find(|it| thread.loops.contains(&it.number));
+    if let (Err(_), Some((ago_ns, frames))) = (&thread.stack, own.and_then(|it| it.taken.as_ref()))
+    {
+        let _ = writeln!(text, "  its stack {:.1} s ago:", seconds(*ago_ns));
+        for (file, line, function) in frames {
+            if file.is_empty() {
+                let _ = writeln!(text, "  ... {line} frames left out ...");
+            } else {
+                add_frame(text, file, Some(*line), function);
+            }
+        }
+    }
+}
+
+fn in_words_of(thread: &Thread) -> &'static str {
+    match (thread.holds_gil, thread.activity) {
+        (true, Activity::Sleeps) => "holds the GIL and sleeps",
+        (true, Activity::Runs) => "holds the GIL and runs",
+        (true, _) | (_, Activity::HoldsGil) => "holds the GIL",
+        (_, Activity::WaitsForGil) => "waits for the GIL",
+        (_, Activity::Sleeps) => "sleeps",
+        (_, Activity::Runs) => "runs without the GIL",
+        (_, Activity::Unknown) => "does what the system does not report",
+    }
+}
+
+fn add_stack(text: &mut String, stack: &Stack) {
+    for (at, frame) in stack.frames.iter().enumerate() {
+        if at == FRAMES_KEPT_AT_EACH_END && stack.left_out > 0 {
+            let _ = writeln!(text, "  ... {} frames left out ...", stack.left_out);
+        }
+        add_frame(text, &frame.file, frame.line, &frame.function);
+    }
+}
+
+fn add_frame(text: &mut String, file: &str, line: Option<u32>, function: &str) {
+    let line = line.map_or("?".into(), |line| line.to_string());
+    let _ = writeln!(
+        text,
+        "  {}:{line} in {}",
+        printable(file),
+        printable(function)
+    );
+}
+
+/// A name may contain anything: a control character must not reach a terminal.
+fn printable(name: &str) -> String {
+    let shown = |letter: char| {
+        if letter.is_control() {
+            letter.escape_default().to_string()
+        } else {
+            letter.to_string()
+        }
+    };
+    name.chars().map(shown).collect()
+}
+
+fn in_words(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::NoThread | Doubt::NoFrame => "it runs no Python code",
+        Doubt::Memory => "the system refuses to read this process's memory",
+        Doubt::Structure | Doubt::Changed => "it changed while it was read",
+        Doubt::TooDeep => "it is too deep",
+    }
+}

@@ -1,0 +1,177 @@
+//! The heartbeat file: one line of JSON that says once a second what the loops do, for the probe of an orchestrator.
+//!
+//! The file is opened once, when the watch starts, and then rewritten in its place: one `pwrite` of a record of constant size.
+//! A temporary file and a rename would be atomic for readers on every file system, but would need the right to write to the
+//! directory each second, which a program gives up with its privileges or its root directory; would take the lowest free
+//! descriptor for a moment, which a program may be about to open itself; and could not replace a file that is mounted into a
+//! container by itself. A record lies in one page, so a reader sees it torn only if it copies that page within the same
+//! nanoseconds as the writer: then it sees digits of two records that are a second apart.
+//!
+//! A thread of its own writes, which never attaches: a disk that stands still delays neither the sampler nor the program.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Condvar;
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::locked::Locked;
+use crate::system::descriptors::{identity, owned, raised_high};
+use crate::watch::heartbeat_record::{BEGINNING, record_now};
+use crate::watch::state::WatchState;
+
+const NS_BETWEEN_WRITES: u64 = 1_000_000_000;
+/// A watch that stops waits this long for its file to be removed.
+const MAX_WAIT_AT_CLOSE: Duration = Duration::from_secs(1);
+
+pub struct HeartbeatFile {
+    number: RawFd,
+    identity: (u64, u64),
+    /// Absolute.
+    path: CString,
+    pid: u32,
+    has_ended: Locked<bool>,
+    ended: Condvar,
+}
+
+impl HeartbeatFile {
+    /// Opens or makes the file. Raises `OSError` if the system refuses, and `ValueError` if it is not a heartbeat file.
+    pub fn open(path: Vec<u8>) -> PyResult<Self> {
+        let name = String::from_utf8_lossy(&path).into_owned();
+        let path = CString::new(path)
+            .map_err(|_| PyValueError::new_err("heartbeat_file contains a NUL character"))?;
+        // O_NONBLOCK: a named pipe without a reader must not block.
+        let flags = libc::O_RDWR
+            | libc::O_CREAT
+            | libc::O_CLOEXEC
+            | libc::O_NOFOLLOW
+            | libc::O_NOCTTY
+            | libc::O_NONBLOCK;
+        // SAFETY: the path ends with a NUL.
+        let file = owned(unsafe { libc::open(path.as_ptr(), flags, 0o644) })?;
+        let file = raised_high(file)?;
+        if !is_regular(&file) {
+            return Err(refused(&name, "not a regular file"));
+        }
+        if !is_empty_or_ours(&file) {
+            return Err(refused(
+                &name,
+                "it exists and is not a heartbeat file: remove it, or give another path",
+            ));
+        }
+        if is_locked_by_another(&file) {
+            return Err(refused(
+                &name,
+                "another process writes it: give each process a file of its own",
+            ));
+        }
+        let identity = identity(file.as_raw_fd()).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self {
+            number: file.into_raw_fd(),
+            identity,
+            path,
+            pid: std::process::id(),
+            has_ended: Locked::default(),
+            ended: Condvar::new(),
+        })
+    }
+
+    /// Runs the thread that writes.
+    pub fn run(&self, watch: &WatchState) {
+        while !watch.is_closing() {
+            self.write(record_now(watch).as_bytes());
+            watch.nap(NS_BETWEEN_WRITES);
+        }
+        self.remove();
+        self.has_ended.with(|it| *it = true);
+        self.ended.notify_all();
+    }
+
+    /// Waits until the file is removed, but not for long: a disk may stand still. The caller must be detached.
+    pub fn wait_until_removed(&self) {
+        let goes_on = |has_ended: &mut bool| !*has_ended;
+        self.has_ended
+            .wait_timeout_while(&self.ended, MAX_WAIT_AT_CLOSE, goes_on);
+    }
+
+    fn write(&self, record: &[u8]) {
+        if self.is_ours() {
+            // SAFETY: the kernel reads the bytes of `record`. The descriptor has just been seen to be our file.
+            unsafe { libc::pwrite(self.number, record.as_ptr().cast(), record.len(), 0) };
+        }
+    }
+
+    /// Removes the file. After `chroot` the path may lead elsewhere, and without privileges it may not be removed: then the
+    /// file is emptied.
+    fn remove(&self) {
+        if !self.is_ours() {
+            return;
+        }
+        // SAFETY: the kernel fills in the record, and the path ends with a NUL. The descriptor is our file.
+        unsafe {
+            let mut there: libc::stat = std::mem::zeroed();
+            let is_there = libc::lstat(self.path.as_ptr(), &raw mut there) == 0
+                && (there.st_dev, there.st_ino) == self.identity;
+            if !is_there || libc::unlink(self.path.as_ptr()) != 0 {
+                libc::ftruncate(self.number, 0);
+            }
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        std::process::id() == self.pid && identity(self.number) == Some(self.identity)
+    }
+
+    /// Closes the descriptor in a forked child, which has no part in the file.
+    pub fn close_in_child(&self) {
+        if std::process::id() != self.pid {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        if identity(self.number) == Some(self.identity) {
+            // SAFETY: the descriptor is our file, and is closed only once: then it is not ours any more.
+            drop(unsafe { OwnedFd::from_raw_fd(self.number) });
+        }
+    }
+}
+
+impl Drop for HeartbeatFile {
+    fn drop(&mut self) {
+        if std::process::id() == self.pid {
+            self.close();
+        }
+    }
+}
+
+fn refused(name: &str, why: &str) -> PyErr {
+    PyValueError::new_err(format!("heartbeat_file: cannot use {name}: {why}"))
+}
+
+fn is_regular(file: &OwnedFd) -> bool {
+    // SAFETY: the kernel fills in the record.
+    unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        libc::fstat(file.as_raw_fd(), &raw mut about) == 0
+            && about.st_mode & libc::S_IFMT == libc::S_IFREG
+    }
+}
+
+/// Whether nothing would be lost: a file of the same name may be the user's.
+fn is_empty_or_ours(file: &OwnedFd) -> bool {
+    let mut bytes = [0_u8; BEGINNING.len()];
+    // SAFETY: the kernel writes at most as many bytes as there is room for.
+    let count = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    count == 0 || bytes == BEGINNING.as_bytes()
+}
+
+/// Locks the file for this process; the lock ends with it. Returns false where the file system has no locks.
+fn is_locked_by_another(file: &OwnedFd) -> bool {
+    // SAFETY: the call takes no pointer.
+    let failed = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
+    failed && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
