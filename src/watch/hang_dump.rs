@@ -13,6 +13,8 @@ use crate::watch::stacks::FrameData;
 use crate::watch::state::{OWN_THREAD_NAME, WatchState};
 use crate::watch::thread_files::{Activity, ThreadFiles};
 
+/// The names that the system has for the watch's native threads begin so.
+const OWN_SYSTEM_NAMES: &str = "gilscope-";
 /// In a process with more threads, the others are only counted.
 const MAX_THREADS: usize = 500;
 /// A thread that runs Python code changes its stack all the time: read it until two reads are equal.
@@ -49,9 +51,7 @@ pub fn text(watch: &WatchState, hung: &[HungLoop], mut reader: Option<&mut Reade
     let ids = ThreadStats::thread_ids(MAX_THREADS).into_iter();
     let ids = ids.filter_map(|id| u64::try_from(id).ok());
     let all = ids.map(|id| (id, name(id, &names)));
-    let theirs: Vec<(u64, String)> = all
-        .filter(|(_, name)| !name.starts_with(OWN_THREAD_NAME))
-        .collect();
+    let theirs: Vec<(u64, String)> = all.filter(|(_, name)| !is_own(name)).collect();
     let has_stacks = reader.is_some();
     let threads = theirs.into_iter().map(|(native, name)| {
         let stack = reader.as_mut().map(|reader| read(reader, native));
@@ -66,6 +66,12 @@ pub fn text(watch: &WatchState, hung: &[HungLoop], mut reader: Option<&mut Reade
         }
     });
     written(hung, threads.collect(), has_stacks)
+}
+
+/// Whether this is a thread of the watch. A thread of the program may be called "gilscope" by the system: it has the name of
+/// the thread that has started it, which is the command's name.
+fn is_own(name: &str) -> bool {
+    name == OWN_THREAD_NAME || name.starts_with(OWN_SYSTEM_NAMES)
 }
 
 fn holds(gil: Option<Gil>, native: u64) -> bool {
@@ -93,7 +99,12 @@ fn name(native: u64, names: &HashMap<u64, String>) -> String {
         return "MainThread".into();
     }
     let comm = fs::read(format!("/proc/self/task/{native}/comm")).unwrap_or_default();
-    String::from_utf8_lossy(&comm).trim_end().to_owned()
+    let comm = String::from_utf8_lossy(&comm).trim_end().to_owned();
+    if comm == OWN_THREAD_NAME {
+        "a thread without a name".into()
+    } else {
+        comm
+    }
 }
 
 fn written(hung: &[HungLoop], mut threads: Vec<Thread>, has_stacks: bool) -> String {
