@@ -9,11 +9,17 @@
 //! that check has passed, every read goes through the kernel, which answers a bad address with an error where a load would
 //! crash.
 
+mod coroutines;
+pub mod known_objects;
 pub mod memory;
+pub mod objects;
 mod offsets;
 pub mod reader;
+mod requests;
+mod specimens;
 pub mod stack;
 pub mod switch_interval;
+mod tasks;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 

@@ -1,6 +1,7 @@
 //! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
 
 mod stack_reading;
+mod task_reading;
 
 use pyo3::prelude::*;
 
@@ -45,6 +46,10 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.setattr(
         "_StackReader",
         module.py().get_type::<stack_reading::StackReader>(),
+    )?;
+    module.setattr(
+        "_TaskReader",
+        module.py().get_type::<task_reading::TaskReader>(),
     )
 }
 
