@@ -1,16 +1,13 @@
 //! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
 
 mod stack_reading;
+mod task_reading;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::bridge;
 use crate::countdown::count_down_until;
-use crate::gil::known_objects::KnownObjects;
-use crate::gil::reader::Reader;
-use crate::gil::stack::Doubt;
 
 #[pyclass(frozen, name = "_Testing", module = "gilscope._core")]
 pub struct Testing;
@@ -41,37 +38,7 @@ impl Testing {
             })
             .sum()
     }
-
-    /// Return the current task of `event_loop` and the ASGI request of the thread with this native id, as a native thread reads
-    /// them from memory while the caller holds the GIL.
-    #[staticmethod]
-    fn task_and_request(event_loop: &Bound<'_, PyAny>, native_id: u64) -> PyResult<TaskAndRequest> {
-        let py = event_loop.py();
-        let Some(mut known) = KnownObjects::learn(py)? else {
-            return Err(PyRuntimeError::new_err("objects cannot be read"));
-        };
-        let mut reader = match Reader::in_process(py)? {
-            Ok(reader) => reader,
-            Err(why) => return Err(PyRuntimeError::new_err(why.code())),
-        };
-        let event_loop = event_loop.as_ptr() as usize;
-        let read = std::thread::spawn(move || {
-            let stack = reader.stack(native_id)?;
-            Ok::<_, Doubt>((
-                known.current_task(event_loop, &stack),
-                known.request(&stack),
-            ))
-        });
-        match read.join() {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(doubt)) => Err(PyRuntimeError::new_err(format!("no stack: {doubt:?}"))),
-            Err(_) => Err(PyRuntimeError::new_err("the reading thread panicked")),
-        }
-    }
 }
-
-/// The task's name and its coroutine's qualified name, and the request.
-type TaskAndRequest = (Option<(String, String)>, Option<String>);
 
 /// Adds `Testing` without `PyModule::add`, which would list it in `__all__`.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -79,6 +46,10 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.setattr(
         "_StackReader",
         module.py().get_type::<stack_reading::StackReader>(),
+    )?;
+    module.setattr(
+        "_TaskReader",
+        module.py().get_type::<task_reading::TaskReader>(),
     )
 }
 

@@ -979,11 +979,30 @@ class _Testing:
         Between two pieces the GIL is released for as long as it takes to acquire it again.
         """
 
-    @staticmethod
-    def task_and_request(event_loop: AbstractEventLoop, native_id: int) -> tuple[tuple[str, str] | None, str | None]:
-        """Read a thread's memory from a native thread while the caller holds the GIL.
+@final
+class _TaskReader:
+    """Reads the current task and the ASGI request of a thread from memory, for tests.
 
-        Return what ``event_loop``, which runs in the thread with this native id, is doing: the current task's name with the
-        qualified name of its coroutine, and the ASGI request that the thread answers, as in ``GET /report``. Raise
-        ``RuntimeError`` if this interpreter's objects or the thread's stack cannot be read.
+    What is read is a task's name with the qualified name of its coroutine, or ``None``, and a request as in
+    ``GET /report``, or ``None``. Raise ``RuntimeError`` if this interpreter's objects or stacks cannot be read.
+    """
+
+    def __new__(cls) -> _TaskReader: ...
+    def read(
+        self, event_loop: AbstractEventLoop, native_id: int | None = None
+    ) -> tuple[tuple[str, str] | None, str | None]:
+        """Read, on a native thread while the caller holds the GIL, what ``event_loop`` does in the thread with this native id.
+
+        It is the calling thread by default. Raise ``RuntimeError`` if its stack cannot be read.
+        """
+
+    def read_often(
+        self, event_loop: AbstractEventLoop, native_id: int, reads: int
+    ) -> list[tuple[tuple[str, str] | None, str | None]]:
+        """Read ``reads`` times with the GIL released. Leave out the reads without a stack."""
+
+    def time(self, event_loop: AbstractEventLoop, reads: int) -> tuple[list[int], list[int]]:
+        """Read the calling thread ``reads`` times while it holds the GIL.
+
+        Return the nanoseconds that each stack took, then those of each stack with the task and the request.
         """

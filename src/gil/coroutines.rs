@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::objects::learned::{address_of, basic_size};
+use super::objects::learned::{address_of, basic_size, interned};
 use super::objects::{Objects, field, is_object, only_offset};
 use super::specimens::Specimens;
 use super::stack::{Frame, Stack};
@@ -102,36 +102,23 @@ impl Coroutines {
         Some(self.objects.word(frame + self.executable)? & !self.tag)
     }
 
-    /// Which variables `names` are among the first `arguments` of a coroutine function: their indices. `None` for the code of
-    /// any other function, and if one of them is missing.
-    pub fn indices<const N: usize>(
-        &self,
-        code: usize,
-        names: [&str; N],
-        first: usize,
-    ) -> Option<[usize; N]> {
-        if !self.objects.is_a(code, self.objects.types.code)
-            || self.code_flags(code)? & IS_COROUTINE == 0
+    /// Where the variables with these interned names are among the first four, for a coroutine function that has all of them.
+    pub fn indices<const N: usize>(&self, code: usize, names: [usize; N]) -> Option<[usize; N]> {
+        const FIRST: usize = 4;
+        if read_u32(&self.objects, code + self.code.flags)? & IS_COROUTINE == 0
+            || !self.objects.is_a(code, self.objects.types.code)
         {
             return None;
         }
-        let all = self.objects.object(code + self.code.names)?;
-        let kinds = self.objects.object(code + self.code.kinds)?;
-        let count = self.objects.tuple_length(all)?.min(first);
-        let mut indices = [None; N];
-        for at in 0..count {
-            if self.kind(kinds, at)? & IS_LOCAL == 0 {
-                break;
-            }
-            let own = self.objects.item(all, at)?;
-            for (index, name) in indices.iter_mut().zip(names) {
-                if self.objects.is_text(own, name) {
-                    *index = Some(at);
-                }
-            }
+        let [all, kinds] = self.objects.words(code + self.code.names)?;
+        let all = self.objects.items::<FIRST>(all)?;
+        let mut indices = [0; N];
+        for (index, name) in indices.iter_mut().zip(names) {
+            *index = all.iter().position(|&own| own == name)?;
         }
-        let found: Option<Vec<usize>> = indices.into_iter().collect();
-        found?.try_into().ok()
+        let kinds = self.objects.bytes::<FIRST>(kinds)?;
+        let are_local = indices.iter().all(|&index| kinds[index] & IS_LOCAL != 0);
+        are_local.then_some(indices)
     }
 
     /// What a frame's variable refers to, through a cell if an inner function uses it as well.
@@ -140,32 +127,23 @@ impl Coroutines {
         if !is_object(object) {
             return None;
         }
-        if self.objects.is_a(object, self.objects.types.cell) {
+        let [_, kind] = self.objects.words(object)?;
+        if kind == self.objects.types.cell {
             self.objects.content(object)
         } else {
             Some(object)
         }
     }
 
-    fn code_flags(&self, code: usize) -> Option<u32> {
-        read_u32(&self.objects, code + self.code.flags)
-    }
-
-    fn kind(&self, kinds: usize, index: usize) -> Option<u8> {
-        kind(&self.objects, kinds, index)
-    }
-
     fn reads_arguments(&self, specimens: &Specimens<'_>) -> PyResult<bool> {
-        let names = ["receive", "scope", "send"];
+        let names = ["receive", "scope", "send"].map(|name| interned(specimens.py(), name));
         let known = specimens.coroutine("plain", &["scope", "receive", "send"])?;
         let other =
             specimens.coroutine("in_cell", &["receive", "other_scope", "receive", "send"])?;
         for (coroutine, scope, at) in [(&known, "scope", 0), (&other, "other_scope", 1)] {
             let code = address_of(&coroutine.0.getattr("cr_code")?);
             let frame = address_of(&coroutine.0) + self.frame;
-            let expected = [at + 1, at, at + 2];
-            if self.indices(code, names, 4) != Some(expected)
-                || self.indices(code, names, at + 2).is_some()
+            if self.indices(code, names) != Some([at + 1, at, at + 2])
                 || self.variable(frame, at) != Some(address_of(&specimens.get(scope)?))
                 || self.variable(frame, at + 1) != Some(address_of(&specimens.get("receive")?))
                 || self.variable(frame, at + 2) != Some(address_of(&specimens.get("send")?))
@@ -173,10 +151,17 @@ impl Coroutines {
                 return Ok(false);
             }
         }
-        // Neither a function that only uses variables with these names, nor one that is not a coroutine function.
-        for function in ["outside", "around"] {
+        // Variables of a function around; no coroutine function; a name that is missing.
+        for (function, names) in [
+            ("outside", names),
+            ("around", names),
+            (
+                "plain",
+                [names[0], names[1], interned(specimens.py(), "cell")],
+            ),
+        ] {
             let code = address_of(&specimens.get(function)?.getattr("__code__")?);
-            if self.indices(code, names, 4).is_some() {
+            if self.indices(code, names).is_some() {
                 return Ok(false);
             }
         }
@@ -226,28 +211,21 @@ impl CodeFields {
 
 /// Whether there are, at an address, a tuple of these names and the `bytes` with their kinds.
 fn is_table_of(objects: &Objects, address: usize, names: &[&str], are_local: bool) -> bool {
-    let (Some(tuple), Some(kinds)) = (objects.object(address), objects.object(address + 8)) else {
+    let read = || {
+        let [tuple, kinds] = objects.words(address)?;
+        Some((objects.items::<5>(tuple)?, objects.bytes::<5>(kinds)?))
+    };
+    let Some((items, kinds)) = read() else {
         return false;
     };
-    objects.tuple_length(tuple) == Some(names.len())
-        && names.iter().enumerate().all(|(index, name)| {
-            objects
-                .item(tuple, index)
-                .is_some_and(|item| objects.is_text(item, name))
-                && kind(objects, kinds, index)
-                    .is_some_and(|kind| (kind & IS_LOCAL != 0) == are_local)
-        })
-}
-
-fn kind(objects: &Objects, kinds: usize, index: usize) -> Option<u8> {
-    if !objects.is_a(kinds, objects.types.bytes) || objects.word(kinds + field::SIZE)? <= index {
-        return None;
-    }
-    let mut byte = [0];
-    objects
-        .memory
-        .read(kinds + field::BYTES_DATA + index, &mut byte)
-        .then_some(byte[0])
+    items[names.len()..].iter().all(|&item| item == 0)
+        && names
+            .iter()
+            .zip(items)
+            .zip(kinds)
+            .all(|((name, item), kind)| {
+                objects.is_text(item, name) && (kind & IS_LOCAL != 0) == are_local
+            })
 }
 
 fn qualified_name(

@@ -13,15 +13,12 @@ use super::memory::Memory;
 pub const MAX_CHARACTERS: usize = 1000;
 /// How many bases of a type are looked at.
 const MAX_BASES: usize = 16;
-const MAX_TUPLE_ITEMS: usize = 4096;
 
 /// Offsets that are the same in all versions of CPython from 3.11 to 3.15, of builds with a GIL.
 pub mod field {
     pub const TYPE: usize = 8;
     /// The number of items of an object of variable size, and the length of a string.
     pub const SIZE: usize = 16;
-    pub const STR_STATE: usize = 32;
-    pub const CELL_CONTENT: usize = 16;
     pub const BYTES_DATA: usize = 32;
     pub const TYPE_BASE: usize = 256;
 }
@@ -86,49 +83,45 @@ impl Objects {
         false
     }
 
+    /// The words of an object's beginning.
+    pub fn words<const N: usize>(&self, address: usize) -> Option<[usize; N]> {
+        let mut words = [[0; 8]; N];
+        (is_object(address) && self.memory.read(address, words.as_flattened_mut()))
+            .then(|| words.map(usize::from_ne_bytes))
+    }
+
     /// A string's first characters, at most `limit`. Lone surrogates are escaped as in [`crate::watch::text`].
     pub fn text(&self, address: usize, limit: usize) -> Option<String> {
-        if !self.extends(address, self.types.str) {
+        let [_, kind, length, _, state] = self.words(address)?;
+        if kind != self.types.str && !self.extends(address, self.types.str) {
             return None;
         }
-        let length = self.word(address + field::SIZE)?.min(limit);
-        let state = self.memory.word(address + field::STR_STATE)?;
-        let (kind, is_compact, is_ascii) =
-            (state >> 2 & 7, state >> 5 & 1 == 1, state >> 6 & 1 == 1);
-        let width = match kind {
-            1 => 1,
-            2 => 2,
-            4 => 4,
+        let width = match state >> 2 & 7 {
+            width @ (1 | 2 | 4) => width,
             _ => return None,
         };
-        let data = match (is_compact, is_ascii) {
-            (true, true) => address + self.ascii,
-            (true, false) => address + self.characters,
-            (false, _) => self.word(address + self.characters)?,
+        let data = match (state >> 5 & 1, state >> 6 & 1) {
+            (1, 1) => address + self.ascii,
+            (1, _) => address + self.characters,
+            _ => self.word(address + self.characters)?, // it is not compact
         };
-        let mut bytes = vec![0; length * width];
-        (length == 0 || self.memory.read(data, &mut bytes)).then(|| decoded(&bytes, width))?
+        let mut bytes = vec![0; length.min(limit) * width];
+        (bytes.is_empty() || self.memory.read(data, &mut bytes)).then(|| decoded(&bytes, width))?
     }
 
     /// Whether an object is the ASCII string `text`.
     pub fn is_text(&self, address: usize, text: &str) -> bool {
-        let mut head = [0; 40];
-        if !is_object(address) || !self.memory.read(address, &mut head) {
-            return false;
-        }
-        let head = |at: usize| usize::from_ne_bytes(std::array::from_fn(|byte| head[at + byte]));
-        if head(field::TYPE) != self.types.str || head(field::SIZE) != text.len() {
-            return false;
-        }
-        self.text(address, text.len()).as_deref() == Some(text)
+        self.words(address)
+            .is_some_and(|[_, kind, length]| kind == self.types.str && length == text.len())
+            && self.text(address, text.len()).as_deref() == Some(text)
     }
 
     /// A number that is not negative and has at most two digits, so is below 2 to the power of 60.
     pub fn number(&self, address: usize) -> Option<u64> {
-        if !self.is_a(address, self.types.int) {
+        let [_, kind, size] = self.words(address)?;
+        if kind != self.types.int {
             return None;
         }
-        let size = self.word(address + field::SIZE)?;
         let digits = match self.has_sign_bits {
             true if size & 3 == 2 => return None,
             true => size >> 3,
@@ -144,27 +137,36 @@ impl Objects {
         }
     }
 
-    /// The address of a tuple's item.
-    pub fn item(&self, tuple: usize, index: usize) -> Option<usize> {
-        let length = self.tuple_length(tuple)?;
-        (index < length)
-            .then(|| self.object(tuple + self.tuple_items + 8 * index))
-            .flatten()
-    }
-
-    pub fn tuple_length(&self, tuple: usize) -> Option<usize> {
-        if !self.is_a(tuple, self.types.tuple) {
+    /// The addresses of a tuple's first items, at most `N`; 0 for those that it does not have.
+    pub fn items<const N: usize>(&self, tuple: usize) -> Option<[usize; N]> {
+        let [_, kind, length] = self.words(tuple)?;
+        if kind != self.types.tuple {
             return None;
         }
-        self.word(tuple + field::SIZE)
-            .filter(|&length| length <= MAX_TUPLE_ITEMS)
+        let mut items = [[0; 8]; N];
+        let there = &mut items[..length.min(N)];
+        (there.is_empty()
+            || self
+                .memory
+                .read(tuple + self.tuple_items, there.as_flattened_mut()))
+        .then(|| items.map(usize::from_ne_bytes))
+    }
+
+    /// The first bytes of a `bytes` object, at most `N`; 0 for those that it does not have.
+    pub fn bytes<const N: usize>(&self, address: usize) -> Option<[u8; N]> {
+        let [_, kind, length] = self.words(address)?;
+        if kind != self.types.bytes {
+            return None;
+        }
+        let mut bytes = [0; N];
+        let there = &mut bytes[..length.min(N)];
+        (there.is_empty() || self.memory.read(address + field::BYTES_DATA, there)).then_some(bytes)
     }
 
     /// What a cell refers to.
     pub fn content(&self, cell: usize) -> Option<usize> {
-        self.is_a(cell, self.types.cell)
-            .then(|| self.object(cell + field::CELL_CONTENT))
-            .flatten()
+        let [_, kind, content] = self.words(cell)?;
+        (kind == self.types.cell && is_object(content)).then_some(content)
     }
 }
 

@@ -2,23 +2,35 @@
 //!
 //! ASGI applications and middlewares are coroutines with the arguments `scope`, `receive` and `send`.
 
+use pyo3::prelude::*;
+
 use super::coroutines::Coroutines;
+use super::objects::learned::interned;
 use super::objects::{MAX_CHARACTERS, Objects, twice};
 use super::stack::{Frame, Stack};
 
-const ARGUMENTS: [&str; 3] = ["scope", "receive", "send"];
-/// A method has `self` before them.
-const MAX_ARGUMENTS: usize = 4;
 /// Longer paths are cut.
 const MAX_PATH_CHARACTERS: usize = 200;
 
 #[derive(Clone, Copy)]
 pub struct Requests {
-    pub objects: Objects,
-    pub coroutines: Coroutines,
+    objects: Objects,
+    coroutines: Coroutines,
+    /// The addresses of the names.
+    arguments: [usize; 3],
+    keys: [(&'static str, usize); 2],
 }
 
 impl Requests {
+    pub fn new(py: Python<'_>, objects: Objects, coroutines: Coroutines) -> Self {
+        Self {
+            objects,
+            coroutines,
+            arguments: ["scope", "receive", "send"].map(|name| interned(py, name)),
+            keys: ["path", "method"].map(|key| (key, interned(py, key))),
+        }
+    }
+
     /// The method and the path, as in `GET /report`, of the request that the stack's outermost application answers: it is the
     /// first to know the request. Only the path for a websocket.
     pub fn current(&self, stack: &Stack) -> Option<String> {
@@ -29,11 +41,9 @@ impl Requests {
     }
 
     fn read(&self, frame: &Frame, stack: &Stack) -> Option<String> {
-        let [index, ..] = self
-            .coroutines
-            .indices(frame.code, ARGUMENTS, MAX_ARGUMENTS)?;
+        let [index, ..] = self.coroutines.indices(frame.code, self.arguments)?;
         let scope = self.coroutines.variable(frame.address, index)?;
-        let [path, method] = self.objects.values(scope, ["path", "method"])?;
+        let [path, method] = self.objects.values(scope, self.keys)?;
         let word = |value: Option<usize>, limit: usize| {
             let text = self.objects.text(value?, limit)?;
             (!text.is_empty()).then_some(text)

@@ -12,6 +12,7 @@ not_read_numbers = -7, 1 << 90, 1.5
 first = object()
 second = object()
 pair = first, second
+known_bytes = b'known'
 strings = {'gone': 1, 'path': first, 'method': second}
 del strings['gone']
 mixed = {0: 1, 'path': first, first: second, 'method': second}

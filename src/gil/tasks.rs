@@ -145,9 +145,12 @@ impl<'py> Known<'py> {
         name: &str,
     ) -> PyResult<Self> {
         let py = specimens.py();
-        // What a task asks its loop: not to debug, and to call it soon, which this loop only notes in an object.
+        // What a task asks of its loop: whether to debug, answered with no; to call the task soon, which this loop does not;
+        // to report it, if an exception (Ctrl-C) prevents that the task is finished here.
+        let bool = py.import("builtins")?.getattr("bool")?;
         let loop_methods = [
-            ("get_debug", py.import("builtins")?.getattr("bool")?),
+            ("get_debug", bool.clone()),
+            ("call_exception_handler", bool),
             ("call_soon", py.import("functools")?.getattr("partial")?),
         ]
         .into_py_dict(py)?;

@@ -1,9 +1,9 @@
 //! Stacks that the sampler reads itself, from memory, while a stall lasts: no thread has to release the GIL for them.
 
 use crate::gil::ThreadIds;
-use crate::gil::known_objects::KnownObjects;
+use crate::gil::known_objects::{KnownObjects, Seen};
 use crate::gil::reader::Reader;
-use crate::gil::stack::{self, FRAMES_KEPT_AT_EACH_END};
+use crate::gil::stack::{self, Doubt, FRAMES_KEPT_AT_EACH_END};
 use crate::system::scheduling::own_cpu_time_ns;
 use crate::watch::gil_wait::Sample;
 use crate::watch::stack_requests::{MAX_THREADS, StackSample};
@@ -30,12 +30,10 @@ impl NativeStacks {
         let began_ns = own_cpu_time_ns();
         let mut stacks = Vec::new();
         let mut task = None;
-        if let Ok(read) = self.reader.stack(own.native) {
-            let mut stack = converted(&read);
-            if let Some(objects) = &mut self.objects {
-                stack.request = objects.request(&read);
-                task = objects.current_task(event_loop, &read);
-            }
+        if let Ok(seen) = self.see(own.native, event_loop) {
+            let mut stack = converted(&seen.stack);
+            stack.request = seen.request;
+            task = seen.task;
             stacks.push(stack);
         }
         let holder = sample.holder().filter(|_| !sample.probed);
@@ -67,6 +65,19 @@ impl NativeStacks {
             stacks,
             task: task.map(|(name, coroutine)| CurrentTask { name, coroutine }),
         })
+    }
+}
+
+impl NativeStacks {
+    fn see(&mut self, native_id: u64, event_loop: usize) -> Result<Seen, Doubt> {
+        match &mut self.objects {
+            Some(objects) => objects.see(&mut self.reader, native_id, event_loop),
+            None => self.reader.stack(native_id).map(|stack| Seen {
+                stack,
+                task: None,
+                request: None,
+            }),
+        }
     }
 }
 

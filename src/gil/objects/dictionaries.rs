@@ -5,48 +5,39 @@ use super::{Objects, is_object};
 /// Larger dictionaries are not read.
 const MAX_ENTRIES: usize = 1024;
 
-mod field {
-    pub const KEYS: usize = 32;
-    pub const VALUES: usize = 40;
-    pub const LOG2_INDEX_BYTES: usize = 9;
-    pub const KIND: usize = 10;
-    pub const ENTRIES_USED: usize = 24;
-    /// Where the indices begin; the entries follow them.
-    pub const INDICES: usize = 32;
-}
+const MAX_INDEX_BYTES: usize = 4 * MAX_ENTRIES;
+/// Where the indices begin in `PyDictKeysObject`; the entries follow them.
+const INDICES: usize = 32;
 
 /// `DictKeysKind`: keys of any kind have their hashes beside them; strings know their own.
 const ANY_KEYS: u8 = 0;
 const STRINGS: u8 = 1;
 const SHARED_STRINGS: u8 = 2;
 
-/// The head of a table, which is read before and after the entries.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// `PyDictKeysObject` without its indices and entries.
 struct Table {
-    keys: usize,
+    kind: u8,
+    entries: usize,
+    used: usize,
     values: usize,
-    head: [u8; field::INDICES],
 }
 
 impl Objects {
-    /// What `dict`, an exact one, has for each of these strings. `None` for what it does not have.
+    /// What `dict`, an exact one, has for each of these strings. `None` for what it does not have. The second of a pair is where
+    /// the string is, if it is interned, as a dictionary's keys mostly are.
     pub fn values<const N: usize>(
         &self,
         dict: usize,
-        wanted: [&str; N],
+        wanted: [(&str, usize); N],
     ) -> Option<[Option<usize>; N]> {
-        let mut found = [None; N];
-        for (key, value) in self.entries(dict)? {
-            for (wanted, found) in wanted.iter().zip(&mut found) {
-                if found.is_none() && self.is_text(key, wanted) {
-                    *found = Some(value);
-                }
-            }
-            if found.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        Some(found)
+        let entries = self.entries(dict)?;
+        let find = |is_wanted: &dyn Fn(usize) -> bool| {
+            let found = entries.iter().find(|&&(key, _)| is_wanted(key));
+            found.map(|&(_, value)| value)
+        };
+        Some(wanted.map(|(text, interned)| {
+            find(&|key| key == interned).or_else(|| find(&|key| self.is_text(key, text)))
+        }))
     }
 
     /// What `dict` has for the object at the address `key`.
@@ -57,32 +48,20 @@ impl Objects {
 
     /// The addresses of the keys and of their values.
     fn entries(&self, dict: usize) -> Option<Vec<(usize, usize)>> {
-        if !self.is_a(dict, self.types.dict) {
-            return None;
-        }
         let table = self.table(dict)?;
-        let kind = table.head[field::KIND];
-        let used = usize::from_ne_bytes(table.head[field::ENTRIES_USED..].try_into().ok()?);
-        let indices = 1_usize.checked_shl(u32::from(table.head[field::LOG2_INDEX_BYTES]))?;
-        if used > MAX_ENTRIES || indices > 4 * MAX_ENTRIES {
-            return None;
-        }
-        let words = match kind {
+        let words = match table.kind {
             ANY_KEYS => 3,
             STRINGS | SHARED_STRINGS => 2,
             _ => return None,
         };
-        let entries = self.words(table.keys + field::INDICES + indices, used * words)?;
-        let shared = match (table.values, kind) {
+        let shared = match (table.values, table.kind) {
             (0, ANY_KEYS | STRINGS) => None,
             (values, SHARED_STRINGS) if is_object(values) => {
-                Some(self.words(values + self.shared_values?, used)?)
+                Some(self.array(values + self.shared_values?, table.used)?)
             }
             _ => return None,
         };
-        if self.table(dict)? != table {
-            return None;
-        }
+        let entries = self.array(table.entries, table.used * words)?;
         let entries = entries.chunks_exact(words).enumerate();
         let entries = entries.map(|(index, entry)| {
             let value = shared.as_ref().map_or(entry[words - 1], |all| all[index]);
@@ -96,28 +75,30 @@ impl Objects {
     }
 
     fn table(&self, dict: usize) -> Option<Table> {
-        let keys = self.object(dict + field::KEYS)?;
-        let values = self.word(dict + field::VALUES)?;
-        let mut head = [0; field::INDICES];
-        self.memory
-            .read(keys, &mut head)
-            .then_some(Table { keys, values, head })
-    }
-
-    fn words(&self, address: usize, count: usize) -> Option<Vec<usize>> {
-        let mut bytes = vec![0; 8 * count];
-        if count > 0 && !self.memory.read(address, &mut bytes) {
+        let [_, kind, _, _, keys, values] = self.words(dict)?;
+        if kind != self.types.dict {
             return None;
         }
-        let words = bytes.chunks_exact(8);
-        words
-            .map(|word| word.try_into().ok().map(usize::from_ne_bytes))
-            .collect()
+        let [_, sizes, _, used] = self.words(keys)?;
+        let [_, log2_index_bytes, kind, ..] = sizes.to_ne_bytes();
+        let indices = 1_usize.checked_shl(u32::from(log2_index_bytes))?;
+        (used <= MAX_ENTRIES && indices <= MAX_INDEX_BYTES).then_some(Table {
+            kind,
+            entries: keys + INDICES + indices,
+            used,
+            values,
+        })
+    }
+
+    fn array(&self, address: usize, length: usize) -> Option<Vec<usize>> {
+        let mut words = vec![[0; 8]; length];
+        (length == 0 || self.memory.read(address, words.as_flattened_mut()))
+            .then(|| words.into_iter().map(usize::from_ne_bytes).collect())
     }
 
     /// Whether a dictionary shares its keys with others.
     pub fn shares_keys(&self, dict: usize) -> bool {
         self.table(dict)
-            .is_some_and(|table| table.head[field::KIND] == SHARED_STRINGS && table.values != 0)
+            .is_some_and(|table| table.kind == SHARED_STRINGS)
     }
 }

@@ -32,6 +32,7 @@ impl Objects {
             && objects.reads_texts(specimens)?
             && objects.reads_numbers(specimens)?
             && objects.reads_tuples(specimens)?
+            && objects.reads_bytes(specimens)?
             && objects.reads_cells(specimens)?
             && objects.reads_dictionaries(specimens)?;
         if !checked {
@@ -85,11 +86,18 @@ impl Objects {
         let pair = address_of(&specimens.get("pair")?);
         let first = address_of(&specimens.get("first")?);
         let second = address_of(&specimens.get("second")?);
-        Ok(self.tuple_length(pair) == Some(2)
-            && self.item(pair, 0) == Some(first)
-            && self.item(pair, 1) == Some(second)
-            && self.item(pair, 2).is_none()
-            && self.item(first, 0).is_none())
+        Ok(self.items(pair) == Some([first])
+            && self.items(pair) == Some([first, second, 0])
+            && self.items::<1>(first).is_none())
+    }
+
+    fn reads_bytes(&self, specimens: &Specimens<'_>) -> PyResult<bool> {
+        let bytes = address_of(&specimens.get("known_bytes")?);
+        Ok(self.bytes(bytes) == Some(*b"kno")
+            && self.bytes(bytes) == Some(*b"known\0")
+            && self
+                .bytes::<1>(address_of(&specimens.get("pair")?))
+                .is_none())
     }
 
     fn reads_cells(&self, specimens: &Specimens<'_>) -> PyResult<bool> {
@@ -102,20 +110,22 @@ impl Objects {
 
     /// One dictionary with strings as keys, one with keys of other kinds as well, and a large one.
     fn reads_dictionaries(&self, specimens: &Specimens<'_>) -> PyResult<bool> {
+        let py = specimens.py();
         let first = address_of(&specimens.get("first")?);
         let second = address_of(&specimens.get("second")?);
         for dict in ["strings", "mixed", "many"] {
             let dict = address_of(&specimens.get(dict)?);
-            if self.values(dict, ["path", "method", "gone"])
-                != Some([Some(first), Some(second), None])
-            {
+            let keys = ["path", "method", "gone"].map(|key| (key, interned(py, key)));
+            let unknown = keys.map(|(key, _)| (key, 0));
+            let expected = Some([Some(first), Some(second), None]);
+            if self.values(dict, keys) != expected || self.values(dict, unknown) != expected {
                 return Ok(false);
             }
         }
         let mixed = address_of(&specimens.get("mixed")?);
         Ok(self.value_of(mixed, first) == Some(second)
             && self.value_of(mixed, second).is_none()
-            && self.values(first, ["path"]).is_none())
+            && self.values(first, [("path", 0)]).is_none())
     }
 
     fn find_shared_values(&self, py: Python<'_>) -> PyResult<Option<usize>> {
@@ -131,7 +141,7 @@ impl Objects {
                 ..*self
             };
             guess.shares_keys(at)
-                && guess.values(at, ["_cond"]) == Some([Some(address_of(&condition))])
+                && guess.values(at, [("_cond", 0)]) == Some([Some(address_of(&condition))])
         };
         Ok(BEGINNINGS_OF_SHARED_VALUES.into_iter().find(fits))
     }
@@ -157,6 +167,11 @@ impl Types {
 
 pub fn address_of<T>(object: &Bound<'_, T>) -> usize {
     object.as_ptr() as usize
+}
+
+/// The address of an interned string, which stays where it is from now on.
+pub fn interned(py: Python<'_>, text: &str) -> usize {
+    PyString::intern(py, text).into_ptr() as usize
 }
 
 /// The size of the part that all objects of a type have: where what has a variable size begins.
