@@ -8,23 +8,31 @@
 //!
 //! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
+pub mod allowance;
 pub mod asgi;
+pub mod beat_ring;
 pub mod call_first;
+pub mod checkpoints;
+pub mod dump_requests;
 pub mod evidence;
 pub mod gil_usage;
 pub mod gil_wait;
 pub mod heartbeat;
+pub mod hold_ring;
 pub mod late_period;
 pub mod listener;
 pub mod long_hold;
 pub mod native_stacks;
+pub mod packed_spans;
 pub mod plain_call;
 pub mod prober;
 pub mod program;
 pub mod progress;
+pub mod recent;
 pub mod reporter_process;
 pub mod reports;
 pub mod returned_call;
+pub mod ring;
 pub mod running_loop;
 pub mod sampler;
 pub mod segment;
@@ -34,8 +42,10 @@ pub mod stacks;
 pub mod state;
 pub mod text;
 pub mod thread_files;
+pub mod timeline;
 pub mod timer;
 pub mod totals;
+pub mod traced;
 pub mod variables;
 pub mod watched_loop;
 pub mod watcher;

@@ -1,30 +1,19 @@
 //! How long each thread held the GIL: sums that only grow, and the single holds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use crate::gil::{GilState, ThreadIds};
+use crate::watch::hold_ring::HoldRing;
 use crate::watch::long_hold::LongHold;
+use crate::watch::ring::{Kept, Span};
 
 /// Threads with a sum of their own. If there are more, those that held the GIL for the shortest time share one.
 const MAX_THREADS: usize = 256;
-/// How many holds are kept for a chart, the latest ones.
-pub const HOLDS_KEPT: usize = 200_000;
 /// A hold that is longer may be a hog's.
 const LONG_HOLD_NS: u64 = 10_000_000;
 
 /// One uninterrupted hold of the GIL, as far as the samples saw it.
-#[derive(Clone, Copy)]
-pub struct Hold {
-    pub by: ThreadIds,
-    pub from_ns: u64,
-    pub to_ns: u64,
-}
-
-impl Hold {
-    pub fn length_ns(self) -> u64 {
-        self.to_ns - self.from_ns
-    }
-}
+pub type Hold = Span;
 
 /// The sums, and the current hold.
 pub struct GilUsage {
@@ -32,7 +21,7 @@ pub struct GilUsage {
     pub samples: u64,
     pub held_ns: u64,
     pub by_thread: HashMap<ThreadIds, u64>,
-    traced: Option<VecDeque<Hold>>,
+    ring: HoldRing,
     last: Option<GilState>,
     hold: Option<Hold>,
     /// From when on the current hold is credited: half a gap before it was first seen.
@@ -49,7 +38,7 @@ impl GilUsage {
             samples: 0,
             held_ns: 0,
             by_thread: HashMap::new(),
-            traced: trace.then(VecDeque::new),
+            ring: HoldRing::new(trace),
             last: None,
             hold: None,
             credited_from_ns: now_ns,
@@ -91,22 +80,21 @@ impl GilUsage {
         self.hold
     }
 
-    /// The latest holds, if they are kept, and the current one, each with its halves of the gaps at its ends: their sum is
-    /// the credited time.
-    pub fn traced_holds(&self) -> Vec<Hold> {
-        let current = self.hold.map(|hold| Hold {
+    /// The latest holds, those that ended after `since_ns` and maybe some before. With the current one, if `complete`, they are
+    /// the credited time: each has its halves of the gaps at its ends.
+    pub fn kept(&self, since_ns: u64, complete: bool) -> Kept {
+        let mut kept = self.ring.kept(since_ns);
+        let current = self.hold.filter(|_| complete).map(|hold| Hold {
             from_ns: self.credited_from_ns,
             ..hold
         });
-        let Some(traced) = &self.traced else {
-            return Vec::new();
-        };
-        traced.iter().copied().chain(current).collect()
+        kept.rest.extend(current);
+        kept
     }
 
-    /// The latest holds that have ended, if they are kept.
-    pub fn ended_holds(&self) -> impl DoubleEndedIterator<Item = &Hold> {
-        self.traced.iter().flatten()
+    /// How many bytes the latest holds take.
+    pub fn size_of_holds(&self) -> usize {
+        self.ring.size()
     }
 
     /// The last long hold, if it lasted until `since_ns` or longer.
@@ -155,12 +143,8 @@ impl GilUsage {
                 }
             }
             _ => {
-                let ended = self.hold.take();
-                if let (Some(ended), Some(traced)) = (ended, &mut self.traced) {
-                    if traced.len() == HOLDS_KEPT {
-                        traced.pop_front();
-                    }
-                    traced.push_back(Hold {
+                if let Some(ended) = self.hold.take() {
+                    self.ring.add(Hold {
                         by: ended.by,
                         from_ns: self.credited_from_ns,
                         to_ns: border_ns,
@@ -241,17 +225,10 @@ mod tests {
         ] {
             usage.add(at, state);
         }
-        let kept: Vec<_> = usage
-            .traced_holds()
-            .iter()
-            .map(|hold| (hold.from_ns, hold.to_ns))
-            .collect();
-        assert_eq!(kept, [(500, 2350), (2350, 3500), (6500, 9500)]);
-        let sum: u64 = usage
-            .traced_holds()
-            .iter()
-            .map(|hold| hold.length_ns())
-            .sum();
+        let kept: Vec<_> = usage.kept(0, true).spans().collect();
+        let ends: Vec<_> = kept.iter().map(|hold| (hold.from_ns, hold.to_ns)).collect();
+        assert_eq!(ends, [(500, 2350), (2350, 3500), (6500, 9500)]);
+        let sum: u64 = kept.iter().map(|hold| hold.length_ns()).sum();
         assert_eq!(sum, usage.held_ns);
     }
 

@@ -6,10 +6,12 @@ import atexit
 import inspect
 import os
 import weakref
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
+from gilscope.watch import arguments
 from gilscope.watch.session import NOT_ASYNCHRONOUS, Session, Settings
 from gilscope.watch.snapshots import empty
 
@@ -33,6 +35,11 @@ class Watch:
     GIL after the stall; exceptions that it raises are logged. This thread blocks all signals. ``trace`` keeps the latest
     holds and lags one by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line
     of a hog are unknown.
+
+    The watch keeps the last ten minutes for ``dump``. After a stall longer than ``dump_on`` it writes the minute before the
+    stall's end to a JSON file, which ``gilscope report`` prints, in the folder ``dump_dir`` (by default the working directory
+    when the watch starts). The latest 20 of these files are kept, and at most one is written in 5 s. When the process receives
+    the signal ``dump_signal``, such as ``signal.SIGUSR2``, the last ten minutes are written there.
     """
 
     def __init__(
@@ -44,6 +51,9 @@ class Watch:
         on_stall: Callable[[Stall], object] | None = None,
         trace: bool = False,
         read_gil: bool = True,
+        dump_on: float | str | None = None,
+        dump_dir: str | os.PathLike[str] | None = None,
+        dump_signal: int | None = None,
     ) -> None:
         self.stall = parse_threshold(stall, name="stall", least=SHORTEST)
         self._settings = Settings(
@@ -53,6 +63,7 @@ class Watch:
             on_stall=_checked(on_stall),
             trace=trace,
             read_gil=read_gil,
+            dumps=arguments.dumps(on=dump_on, directory=dump_dir, signal=dump_signal, stall=self.stall),
         )
         self._session: Session | None = None
 
@@ -102,6 +113,23 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """Return what the watch has seen so far; after ``stop``, what it had seen by then. Before ``start``, all is 0."""
         return self._session.snapshot() if self._session else empty()
+
+    def dump(self, path: str | os.PathLike[str]) -> None:
+        """Write what the watch saw in the last ten minutes to ``path``; after ``stop``, in the ten minutes before that.
+
+        The suffix chooses the format: ``.json``, ``.html`` or ``.perfetto.json``. A file that is there is replaced. Raises
+        ``ValueError`` for another suffix or if ``.html`` needs the extra ``plot``, ``OSError`` if ``path`` cannot be written,
+        and ``RuntimeError`` before ``start`` and in a forked child. This takes some milliseconds, and for ``.html`` up to some
+        seconds: in a coroutine, write ``await asyncio.to_thread(watch.dump, path)``.
+        """
+        if self._session is None:
+            raise RuntimeError("this watch has not been started: there is nothing to dump")
+        self._session.dump(Path(path))
+
+    @property
+    def failed_dumps(self) -> int:
+        """How many dumps could not be written, of those that ``dump_on`` and ``dump_signal`` cause. The first is logged."""
+        return self._session.dumps.failed if self._session else 0
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if ``trace`` is on. Times are seconds since the watch began."""

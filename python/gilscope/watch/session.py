@@ -11,17 +11,20 @@ from collections.abc import Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from gilscope._core import GcListener, Watcher, monotonic
+from gilscope._core import GcListener, Watcher, monotonic, traced_beats, traced_holds
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
+from gilscope.watch.dumps import Dumps, DumpSettings, write
 from gilscope.watch.judge import judge
 from gilscope.watch.loops import WatchedLoops
+from gilscope.watch.recent_stalls import RecentStalls
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gilscope._core import StallReport
     from gilscope.records.stall import Stall
@@ -45,6 +48,7 @@ class Settings(NamedTuple):
     on_stall: Callable[[Stall], object] | None
     trace: bool
     read_gil: bool
+    dumps: DumpSettings = DumpSettings()
 
 
 class Listener(Protocol):
@@ -71,6 +75,8 @@ class Session:
         self._listener = listener
         self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._sites = Sites()
+        self.recent_stalls = RecentStalls()
+        self.dumps = Dumps(settings.dumps, self)
         self._unrecorded = 0
         self._children = Children(listener.child_started if listener else None)
         self._loops = WatchedLoops(self.watcher, heartbeat=self._heartbeat)
@@ -81,6 +87,11 @@ class Session:
         self._reported_all = threading.Event()
         self._reporter: int | None = None
         self._last: Snapshot | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A loop that is late by this many seconds is stalled."""
+        return self._settings.stall
 
     @property
     def began(self) -> float:
@@ -112,6 +123,8 @@ class Session:
 
     def abandon(self) -> None:
         """End in a forked child, where the native threads do not exist."""
+        if self._watcher is not None:
+            self._watcher.leave_dump_signal()
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
@@ -122,7 +135,7 @@ class Session:
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if the watch traces."""
-        holds = self._watcher.holds() if self._watcher else ()
+        holds = traced_holds(self._watcher) if self._watcher else ()
         return [
             Hold(hold.thread.native_id, hold.thread.name, hold.start - self.began, hold.end - self.began)
             for hold in holds
@@ -130,7 +143,7 @@ class Session:
 
     def lags(self) -> list[LoopLag]:
         """Return the latest heartbeats, if the watch traces."""
-        beats = self._watcher.beats() if self._watcher else ()
+        beats = traced_beats(self._watcher) if self._watcher else ()
         return [LoopLag(beat.at - self.began, beat.lag) for beat in beats]
 
     def _start_watcher(self) -> Watcher:
@@ -143,6 +156,7 @@ class Session:
             trace=settings.trace,
             read_gil=settings.read_gil,
             current_task=_current_task(),
+            dump_signal=settings.dumps.signal,
         )
         try:
             if self._listener is not None:
@@ -159,14 +173,23 @@ class Session:
         if self._gc_listener in gc.callbacks:  # the program may have cleared them
             gc.callbacks.remove(self._gc_listener)
 
-    def _take(self) -> Snapshot:
-        watcher = self._watcher
-        others: dict[str, Any] = {
+    def dump(self, path: Path) -> None:
+        """Write the last minutes to ``path``."""
+        if self._watcher is None:
+            raise RuntimeError("no event loop has run since this watch was started: there is nothing to dump")
+        write(path, self)
+
+    def others(self) -> dict[str, Any]:
+        """Return the fields of a snapshot that the native half does not have."""
+        return {
             "children": self._children.count,
             "loop_runs": self._loops.runs,
             "unwatched_loops": self._loops.unwatched(),
-            "before_loops": (watcher.began if watcher else monotonic()) - self._armed,
+            "before_loops": (self._watcher.began if self._watcher else monotonic()) - self._armed,
         }
+
+    def _take(self) -> Snapshot:
+        watcher, others = self._watcher, self.others()
         if watcher is None:
             return empty(**others)
         totals = watcher.totals()
@@ -201,7 +224,9 @@ class Session:
             while (report := watcher.next_stall(self._timeout())) is not None or not watcher.has_ended:
                 if report is not None:
                     self._record(report, watcher, reads_gil=reads_gil)
+                self.dumps.look(watcher.take_dump_requests())
                 self._inform(watcher, stalled=report is not None)
+            self.dumps.look(0, last=True)
         except Exception:
             log.exception("gilscope cannot report stalls any more")
         finally:
@@ -210,13 +235,15 @@ class Session:
     def _record(self, report: StallReport, watcher: Watcher, *, reads_gil: bool) -> None:
         """Judge one stall. If that fails, the stall counts as lost, and the next one is judged all the same."""
         try:
-            stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
+            stall = judge(report, stall=self.threshold, began=watcher.began, reads_gil=reads_gil)
             self._sites.add(stall)
+            self.recent_stalls.add(stall)
         except Exception:
             if not self._unrecorded:
                 log.exception("gilscope cannot judge a stall")
             self._unrecorded += 1
             return
+        self.dumps.add(stall, watcher.began + stall.end)
         self._pass_on(stall)
 
     def _inform(self, watcher: Watcher, *, stalled: bool) -> None:
@@ -229,7 +256,7 @@ class Session:
             self._listener = None
 
     def _timeout(self) -> float:
-        return inf if self._listener is None else self._listener.timeout()
+        return min(self.dumps.timeout(), inf if self._listener is None else self._listener.timeout())
 
     def _pass_on(self, stall: Stall) -> None:
         if self._settings.on_stall is None:
