@@ -1,26 +1,23 @@
-//! The latest holds of the GIL, one by one, for a chart.
-
-use std::collections::VecDeque;
+//! The latest holds of the GIL, one by one, as the planned samples saw them.
 
 use crate::gil::GilState;
-use crate::watch::gil_usage::Hold;
+use crate::watch::hold_ring::HoldRing;
+use crate::watch::ring::{Kept, Span};
 
-/// How many holds are kept, the latest ones.
-pub const HOLDS_KEPT: usize = 200_000;
-
-/// The holds as the planned samples saw them. Each has its halves of the gaps at its ends: the sum of their lengths is the time
-/// that [`crate::watch::gil_usage::GilUsage`] credits.
+/// Each hold has its halves of the gaps at its ends: the sum of their lengths is the time that
+/// [`crate::watch::gil_usage::GilUsage`] credits.
 pub struct HoldTrace {
-    kept: Option<VecDeque<Hold>>,
+    ring: HoldRing,
     last: Option<GilState>,
     /// When the gap before the current hold, or before the time without one, is divided.
     from_ns: u64,
 }
 
 impl HoldTrace {
-    pub fn new(now_ns: u64, is_on: bool) -> Self {
+    /// A watch that traces keeps more of them.
+    pub fn new(now_ns: u64, traces: bool) -> Self {
         Self {
-            kept: is_on.then(VecDeque::new),
+            ring: HoldRing::new(traces),
             last: None,
             from_ns: now_ns,
         }
@@ -28,15 +25,11 @@ impl HoldTrace {
 
     /// Adds a planned sample; the gap before it is divided at `border_ns`.
     pub fn add(&mut self, border_ns: u64, state: GilState) {
-        let Some(kept) = &mut self.kept else { return };
         if self.last == Some(state) && state.holder.is_some() {
             return;
         }
         if let Some(by) = self.last.and_then(|last| last.holder) {
-            if kept.len() == HOLDS_KEPT {
-                kept.pop_front();
-            }
-            kept.push_back(Hold {
+            self.ring.add(Span {
                 by,
                 from_ns: self.from_ns,
                 to_ns: border_ns,
@@ -46,18 +39,23 @@ impl HoldTrace {
         self.last = Some(state);
     }
 
-    /// The latest holds, if they are kept, and the current one, which the last planned sample showed at `last_ns`.
-    pub fn all(&self, last_ns: u64) -> Vec<Hold> {
-        let current = self.last.and_then(|last| last.holder).map(|by| Hold {
-            by,
-            from_ns: self.from_ns,
-            to_ns: last_ns,
-        });
-        self.ended().copied().chain(current).collect()
+    /// The latest holds, those that ended after `since_ns` and maybe some before. If `last_ns` is given, the last planned sample
+    /// was then, and the current hold is one of them.
+    pub fn kept(&self, since_ns: u64, last_ns: Option<u64>) -> Kept {
+        let mut kept = self.ring.kept(since_ns);
+        let holder = self.last.and_then(|last| last.holder);
+        if let (Some(by), Some(to_ns)) = (holder, last_ns) {
+            kept.rest.push(Span {
+                by,
+                from_ns: self.from_ns,
+                to_ns,
+            });
+        }
+        kept
     }
 
-    /// The latest holds that have ended, if they are kept.
-    pub fn ended(&self) -> impl DoubleEndedIterator<Item = &Hold> {
-        self.kept.iter().flatten()
+    /// How many bytes they take.
+    pub fn size(&self) -> usize {
+        self.ring.size()
     }
 }

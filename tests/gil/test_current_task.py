@@ -188,7 +188,7 @@ def test_a_task_of_a_derived_class_is_read_and_one_in_python_is_not(run: Run) ->
     class Derived(asyncio.Task[Any]):
         pass
 
-    python_task: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined] # noqa: SLF001 - there is no other
+    python_task: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 
     async def main() -> list[Task]:
         event_loop = asyncio.get_running_loop()

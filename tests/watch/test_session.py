@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from gilscope.watch import session as sessions
-from gilscope.watch.session import Session, Settings
+from gilscope.watch.session import Session
+from gilscope.watch.settings import Settings
 
 from tests.support.watched import stall
 
@@ -32,7 +33,11 @@ def reported(
     monkeypatch.setattr(sessions, "judge", judge)
     left = iter(reports)
     watcher: Any = SimpleNamespace(
-        gil_unreadable=None, began=0.0, has_ended=True, next_stall=lambda _: next(left, None)
+        gil_unreadable=None,
+        began=0.0,
+        has_ended=True,
+        next_stall=lambda _: next(left, None),
+        take_dump_requests=lambda: 0,
     )
     session = Session(Settings(0.05, 0.001, 0.05, on_stall, trace=False, read_gil=True), listener)
     session._report_stalls(watcher)
