@@ -33,11 +33,11 @@ from gilscope.watch.native import NO_LOOPS, watch_state
 from gilscope.watch.on_stall import pass_on
 from gilscope.watch.origin import program_packages
 from gilscope.watch.recent_stalls import RecentStalls
-from gilscope.watch.settings import Listener, Settings
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
 if TYPE_CHECKING:
+    from gilscope.watch.settings import Listener, Settings
     from collections.abc import Callable
     from pathlib import Path
 
