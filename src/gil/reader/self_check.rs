@@ -27,8 +27,8 @@ const SOURCE: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
 const FILE: &std::ffi::CStr = c"<gilscope's self-check é>";
 /// So deep that the stack needs a second chunk of memory.
 const RECURSION: u32 = 300;
-/// Entries of a line table that say of eight instructions each that they have no line.
-const NO_LINES: [u8; 8] = [0xff; 8];
+/// The entry of a line table that says of one instruction that it has no line.
+const NO_LINE: u8 = 0xf8;
 /// Of a deeper stack, the outer frames are not compared: Python makes an object for each frame that it is asked for.
 const MAX_COMPARED: usize = 1000;
 
@@ -160,7 +160,10 @@ impl<'py> KnownStacks<'py> {
         let function = known.function("without_lines")?;
         let code = function.getattr("__code__")?;
         let table = PyDict::new(py);
-        table.set_item("co_linetable", PyBytes::new(py, &NO_LINES))?;
+        // Exactly as long as the code: CPython 3.11 writes beyond its own array otherwise, if the thread is traced.
+        let instructions = code.getattr("co_code")?.len()? / 2;
+        let no_lines = vec![NO_LINE; instructions];
+        table.set_item("co_linetable", PyBytes::new(py, &no_lines))?;
         function.setattr("__code__", code.call_method("replace", (), Some(&table))?)?;
         Ok(known)
     }
