@@ -8,9 +8,9 @@ Importing this module anywhere but in the main interpreter raises ``ImportError`
 """
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType, FrameType
-from typing import Any, Final, Literal, NoReturn, SupportsIndex, final
+from typing import Any, Final, Literal, NoReturn, Self, SupportsIndex, final
 
 from gilscope.watch.log_settings import LogSettings
 
@@ -1092,4 +1092,47 @@ class _TaskReader:
         """Read the calling thread ``reads`` times while it holds the GIL.
 
         Return the nanoseconds that each stack took, then those of each stack with the task and the request.
+        """
+
+@final
+class _StackReader:
+    """The reader of Python stacks, for gilscope's own tests and benches. Any thread may use it, one at a time.
+
+    A stack comes as a tuple: the certainty (``"proved"``, ``"twice"``) or why there is none (``"no thread"``, ``"no frame"``,
+    ``"memory"``, ``"structure"``, ``"changed"``, ``"too deep"``); the frames, innermost first, each as (file, function, line,
+    first line, index of the instruction); and how many frames are left out in the middle.
+    """
+
+    def __new__(cls) -> Self:
+        """Find the interpreter and check the reader. ``RuntimeError`` with the code of the reason if it fails."""
+
+    def threads(self) -> list[tuple[int, int]]:
+        """Return the ``ident`` and the native id of each thread."""
+
+    def read(self, native_ids: Sequence[int]) -> list[tuple[str, list[tuple[str, str, int | None, int, int]], int]]:
+        """Read these threads' stacks on a native thread, while the calling thread waits with the GIL held."""
+
+    def release_after(self, native_id: int, function: str, reads: int, fd: int) -> None:
+        """Start a native thread that waits until a thread's innermost frame is of ``function``.
+
+        Then it reads the thread's stack ``reads`` times and writes a byte to ``fd``: the thread may wait for that with the
+        GIL held. The native thread gives up after 30 s.
+        """
+
+    def released(self) -> list[tuple[str, list[tuple[str, str, int | None, int, int]], int]]:
+        """Return what :meth:`release_after` has read; wait for it with the GIL released."""
+
+    def read_others(
+        self, reads: int
+    ) -> tuple[list[tuple[int, str, list[tuple[str, str, int | None]]]], dict[str, int]]:
+        """Read the stacks of all other threads one after another, ``reads`` times in all. Releases the GIL.
+
+        Return the different stacks, each with its number, its certainty and (file, function, line) of its frames; and how
+        many reads found no stack, by reason.
+        """
+
+    def time(self, native_id: int, reads: int, cold: bool) -> tuple[list[int], int]:
+        """Read a thread's stack ``reads`` times on a native thread, while the calling thread waits with the GIL held.
+
+        Return the nanoseconds that each read took, and how many failed. With ``cold`` each read knows no code object yet.
         """

@@ -13,6 +13,7 @@ mod data_stack;
 mod frames;
 mod layout;
 mod line_table;
+mod position;
 mod published;
 mod self_check;
 mod target;
@@ -147,9 +148,16 @@ impl Reader {
 
     /// Reads a stack a second time.
     fn read_again(&mut self, state: ThreadState) -> Result<Certainty, Doubt> {
+        // A walk takes some microseconds: what its thread does meanwhile shows in the position at its end, if not in the frames.
+        let is_there = |walk: &Walk| walk.is_still_there(&self.target, state.address);
+        if !is_there(&self.walk) {
+            return Err(Doubt::Changed);
+        }
         self.second_walk
             .read(&self.target, &mut self.stack, state.address)?;
-        let is_same = self.walk.stood_until(&self.second_walk) && self.is_listed(state);
+        let is_same = is_there(&self.second_walk)
+            && self.walk.stood_until(&self.second_walk)
+            && self.is_listed(state);
         self.second_walk.give_back_memory();
         if is_same {
             Ok(Certainty::ReadTwice)

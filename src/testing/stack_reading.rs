@@ -1,8 +1,8 @@
 //! The stack reader, for tests and benches: `_core._StackReader`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -19,12 +19,12 @@ type FrameRow = (String, String, Option<u32>, u32, i32);
 /// How certain the stack is or why there is none, frames, frames left out.
 type StackRow = (&'static str, Vec<FrameRow>, usize);
 /// File, function, line.
-type Place = (std::sync::Arc<str>, std::sync::Arc<str>, Option<u32>);
+type Place = (Arc<str>, Arc<str>, Option<u32>);
 
 #[pyclass(frozen, name = "_StackReader", module = "gilscope._core")]
 pub struct StackReader {
-    reader: Locked<Reader>,
-    stopped: AtomicBool,
+    reader: Arc<Locked<Reader>>,
+    reading: Locked<Option<JoinHandle<Vec<StackRow>>>>,
 }
 
 #[pymethods]
@@ -34,8 +34,8 @@ impl StackReader {
         let reader = Reader::in_process(py)?;
         let reader = reader.map_err(|why| PyRuntimeError::new_err(Unreadable::code(why)))?;
         Ok(Self {
-            reader: Locked::new(reader),
-            stopped: AtomicBool::new(false),
+            reader: Arc::new(Locked::new(reader)),
+            reading: Locked::new(None),
         })
     }
 
@@ -56,29 +56,34 @@ impl StackReader {
         thread::scope(|scope| scope.spawn(read_all).join()).unwrap_or_default()
     }
 
-    /// Read a thread's stack about every `every_us` microseconds, until `stop` is called. Return, for each read, when it
-    /// was taken and the stack. Releases the GIL.
-    fn read_until_stopped(
-        &self,
-        py: Python<'_>,
-        native_id: u64,
-        every_us: u64,
-    ) -> Vec<(u64, StackRow)> {
-        py.detach(|| {
-            let mut rows = Vec::new();
-            // Relaxed: only says when to stop.
-            while !self.stopped.swap(false, Ordering::Relaxed) {
-                let stack = self.reader.with(|reader| reader.stack(native_id));
-                rows.push((now_ns(), row(stack)));
-                thread::sleep(Duration::from_micros(every_us));
+    /// Start a native thread that waits until this thread's innermost frame is of `function`, reads the thread's stack
+    /// `reads` times, and then writes a byte to `fd`, for which this thread may wait with the GIL held.
+    fn release_after(&self, native_id: u64, function: String, reads: usize, fd: i32) {
+        let reader = self.reader.clone();
+        let reading = thread::spawn(move || {
+            let read = || reader.with(|reader| reader.stack(native_id));
+            let is_there = |stack: &Stack| {
+                let innermost = stack.frames.first();
+                innermost.is_some_and(|frame| *frame.function == *function)
+            };
+            // Should it never be there, the waiting thread is released all the same.
+            let deadline_ns = now_ns() + 30_000_000_000;
+            while !read().is_ok_and(|stack| is_there(&stack)) && now_ns() < deadline_ns {
+                thread::sleep(Duration::from_micros(100));
             }
+            let rows = (0..reads).map(|_| row(read())).collect();
+            // SAFETY: writes one byte that lives as long as the call.
+            unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) };
             rows
-        })
+        });
+        self.reading.with(|place| place.replace(reading));
     }
 
-    fn stop(&self) {
-        // Relaxed: as above.
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Return what `release_after` has read.
+    fn released(&self, py: Python<'_>) -> Vec<StackRow> {
+        let reading = self.reading.with(Option::take);
+        let join = || reading.and_then(|reading| reading.join().ok());
+        py.detach(join).unwrap_or_default()
     }
 
     /// Read the stacks of all other threads, one after another, `reads` times in all. Return each different stack with its

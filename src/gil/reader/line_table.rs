@@ -61,3 +61,64 @@ fn signed(bytes: &mut impl Iterator<Item = u8>) -> Result<i32, NotATable> {
     }
     Err(NotATable)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{NotATable, line};
+
+    /// An entry: its code, how many instructions it covers, and the bytes behind the first.
+    fn entry(code: u8, instructions: u8, rest: &[u8]) -> Vec<u8> {
+        [&[0x80 | code << 3 | (instructions - 1)], rest].concat()
+    }
+
+    fn lines(table: &[u8], first_line: i32, until: i32) -> Vec<Option<u32>> {
+        let lines = (-1..until).map(|index| line(table, first_line, index));
+        lines.collect::<Result<_, _>>().expect("a line table")
+    }
+
+    #[test]
+    fn before_the_first_instruction_the_line_is_the_first() {
+        assert_eq!(line(&[], 7, -1), Ok(Some(7)));
+    }
+
+    #[test]
+    fn a_line_number_goes_on_by_what_each_entry_says() {
+        let table = [
+            entry(0, 1, &[0x11]),              // same line, short form
+            entry(11, 2, &[1, 2]),             // one line on
+            entry(13, 1, &[4]),                // two lines on, no columns
+            entry(14, 1, &[7, 0, 1, 1]),       // three lines back, long form
+            entry(14, 1, &[0x40, 2, 0, 1, 1]), // 64 lines on, in two bytes
+        ]
+        .concat();
+        let expected = [10, 10, 11, 11, 13, 10, 74].map(Some);
+        assert_eq!(lines(&table, 10, 6), expected);
+    }
+
+    #[test]
+    fn an_instruction_without_a_line_leaves_the_line_of_the_next_as_it_was() {
+        let table = [entry(12, 1, &[0, 0]), entry(15, 8, &[]), entry(0, 1, &[0])].concat();
+        assert_eq!(line(&table, 1, 0), Ok(Some(3)));
+        assert_eq!(line(&table, 1, 8), Ok(None));
+        assert_eq!(line(&table, 1, 9), Ok(Some(3)));
+    }
+
+    #[test]
+    fn behind_the_end_of_the_table_there_is_no_line() {
+        assert_eq!(line(&entry(0, 2, &[0]), 1, 2), Ok(None));
+    }
+
+    #[test]
+    fn a_negative_line_is_none() {
+        assert_eq!(line(&entry(13, 1, &[3]), 0, 0), Ok(None));
+        assert_eq!(line(&entry(0, 1, &[0]), 0, 0), Ok(Some(0)));
+    }
+
+    #[test]
+    fn other_bytes_are_not_a_table() {
+        assert_eq!(line(&[1], 1, 0), Err(NotATable));
+        assert_eq!(line(&entry(13, 1, &[]), 1, 0), Err(NotATable));
+        assert_eq!(line(&entry(13, 1, &[0x40]), 1, 0), Err(NotATable));
+        assert_eq!(line(&entry(13, 1, &[0x7f; 9]), 1, 0), Err(NotATable));
+    }
+}

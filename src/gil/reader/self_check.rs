@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
@@ -27,32 +27,52 @@ const SOURCE: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
 const FILE: &std::ffi::CStr = c"<gilscope's self-check é>";
 /// So deep that the stack needs a second chunk of memory.
 const RECURSION: u32 = 300;
-/// Entries of a line table that say of eight instructions each that they have no line.
-const NO_LINES: [u8; 8] = [0xff; 8];
+/// The entry of a line table that says of one instruction that it has no line.
+const NO_LINE: u8 = 0xf8;
 /// Of a deeper stack, the outer frames are not compared: Python makes an object for each frame that it is asked for.
 const MAX_COMPARED: usize = 1000;
+
+/// Why the check could not be made.
+enum Failed {
+    /// The program does not let it: its recursion is too deep, or an audit hook objects.
+    NotLet,
+    /// An exception that is not of the check, such as a signal handler's.
+    Interrupted(PyErr),
+}
 
 /// Returns the reader if it passes. Raises only what does not come from the check, such as `KeyboardInterrupt`.
 pub fn passed_by(mut reader: Reader, py: Python<'_>) -> PyResult<Result<Reader, Unreadable>> {
     if !knows_where_it_is(&reader, py) || !agrees(&mut reader, py) {
         return Ok(Err(Unreadable::Stack));
     }
-    let known = match KnownStacks::new(py, reader) {
-        Ok(known) => known,
-        // Not of a signal handler: none has run.
-        Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(Unreadable::Stack)),
-        Err(error) => return Err(error),
-    };
-    // A shallower recursion if the program is close to its limit.
-    for depth in [RECURSION, 0] {
-        match known.run(depth) {
-            Ok(()) => break,
-            Err(error) if error.is_instance_of::<PyRecursionError>(py) => (),
-            Err(error) if error.is_instance_of::<PyMemoryError>(py) => break,
-            Err(error) => return Err(error),
-        }
+    match KnownStacks::new(py, reader).and_then(KnownStacks::passed_reader) {
+        Ok(reader) => Ok(reader.ok_or(Unreadable::Stack)),
+        Err(Failed::NotLet) => Ok(Err(Unreadable::Stack)),
+        Err(Failed::Interrupted(error)) => Err(error),
     }
-    Ok(known.passed_reader().ok_or(Unreadable::Stack))
+}
+
+/// For what runs no Python code, except an audit hook's.
+fn native<T>(py: Python<'_>, done: PyResult<T>) -> Result<T, Failed> {
+    done.map_err(|error| {
+        if error.is_instance_of::<PyException>(py) {
+            Failed::NotLet
+        } else {
+            Failed::Interrupted(error)
+        }
+    })
+}
+
+/// For what runs Python code: signal handlers may run in between, and trace functions.
+fn python<T>(py: Python<'_>, done: PyResult<T>) -> Result<T, Failed> {
+    done.map_err(|error| {
+        if error.is_instance_of::<PyRecursionError>(py) || error.is_instance_of::<PyMemoryError>(py)
+        {
+            Failed::NotLet
+        } else {
+            Failed::Interrupted(error)
+        }
+    })
 }
 
 /// Whether this thread is in the list of threads, and the GIL shows it as the holder.
@@ -133,52 +153,79 @@ struct KnownStacks<'py> {
 }
 
 struct Looked {
+    /// `None` once it has read something wrong.
     reader: Locked<Option<Reader>>,
-    agreed: AtomicUsize,
+    has_looked: AtomicBool,
 }
 
 impl<'py> KnownStacks<'py> {
-    fn new(py: Python<'py>, reader: Reader) -> PyResult<Self> {
-        let names = PyDict::new(py);
-        let looked = Arc::new(Looked {
-            reader: Locked::new(Some(reader)),
-            agreed: AtomicUsize::new(0),
-        });
-        let known = Self { names, looked };
+    fn new(py: Python<'py>, reader: Reader) -> Result<Self, Failed> {
+        let known = Self {
+            names: PyDict::new(py),
+            looked: Arc::new(Looked {
+                reader: Locked::new(Some(reader)),
+                has_looked: AtomicBool::new(false),
+            }),
+        };
         let looked = known.looked.clone();
-        let look = PyCFunction::new_closure(py, None, None, move |args, _| looked.look(args.py()))?;
-        known.names.set_item("look", look)?;
-        // SAFETY: the thread is attached, and both strings end with NUL. Each call returns a new reference, or null with an
-        // exception set.
-        unsafe {
-            let code = ffi::Py_CompileString(SOURCE.as_ptr(), FILE.as_ptr(), ffi::Py_file_input);
-            let code = Bound::from_owned_ptr_or_err(py, code)?;
-            let names = known.names.as_ptr();
-            let done = ffi::PyEval_EvalCode(code.as_ptr(), names, names);
-            Bound::from_owned_ptr_or_err(py, done)?;
-        }
-        let function = known.function("without_lines")?;
-        let code = function.getattr("__code__")?;
-        let table = PyDict::new(py);
-        table.set_item("co_linetable", PyBytes::new(py, &NO_LINES))?;
-        function.setattr("__code__", code.call_method("replace", (), Some(&table))?)?;
+        let look = PyCFunction::new_closure(py, None, None, move |args, _| looked.look(args.py()));
+        native(py, look.and_then(|look| known.names.set_item("look", look)))?;
+        let code = native(py, compiled(py))?;
+        let names = known.names.as_ptr();
+        // SAFETY: the thread is attached, and `code` and `names` are a code object and a dict. The call returns a new
+        // reference, or null with an exception set.
+        let run = unsafe {
+            let none = ffi::PyEval_EvalCode(code.as_ptr(), names, names);
+            Bound::from_owned_ptr_or_err(py, none)
+        };
+        python(py, run)?;
+        native(py, known.remove_lines())?;
         Ok(known)
+    }
+
+    /// Makes a function whose instructions have no lines.
+    fn remove_lines(&self) -> PyResult<()> {
+        let py = self.names.py();
+        let function = self.function("without_lines")?;
+        let code = function.getattr("__code__")?;
+        // Exactly as long as the code: CPython 3.11 writes beyond an array of its own otherwise, if the thread is traced.
+        let instructions = code.getattr("co_code")?.len()? / 2;
+        let changed = PyDict::new(py);
+        changed.set_item(
+            "co_linetable",
+            PyBytes::new(py, &vec![NO_LINE; instructions]),
+        )?;
+        let code = code.call_method("replace", (), Some(&changed))?;
+        function.setattr("__code__", code)
     }
 
     fn function(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
         self.names.as_any().get_item(name)
     }
 
-    fn run(&self, depth: u32) -> PyResult<()> {
-        self.function("run")?.call1((depth,)).map(drop)
-    }
-
-    /// The reader, if what it has read was right.
-    fn passed_reader(&self) -> Option<Reader> {
-        // Relaxed: this thread has counted.
-        let agreed = self.looked.agreed.load(Ordering::Relaxed);
+    /// The reader, if what it reads is right.
+    fn passed_reader(self) -> Result<Option<Reader>, Failed> {
+        let py = self.names.py();
+        let run = native(py, self.function("run"))?;
+        match python(py, run.call1((RECURSION,))) {
+            // The program is close to its limit of recursion: fewer frames may be possible.
+            Err(Failed::NotLet) => python(py, run.call1((0,))).map(drop)?,
+            done => done.map(drop)?,
+        }
+        // Relaxed: this thread has set it.
+        let has_looked = self.looked.has_looked.load(Ordering::Relaxed);
         let reader = self.looked.reader.with(Option::take);
-        reader.filter(|_| agreed == 1)
+        Ok(reader.filter(|_| has_looked))
+    }
+}
+
+/// The code of `known_stacks.py`.
+fn compiled(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the thread is attached, and both strings end with NUL. The call returns a new reference, or null with an
+    // exception set.
+    unsafe {
+        let code = ffi::Py_CompileString(SOURCE.as_ptr(), FILE.as_ptr(), ffi::Py_file_input);
+        Bound::from_owned_ptr_or_err(py, code)
     }
 }
 
@@ -195,9 +242,10 @@ impl Looked {
         let Some(mut reader) = self.reader.with(Option::take) else {
             return;
         };
-        let agreed = usize::from(agrees(&mut reader, py));
-        // Relaxed: only the thread that makes the check counts.
-        self.agreed.fetch_add(agreed, Ordering::Relaxed);
-        self.reader.with(|place| place.replace(reader));
+        if agrees(&mut reader, py) {
+            // Relaxed: only the thread that makes the check reads it.
+            self.has_looked.store(true, Ordering::Relaxed);
+            self.reader.with(|place| place.replace(reader));
+        }
     }
 }

@@ -124,3 +124,81 @@ impl Characters {
         Some(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Characters, Width, layout};
+
+    const LAYOUT: layout::Text = layout::Text {
+        ascii: 40,
+        compact: 56,
+        pointer: 56,
+    };
+    const ADDRESS: usize = 1 << 20;
+
+    fn header(length: u64, flags: u32, pointer: u64) -> Vec<u8> {
+        let mut header = vec![0; 64];
+        header.splice(16..24, length.to_ne_bytes());
+        header.splice(32..36, flags.to_ne_bytes());
+        header.splice(56..64, pointer.to_ne_bytes());
+        header
+    }
+
+    fn characters(width: Width) -> Characters {
+        Characters {
+            address: 0,
+            length: 0,
+            width,
+            is_elsewhere: false,
+        }
+    }
+
+    #[test]
+    fn the_characters_of_a_string_follow_the_header_of_its_kind() {
+        let of = |flags| Characters::of(ADDRESS, Bytes(&header(3, flags, 0)), LAYOUT);
+        let place = |flags| of(flags).map(|found| (found.address - ADDRESS, found.width));
+        assert_eq!(place(1 << 2 | 3 << 5), Some((40, Width::One)));
+        assert_eq!(place(1 << 2 | 1 << 5), Some((56, Width::One)));
+        assert_eq!(place(2 << 2 | 1 << 5), Some((56, Width::Two)));
+        assert_eq!(place(4 << 2 | 1 << 5), Some((56, Width::Four)));
+    }
+
+    #[test]
+    fn a_string_of_a_subclass_has_its_characters_elsewhere() {
+        let header = header(3, 1 << 2 | 1 << 6, 1 << 30);
+        let found = Characters::of(ADDRESS, Bytes(&header), LAYOUT).expect("a string");
+        assert_eq!((found.address, found.is_elsewhere), (1 << 30, true));
+    }
+
+    #[test]
+    fn other_bytes_are_not_a_string() {
+        let is_one = |header: &[u8]| Characters::of(ADDRESS, Bytes(header), LAYOUT).is_some();
+        assert!(!is_one(&header(3, 3 << 2 | 3 << 5, 0)));
+        assert!(!is_one(&header(1 << 40, 1 << 2 | 3 << 5, 0)));
+        assert!(!is_one(&header(3, 1 << 2, 8)));
+        assert!(!is_one(&[0; 20]));
+    }
+
+    #[test]
+    fn characters_of_each_width_are_decoded() {
+        let decode = |width, bytes: &[u8]| characters(width).decode(bytes);
+        assert_eq!(decode(Width::One, b"a\xe9").as_deref(), Some("aé"));
+        let two = [u16::from(b'a'), 0x4e2d].map(u16::to_ne_bytes).concat();
+        assert_eq!(decode(Width::Two, &two).as_deref(), Some("a中"));
+        let four = [0x41_u32, 0x1d4b3].map(u32::to_ne_bytes).concat();
+        assert_eq!(decode(Width::Four, &four).as_deref(), Some("A𝒳"));
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_escaped() {
+        let bytes = [0xdce9_u16, 0x62].map(u16::to_ne_bytes).concat();
+        let text = characters(Width::Two).decode(&bytes);
+        assert_eq!(text.as_deref(), Some("\\udce9b"));
+    }
+
+    #[test]
+    fn a_number_that_is_no_character_is_not_text() {
+        let bytes = 0x11_0000_u32.to_ne_bytes();
+        assert_eq!(characters(Width::Four).decode(&bytes), None);
+    }
+}

@@ -2,9 +2,8 @@
 
 use super::bytes::{Bytes, is_plausible};
 use super::data_stack::DataStack;
-use super::layout::FramePointer;
+use super::position::Position;
 use super::target::Target;
-use crate::gil::ThreadIds;
 use crate::gil::stack::Doubt;
 
 /// Who owns a frame: a thread, a generator or a frame object, or from here on the interpreter itself. The latter are no
@@ -32,7 +31,7 @@ pub struct RawFrame {
 /// A thread's frames as one read showed them; some may not be complete.
 #[derive(Default)]
 pub struct Walk {
-    pub ids: ThreadIds,
+    position: Position,
     pub frames: Vec<RawFrame>,
 }
 
@@ -45,41 +44,16 @@ impl Walk {
         state: usize,
     ) -> Result<(), Doubt> {
         self.frames.clear();
-        let layout = target.layout.state;
-        let mut bytes = [0; 2048];
-        let bytes = bytes.get_mut(..layout.size).ok_or(Doubt::Structure)?;
-        if !target.memory.read(state, bytes) {
-            return Err(Doubt::Memory);
-        }
-        let fields = Bytes(bytes);
-        let address = |offset: usize| fields.address(offset).ok_or(Doubt::Structure);
-        self.ids = ThreadIds {
-            ident: fields.word(layout.ids).ok_or(Doubt::Structure)?,
-            native: fields.word(layout.ids + 8).ok_or(Doubt::Structure)?,
-        };
-        let innermost = match layout.frame {
-            FramePointer::Direct(offset) => address(offset)?,
-            FramePointer::InCFrame(pointer, offset) => {
-                let cframe = address(pointer)?;
-                if !is_plausible(cframe) {
-                    return Err(Doubt::Structure);
-                }
-                target.address(cframe + offset).ok_or(Doubt::Memory)?
-            }
-        };
-        let base = layout.base_frame.map(address).transpose()?;
-        stack.begin(target, address(layout.chunk)?, address(layout.chunk + 8)?);
-        self.follow(target, stack, innermost, base)
+        self.position = Position::read(target, state)?;
+        stack.begin(target, self.position.chunk, self.position.top);
+        self.follow(target, stack)
     }
 
-    fn follow(
-        &mut self,
-        target: &Target,
-        stack: &mut DataStack,
-        innermost: usize,
-        base: Option<usize>,
-    ) -> Result<(), Doubt> {
+    fn follow(&mut self, target: &Target, stack: &mut DataStack) -> Result<(), Doubt> {
         let layout = target.layout.frame;
+        let Position {
+            innermost, base, ..
+        } = self.position;
         let mut at = innermost;
         // Calls of C code are at most as many as those of Python code, about.
         for _ in 0..2 * MAX_FRAMES {
@@ -147,17 +121,22 @@ impl Walk {
         }
     }
 
+    /// Whether the thread is where it was when this was read.
+    pub fn is_still_there(&self, target: &Target, state: usize) -> bool {
+        Position::read(target, state) == Ok(self.position)
+    }
+
     /// Whether the thread can have stood in these frames from this read to the next: all frames are the same, and at the same
     /// instructions, except the innermost, which a thread that runs moves on all the time.
     pub fn stood_until(&self, next: &Self) -> bool {
-        self.ids == next.ids
-            && match (self.frames.split_first(), next.frames.split_first()) {
-                (Some((innermost, outer)), Some((then, outer_then))) => {
-                    innermost.address == then.address
-                        && innermost.code == then.code
-                        && outer == outer_then
-                }
-                _ => false,
-            }
+        let (Some((innermost, outer)), Some((then, outer_then))) =
+            (self.frames.split_first(), next.frames.split_first())
+        else {
+            return false;
+        };
+        self.position == next.position
+            && innermost.address == then.address
+            && innermost.code == then.code
+            && outer == outer_then
     }
 }
