@@ -69,7 +69,9 @@ mod _core {
     #[pymodule_export]
     use crate::watch::program::RunProgram;
     #[pymodule_export]
-    use crate::watch::progress::{share_samples, stalled_now, trace_after};
+    use crate::watch::progress::{share_samples, stalled_now};
+    #[pymodule_export]
+    use crate::watch::recent::{Recent, recent, recent_trace};
     #[pymodule_export]
     use crate::watch::reporter_process::ReporterProcess;
     #[pymodule_export]
@@ -82,6 +84,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::stacks::current_frames;
     #[pymodule_export]
+    use crate::watch::traced::{trace_after, traced_beats, traced_holds};
+    #[pymodule_export]
     use crate::watch::watcher::Watcher;
     #[pymodule_export]
     use crate::watch::watcher_files::close_in_child;
@@ -89,9 +93,9 @@ mod _core {
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
-    const BEATS_KEPT: usize = crate::watch::heartbeat::BEATS_KEPT;
+    const BEATS_KEPT: usize = crate::watch::beat_ring::BEATS_KEPT;
     #[pymodule_export]
-    const HOLDS_KEPT: usize = crate::watch::hold_trace::HOLDS_KEPT;
+    const HOLDS_KEPT: usize = crate::watch::hold_ring::HOLDS_KEPT;
     #[pymodule_export]
     const LONG_HOLD_SWITCH_INTERVALS: u64 = crate::watch::gil_wait::LONG_HOLD_SWITCH_INTERVALS;
 

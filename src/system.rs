@@ -6,6 +6,7 @@
 //! (`src/countdown.rs`).
 
 pub mod clock;
+pub mod counted_signal;
 pub mod descriptors;
 pub mod detached_process;
 pub mod event_fd;

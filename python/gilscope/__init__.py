@@ -49,8 +49,10 @@ RESULT_VIEWS = {
     "text": "gilscope.reports.terminal:text",
     "recommendation": "gilscope.comparison.recommendation:recommend",
     "watch": "gilscope.reports.terminal:watch_text",
+    "dump": "gilscope.reports.watch_dump:opened",
 }
-"""What computes ``str(result)``, ``result.recommendation`` and ``str(watch)``: they look here, and must not import it."""
+"""What computes ``str(result)``, ``result.recommendation`` and ``str(watch)``, and writes the files of ``watch.dump``: they look
+here, and must not import it."""
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 

@@ -34,6 +34,7 @@ __all__ = [
     "LogFile",
     "LongWait",
     "LoweredSwitchInterval",
+    "Recent",
     "ReporterProcess",
     "RunForever",
     "RunProgram",
@@ -55,6 +56,8 @@ __all__ = [
     "gil_unreadable",
     "loops_alive",
     "monotonic",
+    "recent",
+    "recent_trace",
     "run_queue_delay",
     "say_in_log",
     "set_program_packages",
@@ -62,6 +65,8 @@ __all__ = [
     "stacks_unreadable",
     "stalled_now",
     "trace_after",
+    "traced_beats",
+    "traced_holds",
 ]
 
 def countdown_held(n: SupportsIndex) -> int:
@@ -442,8 +447,11 @@ class Watcher:
         hang: float | None = None,
         exits: bool = False,
         heartbeat_file: bytes | None = None,
+        dump_signal: int | None = None,
     ) -> Watcher:
         """Start to watch.
+
+        The signal ``dump_signal`` makes :meth:`next_stall` return, until :meth:`close` gives it back to the program.
 
         ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
         memory is read. With ``trace`` holds and beats are kept one by one. Each of ``logs`` starts another thread, and
@@ -487,8 +495,15 @@ class Watcher:
     def next_stall(self, timeout: float = ...) -> StallReport | None:
         """Wait, with the GIL released, for the next stall that is over.
 
-        ``None`` once the watch is closed and all are taken, and if none comes within ``timeout`` seconds.
+        ``None`` once the watch is closed and all are taken, if none comes within ``timeout`` seconds, and when
+        :meth:`take_dump_requests` has something to return.
         """
+
+    def take_dump_requests(self) -> int:
+        """Return how often the process has received ``dump_signal`` since the last call."""
+
+    def leave_dump_signal(self) -> None:
+        """Give ``dump_signal`` back to the program, unless it has installed a handler since. In a forked child too."""
 
     @property
     def has_ended(self) -> bool:
@@ -496,15 +511,6 @@ class Watcher:
 
     def totals(self) -> WatchTotals:
         """Return the sums up to now."""
-
-    def holds(self) -> list[GilHold]:
-        """Return the last ``HOLDS_KEPT`` holds, and the current one, in order; empty if the watch does not trace.
-
-        If none had to be dropped, their sum is ``WatchTotals.held``.
-        """
-
-    def beats(self) -> list[Beat]:
-        """Return the last ``BEATS_KEPT`` beats of all loops, in order; empty if the watch does not trace."""
 
     def close(self) -> None:
         """End the threads and wait for them, with the GIL released: some milliseconds."""
@@ -548,6 +554,18 @@ def share_samples(watcher: Watcher, reporter: ReporterProcess) -> None:
 def stalled_now(watcher: Watcher) -> list[tuple[ThreadInfo, int, float]]:
     """Return the loops that are stalled now: thread, ident of the thread, and when the late beat was due."""
 
+def traced_holds(watcher: Watcher) -> list[GilHold]:
+    """Return the last ``HOLDS_KEPT`` holds, and the current one, in order; empty if the watch does not trace.
+
+    If none had to be dropped, their sum is ``WatchTotals.held``. ``RuntimeError`` in a forked child.
+    """
+
+def traced_beats(watcher: Watcher) -> list[Beat]:
+    """Return the last ``BEATS_KEPT`` beats of all loops, in order, to the microsecond; empty if the watch does not trace.
+
+    ``RuntimeError`` in a forked child.
+    """
+
 def trace_after(
     watcher: Watcher, *, beat_ns: int, hold_ns: int, complete: bool
 ) -> tuple[bytes, bytes, list[tuple[int, str]]]:
@@ -556,6 +574,75 @@ def trace_after(
     Both are packed native 64-bit integers, in order: moment and lag of a beat in nanoseconds; native id of the thread, start
     and end of a hold. Empty if the watch does not trace. The holds include the current one if ``complete``.
     """
+
+def recent(watcher: Watcher, *, since: float, max_bins: int, seconds_per_bin: float, max_tracks: int) -> Recent:
+    """Return what the watcher saw from ``since`` on, or from when all was kept on, whichever is later. Releases the GIL.
+
+    Its timeline has up to ``max_bins`` bins of at least ``seconds_per_bin``, and the ``max_tracks`` threads that held the GIL
+    for longest have a track each. ``RuntimeError`` in a forked child.
+    """
+
+def recent_trace(watcher: Watcher, *, since: float) -> tuple[bytes, bytes, list[tuple[int, str]]]:
+    """Return the single beats and holds from ``since`` on, packed as by :func:`trace_after`, whether the watch traces or not.
+
+    At most the last ``BEATS_KEPT`` and ``HOLDS_KEPT``. Releases the GIL. ``RuntimeError`` in a forked child.
+    """
+
+@final
+class Recent:
+    """A stretch of time, and what a watch saw in it. Moments are on the clock of ``time.monotonic``."""
+
+    @property
+    def begin(self) -> float:
+        """When it begins."""
+
+    @property
+    def end(self) -> float:
+        """The last sample."""
+
+    @property
+    def samples(self) -> int:
+        """How many samples were taken. This, ``collected``, ``cost`` and ``lost`` may begin up to a second earlier."""
+
+    @property
+    def held(self) -> float:
+        """Seconds in which the GIL was held."""
+
+    @property
+    def held_by(self) -> list[tuple[ThreadInfo, float]]:
+        """The same by thread, the longest holder first."""
+
+    @property
+    def waits(self) -> Histogram:
+        """How long each probe waited for the GIL."""
+
+    @property
+    def lags(self) -> Histogram:
+        """How late the loops were, as in :attr:`WatchTotals.lags`."""
+
+    @property
+    def collected(self) -> float:
+        """Seconds in the garbage collector."""
+
+    @property
+    def cost(self) -> float:
+        """CPU time of the watch's own threads."""
+
+    @property
+    def lost(self) -> int:
+        """Stalls that were not taken in time."""
+
+    @property
+    def width(self) -> float:
+        """The width of a bin."""
+
+    @property
+    def worst(self) -> list[float | None]:
+        """The longest lag in each bin; ``None`` if no loop ran."""
+
+    @property
+    def tracks(self) -> list[tuple[ThreadInfo, list[float]]]:
+        """A thread, and how long it held the GIL in each bin. The thread with id 0 stands for all others."""
 
 @final
 class ReporterProcess:
@@ -977,6 +1064,13 @@ class _Testing:
         """Count ``n`` down to 0 with the GIL held, ``pieces`` times; return the number of decrements.
 
         Between two pieces the GIL is released for as long as it takes to acquire it again.
+        """
+
+    @staticmethod
+    def fill_rings(watcher: Watcher, count: int, threads: int) -> int:
+        """Add ``count`` holds of 1 ms by ``threads`` threads, beats and probes to what ``watcher`` keeps of the last minutes.
+
+        Return how many bytes all of that takes.
         """
 
 @final

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::gil::{GilState, ThreadIds};
 use crate::watch::hold_trace::HoldTrace;
 use crate::watch::long_hold::LongHold;
+use crate::watch::ring::{Kept, Span};
 
 /// Threads with a sum of their own. If there are more, those that held the GIL for the shortest time share one.
 const MAX_THREADS: usize = 256;
@@ -12,18 +13,7 @@ const MAX_THREADS: usize = 256;
 const LONG_HOLD_NS: u64 = 10_000_000;
 
 /// One uninterrupted hold of the GIL, as far as the samples saw it.
-#[derive(Clone, Copy)]
-pub struct Hold {
-    pub by: ThreadIds,
-    pub from_ns: u64,
-    pub to_ns: u64,
-}
-
-impl Hold {
-    pub fn length_ns(self) -> u64 {
-        self.to_ns - self.from_ns
-    }
-}
+pub type Hold = Span;
 
 /// The sums, and the current hold.
 pub struct GilUsage {
@@ -125,14 +115,20 @@ impl GilUsage {
         self.hold
     }
 
-    /// The latest holds, if they are kept, and the current one: the sum of their lengths is the credited time.
-    pub fn traced_holds(&self) -> Vec<Hold> {
-        self.trace.all(self.last_ns)
+    /// The latest holds, those that ended after `since_ns` and maybe some before. With the current one, if `complete`, the sum of
+    /// their lengths is the credited time.
+    pub fn kept(&self, since_ns: u64, complete: bool) -> Kept {
+        self.trace.kept(since_ns, complete.then_some(self.last_ns))
     }
 
-    /// The latest holds that have ended, if they are kept.
-    pub fn ended_holds(&self) -> impl DoubleEndedIterator<Item = &Hold> {
-        self.trace.ended()
+    /// Keeps a hold that has ended.
+    pub fn keep(&mut self, hold: Hold) {
+        self.trace.keep(hold);
+    }
+
+    /// How many bytes the latest holds take.
+    pub fn size_of_holds(&self) -> usize {
+        self.trace.size()
     }
 
     /// The last long hold, if it lasted until `since_ns` or longer.
@@ -235,17 +231,10 @@ mod tests {
         ] {
             usage.add(at, state);
         }
-        let kept: Vec<_> = usage
-            .traced_holds()
-            .iter()
-            .map(|hold| (hold.from_ns, hold.to_ns))
-            .collect();
-        assert_eq!(kept, [(500, 2350), (2350, 3500), (6500, 9500)]);
-        let sum: u64 = usage
-            .traced_holds()
-            .iter()
-            .map(|hold| hold.length_ns())
-            .sum();
+        let kept: Vec<_> = usage.kept(0, true).spans().collect();
+        let ends: Vec<_> = kept.iter().map(|hold| (hold.from_ns, hold.to_ns)).collect();
+        assert_eq!(ends, [(500, 2350), (2350, 3500), (6500, 9500)]);
+        let sum: u64 = kept.iter().map(|hold| hold.length_ns()).sum();
         assert_eq!(sum, usage.held_ns);
     }
 

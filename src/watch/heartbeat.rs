@@ -10,6 +10,7 @@ use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::watch::beat_ring::BeatRing;
 use crate::watch::silence::PublishedSilence;
 use crate::watch::stacks::Below;
 use crate::watch::state::{Settings, WatchState};
@@ -17,8 +18,6 @@ use crate::watch::timer::Timer;
 
 /// Late beats of one loop that the sampler has not taken yet: beyond this, the oldest are dropped.
 const MAX_LATE_BEATS: usize = 64;
-/// How many beats are kept for a chart, the latest ones.
-pub const BEATS_KEPT: usize = 100_000;
 
 /// A beat that came too late.
 #[derive(Clone, Copy)]
@@ -26,9 +25,6 @@ pub struct LateBeat {
     pub due_ns: u64,
     pub came_ns: u64,
 }
-
-/// Beats, for a chart: when each came, and how late.
-pub type Beats = Locked<VecDeque<(u64, u64)>>;
 
 /// What the loop's thread writes and the sampler reads.
 pub struct HeartbeatState {
@@ -40,7 +36,7 @@ pub struct HeartbeatState {
     /// It is unknown whether this loop runs our callbacks at all: that it is late shows nothing yet.
     is_unproven: AtomicBool,
     late: Locked<VecDeque<LateBeat>>,
-    traced: Option<Arc<Beats>>,
+    beats: Arc<BeatRing>,
     settings: Settings,
     lag: Histogram,
     below: Locked<Option<Below>>,
@@ -118,14 +114,7 @@ impl HeartbeatState {
                 });
             });
         }
-        if let Some(traced) = &self.traced {
-            traced.with(|traced| {
-                if traced.len() == BEATS_KEPT {
-                    traced.pop_front();
-                }
-                traced.push_back((now_ns, lag_ns));
-            });
-        }
+        self.beats.add(now_ns, lag_ns);
         lag_ns >= self.settings.stall_ns
     }
 }
@@ -150,7 +139,7 @@ impl Heartbeat {
             late: Locked::default(),
             settings: watch.settings,
             lag: watch.lags.clone(),
-            traced: watch.settings.trace.then(|| Arc::clone(&watch.beats)),
+            beats: Arc::clone(&watch.beats),
             below: Locked::default(),
             event_loop: Locked::default(),
             event_loop_address: AtomicUsize::new(0),

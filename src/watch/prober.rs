@@ -110,7 +110,9 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         // The first probe is counted from when this thread asked, however late it was woken; later ones from when due.
         let mut since_ns = asked_ns;
         while probe_ns <= attached_ns {
-            watch.waits.record_ns(attached_ns - probe_ns.max(since_ns));
+            let wait_ns = attached_ns - probe_ns.max(since_ns);
+            watch.waits.record_ns(wait_ns);
+            watch.probes.add(attached_ns, wait_ns);
             since_ns = 0;
             probe_ns += pace.exponential_ns(watch.settings.probe_ns).max(1);
         }

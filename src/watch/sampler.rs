@@ -135,6 +135,7 @@ impl<'a> Sampler<'a> {
             gc: &self.watch.gc,
         };
         self.last_ns = now_ns;
+        self.watch.note_for_dumps(now_ns);
         self.update_loops();
         for watched in &mut self.loops {
             let known = self.open.len();

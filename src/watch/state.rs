@@ -10,9 +10,12 @@ use crate::gil::{Gil, ThreadIds, own_ids};
 use crate::histogram::Histogram;
 use crate::locked::Locked;
 use crate::system::kept_stderr::KeptStderr;
+use crate::watch::beat_ring::{BYTES_OF_BEATS, BYTES_OF_PROBES, BeatRing};
+use crate::watch::checkpoints::{Checkpoint, Checkpoints};
+use crate::watch::dump_requests::DumpRequests;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
-use crate::watch::heartbeat::{Beats, HeartbeatState};
+use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::logs::Logs;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
@@ -32,6 +35,8 @@ pub struct Settings {
     pub probe_ns: u64,
     pub trace: bool,
     pub hang: Option<Hang>,
+    /// A dump is requested by this signal.
+    pub dump_signal: Option<i32>,
 }
 
 pub struct WatchState {
@@ -50,7 +55,7 @@ pub struct WatchState {
     pub system_calls_hidden: AtomicBool,
     pub waits: Histogram,
     pub lags: Histogram,
-    pub beats: Arc<Beats>,
+    pub beats: Arc<BeatRing>,
     /// CPU time of the watch's own threads.
     pub sampler_ran_ns: AtomicU64,
     pub prober_ran_ns: AtomicU64,
@@ -67,6 +72,10 @@ pub struct WatchState {
     pub logs: OnceLock<Logs>,
     /// Where the stacks go if a loop hangs.
     pub stderr: Option<Arc<KeptStderr>>,
+    /// The waits of the latest probes.
+    pub probes: BeatRing,
+    pub checkpoints: Locked<Checkpoints>,
+    pub dump_requests: DumpRequests,
 }
 
 /// Stalls that are over, for Python.
@@ -75,6 +84,8 @@ struct StallQueue {
     stalls: VecDeque<FinishedStall>,
     lost: u64,
     ended: bool,
+    /// Whether the thread that waits for a stall is to look for other work.
+    is_called: bool,
 }
 
 impl WatchState {
@@ -94,7 +105,7 @@ impl WatchState {
             system_calls_hidden: AtomicBool::new(false),
             waits: Histogram::new(),
             lags: Histogram::new(),
-            beats: Arc::default(),
+            beats: Arc::new(BeatRing::new(BYTES_OF_BEATS, settings.trace)),
             sampler_ran_ns: AtomicU64::new(0),
             prober_ran_ns: AtomicU64::new(0),
             heartbeats: Locked::default(),
@@ -105,6 +116,9 @@ impl WatchState {
             page: OnceLock::new(),
             logs: OnceLock::new(),
             stderr: settings.hang.and_then(|_| KeptStderr::new()).map(Arc::new),
+            probes: BeatRing::new(BYTES_OF_PROBES, false),
+            checkpoints: Locked::default(),
+            dump_requests: DumpRequests::new(settings.dump_signal),
         }
     }
 
@@ -175,12 +189,51 @@ impl WatchState {
         self.stall_added.notify_all();
     }
 
-    /// Waits for the next stall. `None` once there will be no more, and if none comes within `timeout`.
+    /// Notes what a dump of the last minutes needs, and passes on a request for one. The sampler calls this at each sample.
+    pub fn note_for_dumps(&self, now_ns: u64) {
+        if self.dump_requests.is_new() {
+            self.call_reporter();
+        }
+        if self.checkpoints.with(|all| all.is_due(now_ns)) {
+            let checkpoint = self.checkpoint(now_ns);
+            self.checkpoints.with(|all| all.add(checkpoint));
+        }
+    }
+
+    /// How many bytes the last minutes take, without the stalls.
+    pub fn size_of_rings(&self) -> usize {
+        let holds = self.gil_usage.with(|usage| usage.size_of_holds());
+        let checkpoints = self.checkpoints.with(|all| all.size());
+        holds + self.beats.size() + self.probes.size() + checkpoints
+    }
+
+    /// The sums now.
+    pub fn checkpoint(&self, now_ns: u64) -> Checkpoint {
+        Checkpoint {
+            at_ns: now_ns,
+            samples: self.gil_usage.with(|usage| usage.samples),
+            collected_ns: self.gc.collected_ns(),
+            cost_ns: self.cost_ns(),
+            lost: self.lost(),
+        }
+    }
+
+    /// Has the thread that waits for a stall return without one.
+    pub fn call_reporter(&self) {
+        self.stalls.with(|queue| queue.is_called = true);
+        self.stall_added.notify_all();
+    }
+
+    /// Waits for the next stall. `None` once there will be no more, if none comes within `timeout`, and when it is called.
     pub fn next_stall(&self, timeout: Duration) -> Option<FinishedStall> {
-        let waits = |queue: &mut StallQueue| queue.stalls.is_empty() && !queue.ended;
+        let waits =
+            |queue: &mut StallQueue| queue.stalls.is_empty() && !queue.ended && !queue.is_called;
         self.stalls
             .wait_timeout_while(&self.stall_added, timeout, waits);
-        self.stalls.with(|queue| queue.stalls.pop_front())
+        self.stalls.with(|queue| {
+            queue.is_called = false;
+            queue.stalls.pop_front()
+        })
     }
 
     /// Whether `next_stall` will return no more stalls.

@@ -15,13 +15,13 @@ use crate::histogram::{positive, seconds};
 use crate::system::clock::now_ns;
 use crate::system::own_threads::OwnThreads;
 use crate::system::signals;
-use crate::watch::gil_usage::{GilUsage, Hold};
+use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
 use crate::watch::heartbeat::Heartbeat;
 use crate::watch::heartbeat_file::HeartbeatFile;
 use crate::watch::logs::{LogSettings, Logs};
 use crate::watch::native_stacks::NativeStacks;
-use crate::watch::reports::{Beat, GilHold, StallReport, ThreadInfo, WatchTotals};
+use crate::watch::reports::{StallReport, ThreadInfo, WatchTotals};
 use crate::watch::state::{Settings, WatchState};
 use crate::watch::totals::totals;
 use crate::watch::{prober, sampler, stacks};
@@ -47,7 +47,7 @@ pub struct Watcher {
 impl Watcher {
     #[new]
     #[pyo3(signature = (*, stall, heartbeat, sample, probe, trace, read_gil, current_task,
-        logs=None, hang=None, exits=false, heartbeat_file=None,
+        logs=None, hang=None, exits=false, heartbeat_file=None, dump_signal=None,
     ))]
     #[allow(clippy::too_many_arguments)] // keywords, all of them
     fn new(
@@ -63,6 +63,7 @@ impl Watcher {
         hang: Option<f64>,
         exits: bool,
         heartbeat_file: Option<Vec<u8>>,
+        dump_signal: Option<i32>,
     ) -> PyResult<Self> {
         let settings = Settings {
             stall_ns: positive("stall", stall)?,
@@ -71,6 +72,7 @@ impl Watcher {
             probe_ns: positive("probe", probe)?,
             trace,
             hang: Hang::wanted(hang, exits)?,
+            dump_signal,
         };
         stacks::prepare(py)?;
         let located = if read_gil {
@@ -91,6 +93,7 @@ impl Watcher {
         }
         let heartbeat_file = heartbeat_file.map(HeartbeatFile::open).transpose()?;
         let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
+        state.dump_requests.listen()?;
         let watcher = Self {
             state: Arc::clone(&state),
             unreadable: located.err(),
@@ -211,29 +214,14 @@ impl Watcher {
         Ok(totals(&self.state, |ids| self.info(ids)))
     }
 
-    /// The latest holds, if the watch traces.
-    fn holds(&self) -> PyResult<Vec<GilHold>> {
-        self.must_own_threads()?;
-        let holds = self.state.gil_usage.with(|usage| usage.traced_holds());
-        let report = |hold: Hold| GilHold {
-            thread: self.info(hold.by),
-            start: seconds(hold.from_ns),
-            end: seconds(hold.to_ns),
-        };
-        Ok(holds.into_iter().map(report).collect())
+    /// How often a dump was requested since the last call.
+    fn take_dump_requests(&self) -> u64 {
+        self.state.dump_requests.take()
     }
 
-    /// The latest beats, if the watch traces.
-    fn beats(&self) -> PyResult<Vec<Beat>> {
-        self.must_own_threads()?;
-        let report = |&(at_ns, lag_ns): &(u64, u64)| Beat {
-            at: seconds(at_ns),
-            lag: seconds(lag_ns),
-        };
-        Ok(self
-            .state
-            .beats
-            .with(|beats| beats.iter().map(report).collect()))
+    /// Give the dump signal back to the program. In a forked child too.
+    fn leave_dump_signal(&self) {
+        self.state.dump_requests.leave_signal();
     }
 
     /// End the threads and wait for them, detached. What was seen stays: `next_stall` returns the rest, and then `None`.
@@ -241,6 +229,7 @@ impl Watcher {
         if self.must_own_threads().is_err() {
             return;
         }
+        self.state.dump_requests.leave_signal();
         self.state.close();
         py.detach(|| {
             self.threads.join();
@@ -284,6 +273,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        self.state.dump_requests.leave_signal();
         if self.must_own_threads().is_ok() {
             self.state.close();
             if let Some(logs) = self.state.logs.get() {

@@ -32,7 +32,11 @@ def reported(
     monkeypatch.setattr(sessions, "judge", judge)
     left = iter(reports)
     watcher: Any = SimpleNamespace(
-        gil_unreadable=None, began=0.0, has_ended=True, next_stall=lambda _: next(left, None)
+        gil_unreadable=None,
+        began=0.0,
+        has_ended=True,
+        next_stall=lambda _: next(left, None),
+        take_dump_requests=lambda: 0,
     )
     session = Session(Settings(0.05, 0.001, 0.05, on_stall, trace=False, read_gil=True), listener)
     session._report_stalls(watcher)

@@ -125,8 +125,20 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """Lines that the log of stalls was not given: more than ten in a second, or more than its reader has read."""
 
 
+class Excerpt(Record, frozen=True, kw_only=True):
+    """The part of a watch that a report covers, if it is not the whole."""
+
+    begin: Amount
+    """Seconds since the watch began, as all moments of the report are."""
+    end: Amount
+    ended: str
+    """The same moment as ``end``: date and time of day, in UTC."""
+    reason: Literal["call", "signal", "stall"]
+    """Why it was written: ``dump`` was called, the program received ``dump_signal``, or a stall was longer than ``dump_on``."""
+
+
 class WatchReport(Record, frozen=True, kw_only=True):
-    """A watch of a whole program, as it is written to a file."""
+    """A watch of a whole program, or an excerpt of it, as it is written to a file."""
 
     format: Literal["gilscope"] = "gilscope"
     schema: int = SCHEMA
@@ -142,3 +154,5 @@ class WatchReport(Record, frozen=True, kw_only=True):
     """``None`` if the program gave its last figures when it ended."""
     timeline: Timeline | None = None
     """``None`` in a file of an older version that did not write it."""
+    excerpt: Excerpt | None = None
+    """The part of the watch that ``snapshot`` and ``timeline`` cover; ``None`` if that is the whole watch."""

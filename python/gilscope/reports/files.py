@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from gilscope.records.base import Record
@@ -55,7 +55,7 @@ def _watch_html(report: WatchReport) -> bytes:
     return page(report).encode()
 
 
-def _watch_perfetto(pid: int, holds: Sequence[Hold], lags: Sequence[LoopLag], report: WatchReport) -> bytes:
+def _watch_perfetto(pid: int, holds: Iterable[Hold], lags: Iterable[LoopLag], report: WatchReport) -> bytes:
     from gilscope.reports.watch_trace import trace
 
     return trace(pid=pid, holds=holds, stalls=report.snapshot.worst, lags=lags)
@@ -108,9 +108,12 @@ WATCH_FORMATS: dict[str, Format[WatchReport]] = {
 
 
 def live_formats(
-    *, pid: int = 0, holds: Sequence[Hold] = (), lags: Sequence[LoopLag] = ()
+    *, pid: int = 0, holds: Iterable[Hold] = (), lags: Iterable[LoopLag] = ()
 ) -> dict[str, Format[WatchReport]]:
-    """Return the formats for a watch of the process ``pid`` whose single holds and lags still exist: also a trace."""
+    """Return the formats for a watch of the process ``pid`` whose single holds and lags still exist: also a trace.
+
+    ``holds`` and ``lags`` are iterated more than once.
+    """
     encode = partial(_watch_perfetto, pid, holds, lags)
     return {".perfetto.json": Format(encode, imports=("gilscope.reports.watch_trace",)), **WATCH_FORMATS}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -39,6 +40,12 @@ SYSTEM_CALLS_HIDDEN = (
     "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
 )
 
+WHY_WRITTEN = {
+    "call": "written by Watch.dump",
+    "signal": "written on a signal",
+    "stall": "written after a stall longer than dump_on",
+}
+
 
 class WatchOnTerminal:
     """Everything that a terminal shows of a watch, for rich to print at the terminal's width."""
@@ -54,6 +61,7 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
     seen = report.snapshot
     yield unbroken(f"gilscope watch: {title(report)}", style="bold")
+    yield from (Text(line) for line in span(report))
     yield Text(lag(report))
     yield from (Text(line) for line in gil(seen))
     yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
@@ -62,7 +70,17 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
 
 def title(report: WatchReport) -> str:
     seen = report.snapshot
+    if report.excerpt is not None:
+        of = f"the last {seen.elapsed:.1f} s of " if report.excerpt.begin else ""
+        return f"{of}{report.excerpt.end:.1f} s of {' '.join(report.command)}"
     return f"{seen.before_loops + seen.elapsed:.1f} s of {' '.join(report.command)}"
+
+
+def span(report: WatchReport) -> Iterator[str]:
+    """Yield which part of the watch the report covers, and why it was written, unless it covers the whole watch."""
+    if report.excerpt is not None:
+        ended = f"{datetime.fromisoformat(report.excerpt.ended):%Y-%m-%d %H:%M:%S}"
+        yield f"up to {ended} UTC, {WHY_WRITTEN[report.excerpt.reason]}"
 
 
 def lag(report: WatchReport) -> str:

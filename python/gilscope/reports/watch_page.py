@@ -10,7 +10,7 @@ from gilscope.reports import watch_chart
 from gilscope.reports.ending import ending
 from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
-from gilscope.reports.watch import MAX_SITES, gil, lag, others, stalls, title, unseen, where
+from gilscope.reports.watch import MAX_SITES, gil, lag, others, span, stalls, title, unseen, where
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def page(report: WatchReport) -> str:
     body = filled(
         "watch.html",
         heading=escape(f"gilscope watch: {title(report)}"),
-        figures="".join(f"<li>{escape(line)}</li>" for line in (lag(report), *gil(seen))),
+        figures="".join(f"<li>{escape(line)}</li>" for line in (*span(report), lag(report), *gil(seen))),
         figure="" if chart is None else _figure(report),
         stalls=escape(stalls(report)),
         table=_table(report),
@@ -67,7 +67,7 @@ def _caption(report: WatchReport) -> Iterator[str]:
         if left_out := len(line.held) - len(tracks):
             left = counted(left_out, "thread")
             yield f"Left out: {left} that held the GIL for less than {watch_chart.MIN_SHARE_DRAWN:.1%} of the time."
-        if line.begin:
+        if line.begin and report.excerpt is None:
             yield f"The picture leaves out the first {line.begin:.0f} s, because a watch keeps only its last minutes. All other figures cover the whole watch."
     count, drawn = sum(seen.stalls.values()), len(watch_chart.drawn(report))
     if drawn < count:

@@ -6,6 +6,7 @@ import atexit
 import inspect
 import os
 import weakref
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
@@ -45,6 +46,11 @@ class Watch:
     the process ends with status 70, whatever its threads do. A process that is stopped or debugged does not hang.
     ``heartbeat_file`` is the path of a file that says once a second what ``state`` returns, as a line of JSON, for the probe of
     an orchestrator. The watch makes the file, and removes it when it stops.
+
+    The watch keeps the last ten minutes for ``dump``. After a stall longer than ``dump_on`` it writes the minute before the
+    stall's end to a JSON file, which ``gilscope report`` prints, in the folder ``dump_dir`` (by default the working directory
+    when the watch starts). The latest 20 of these files are kept, and at most one is written in 5 s. When the process receives
+    the signal ``dump_signal``, such as ``signal.SIGUSR2``, the last ten minutes are written there.
     """
 
     def __init__(
@@ -60,6 +66,9 @@ class Watch:
         hang: float | str | None = None,
         on_hang: OnHang | None = None,
         heartbeat_file: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+        dump_on: float | str | None = None,
+        dump_dir: str | os.PathLike[str] | None = None,
+        dump_signal: int | None = None,
     ) -> None:
         self.stall = parse_threshold(stall, name="stall", least=SHORTEST)
         hangs_after = arguments.hang(hang, stall=self.stall)
@@ -74,6 +83,7 @@ class Watch:
             hang=hangs_after,
             on_hang=arguments.on_hang(on_hang, hang=hangs_after),
             heartbeat_file=arguments.heartbeat_file(heartbeat_file),
+            dumps=arguments.dumps(on=dump_on, directory=dump_dir, signal=dump_signal, stall=self.stall),
         )
         self._session: Session | None = None
 
@@ -130,6 +140,23 @@ class Watch:
         If no loop runs, and while the watch does not run, the state is ``idle`` without an age.
         """
         return self._session.state() if self._session else NO_LOOPS
+
+    def dump(self, path: str | os.PathLike[str]) -> None:
+        """Write what the watch saw in the last ten minutes to ``path``; after ``stop``, in the ten minutes before that.
+
+        The suffix chooses the format: ``.json``, ``.html`` or ``.perfetto.json``. A file that is there is replaced. Raises
+        ``ValueError`` for another suffix or if ``.html`` needs the extra ``plot``, ``OSError`` if ``path`` cannot be written,
+        and ``RuntimeError`` before ``start`` and in a forked child. This takes some milliseconds; for ``.html`` some seconds, in a
+        process of its own. In a coroutine, write ``await asyncio.to_thread(watch.dump, path)``.
+        """
+        if self._session is None:
+            raise RuntimeError("this watch has not been started: there is nothing to dump")
+        self._session.dump(Path(path))
+
+    @property
+    def failed_dumps(self) -> int:
+        """How many dumps could not be written, of those that ``dump_on`` and ``dump_signal`` cause. The first is logged."""
+        return self._session.dumps.failed if self._session else 0
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if ``trace`` is on. Times are seconds since the watch began."""

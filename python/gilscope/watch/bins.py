@@ -90,7 +90,7 @@ def _held(holds: Sequence[Hold], grid: Grid) -> tuple[Track, ...]:
         for number in range(grid.at(start), grid.at(end) + 1):
             till = end if number == grid.total - 1 else min(end, grid.start(number + 1))
             track[number] += max(0.0, till - max(start, grid.start(number)))
-    named = _distinct({thread: thread_name(thread, names.get(thread)) for thread in held})
+    named = distinct({thread: thread_name(thread, names.get(thread)) for thread in held})
     return tuple(
         Track(named[thread], tuple(round(part, 6) for part in track)) for thread, track in held.items() if any(track)
     )
@@ -103,7 +103,7 @@ def thread_name(native_id: int, name: str | None) -> str:
     return name or f"thread {native_id}"
 
 
-def _distinct(names: dict[int, str]) -> dict[int, str]:
+def distinct(names: dict[int, str]) -> dict[int, str]:
     """Return ``names``, with the thread's id added to each that several threads have."""
     often = Counter(names.values())
     return {thread: name if often[name] == 1 else f"{name} ({thread})" for thread, name in names.items()}

@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from gilscope._core import (
     GcListener,
@@ -19,26 +19,32 @@ from gilscope._core import (
     monotonic,
     say_in_log,
     set_program_packages,
+    traced_beats,
+    traced_holds,
 )
 from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
+from gilscope.watch.dumps import Dumps, DumpSettings, write
 from gilscope.watch.judge import judge
 from gilscope.watch.log_settings import log_settings
 from gilscope.watch.loops import WatchedLoops
 from gilscope.watch.native import NO_LOOPS, watch_state
 from gilscope.watch.on_stall import pass_on
 from gilscope.watch.origin import program_packages
+from gilscope.watch.recent_stalls import RecentStalls
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gilscope._core import LogFile, StallReport
     from gilscope.records.stall import Stall
     from gilscope.records.watch_state import WatchState
     from gilscope.watch.arguments import OnHang
+    from gilscope.watch.listener import Listener
 
 log = logging.getLogger("gilscope")
 
@@ -68,22 +74,7 @@ class Settings(NamedTuple):
     hang: float | None = None
     on_hang: OnHang = "dump"
     heartbeat_file: bytes | None = None
-
-
-class Listener(Protocol):
-    """Receives the events of a session while it lasts. The last two are called in the thread that reports stalls."""
-
-    def started(self, watcher: Watcher) -> None:
-        """Called when the native threads start."""
-
-    def child_started(self) -> None:
-        """Called when the program has started a child process."""
-
-    def timeout(self) -> float:
-        """Return for how many seconds to wait for a stall before ``updated`` is called without one."""
-
-    def updated(self, watcher: Watcher, *, stalled: bool) -> None:
-        """Called after each stall, and after each wait."""
+    dumps: DumpSettings = DumpSettings()
 
 
 class Session:
@@ -94,6 +85,8 @@ class Session:
         self._listener = listener
         self._heartbeat = max(MIN_SECONDS_PER_BEAT, min(settings.stall / BEATS_PER_STALL, MAX_SECONDS_PER_BEAT))
         self._sites = Sites()
+        self.recent_stalls = RecentStalls()
+        self.dumps = Dumps(settings.dumps, self)
         self._unrecorded = 0
         self._children = Children(listener.child_started if listener else None)
         self._loops = WatchedLoops(self.watcher, heartbeat=self._heartbeat)
@@ -104,6 +97,11 @@ class Session:
         self._reported_all = threading.Event()
         self._reporter: int | None = None
         self._last: Snapshot | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A loop that is late by this many seconds is stalled."""
+        return self._settings.stall
 
     @property
     def began(self) -> float:
@@ -140,6 +138,7 @@ class Session:
         self._children.stop()
         self._stop_listening_to_gc()
         if self._watcher is not None:
+            self._watcher.leave_dump_signal()
             close_in_child(self._watcher)
 
     def state(self) -> WatchState:
@@ -154,7 +153,7 @@ class Session:
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if the watch traces."""
-        holds = self._watcher.holds() if self._watcher else ()
+        holds = traced_holds(self._watcher) if self._watcher else ()
         return [
             Hold(hold.thread.native_id, hold.thread.name, hold.start - self.began, hold.end - self.began)
             for hold in holds
@@ -162,7 +161,7 @@ class Session:
 
     def lags(self) -> list[LoopLag]:
         """Return the latest heartbeats, if the watch traces."""
-        beats = self._watcher.beats() if self._watcher else ()
+        beats = traced_beats(self._watcher) if self._watcher else ()
         return [LoopLag(beat.at - self.began, beat.lag) for beat in beats]
 
     def _start_watcher(self) -> Watcher:
@@ -179,6 +178,7 @@ class Session:
             hang=settings.hang,
             exits=settings.on_hang == "exit",
             heartbeat_file=settings.heartbeat_file,
+            dump_signal=settings.dumps.signal,
         )
         try:
             if self._listener is not None:
@@ -197,14 +197,23 @@ class Session:
         if self._gc_listener in gc.callbacks:  # the program may have cleared them
             gc.callbacks.remove(self._gc_listener)
 
-    def _take(self) -> Snapshot:
-        watcher = self._watcher
-        others: dict[str, Any] = {
+    def dump(self, path: Path) -> None:
+        """Write the last minutes to ``path``."""
+        if self._watcher is None:
+            raise RuntimeError("no event loop has run since this watch was started: there is nothing to dump")
+        write(path, self)
+
+    def others(self) -> dict[str, Any]:
+        """Return the fields of a snapshot that the native half does not have."""
+        return {
             "children": self._children.count,
             "loop_runs": self._loops.runs,
             "unwatched_loops": self._loops.unwatched(),
-            "before_loops": (watcher.began if watcher else monotonic()) - self._armed,
+            "before_loops": (self._watcher.began if self._watcher else monotonic()) - self._armed,
         }
+
+    def _take(self) -> Snapshot:
+        watcher, others = self._watcher, self.others()
         if watcher is None:
             return empty(**others)
         totals = watcher.totals()
@@ -240,7 +249,9 @@ class Session:
             while (report := watcher.next_stall(self._timeout())) is not None or not watcher.has_ended:
                 if report is not None:
                     self._record(report, watcher, reads_gil=reads_gil)
+                self.dumps.look(watcher.take_dump_requests())
                 self._inform(watcher, stalled=report is not None)
+            self.dumps.look(0, last=True)
         except Exception:
             log.exception("gilscope cannot report stalls any more")
         finally:
@@ -249,14 +260,16 @@ class Session:
     def _record(self, report: StallReport, watcher: Watcher, *, reads_gil: bool) -> None:
         """Judge one stall. If that fails, the stall counts as lost, and the next one is judged all the same."""
         try:
-            stall = judge(report, stall=self._settings.stall, began=watcher.began, reads_gil=reads_gil)
+            stall = judge(report, stall=self.threshold, began=watcher.began, reads_gil=reads_gil)
             self._sites.add(stall)
+            self.recent_stalls.add(stall)
             self._say(stall, report, watcher)
         except Exception:
             if not self._unrecorded:
                 log.exception("gilscope cannot judge a stall")
             self._unrecorded += 1
             return
+        self.dumps.add(stall, watcher.began + stall.end)
         pass_on(stall, self._settings.on_stall)
 
     def _inform(self, watcher: Watcher, *, stalled: bool) -> None:
@@ -276,7 +289,7 @@ class Session:
             say_in_log(watcher, self._settings.words(stall))
 
     def _timeout(self) -> float:
-        return inf if self._listener is None else self._listener.timeout()
+        return min(self.dumps.timeout(), inf if self._listener is None else self._listener.timeout())
 
 
 def _current_task() -> Callable[[asyncio.AbstractEventLoop], object]:
