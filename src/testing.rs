@@ -8,6 +8,10 @@ use pyo3::prelude::*;
 use crate::arguments;
 use crate::bridge;
 use crate::countdown::count_down_until;
+use crate::gil::ThreadIds;
+use crate::system::clock::now_ns;
+use crate::watch::ring::Span;
+use crate::watch::watcher::Watcher;
 
 #[pyclass(frozen, name = "_Testing", module = "gilscope._core")]
 pub struct Testing;
@@ -37,6 +41,28 @@ impl Testing {
                 count_down_until(n, || false)
             })
             .sum()
+    }
+
+    /// Add `count` holds of 1 ms by threads that take turns, and `count` beats and probes, to what `watcher` keeps of the last
+    /// minutes. Return how many bytes all of that takes.
+    #[staticmethod]
+    fn fill_rings(watcher: &Watcher, count: u64, threads: u64) -> usize {
+        let state = &watcher.state;
+        let start_ns = now_ns().saturating_sub(count * 1_000_000);
+        for number in 1..=count {
+            let to_ns = start_ns + number * 1_000_000;
+            let native = 1 + number % threads.max(1);
+            let by = ThreadIds {
+                ident: native,
+                native,
+            };
+            let from_ns = to_ns - 1_000_000;
+            let hold = Span { by, from_ns, to_ns };
+            state.gil_usage.with(|usage| usage.keep(hold));
+            state.beats.add(to_ns, number % 1000 * 1000);
+            state.probes.add(to_ns, number % 1000 * 1000);
+        }
+        state.size_of_rings()
     }
 }
 

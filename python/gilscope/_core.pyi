@@ -1066,6 +1066,13 @@ class _Testing:
         Between two pieces the GIL is released for as long as it takes to acquire it again.
         """
 
+    @staticmethod
+    def fill_rings(watcher: Watcher, count: int, threads: int) -> int:
+        """Add ``count`` holds of 1 ms by ``threads`` threads, beats and probes to what ``watcher`` keeps of the last minutes.
+
+        Return how many bytes all of that takes.
+        """
+
 @final
 class _TaskReader:
     """Reads the current task and the ASGI request of a thread from memory, for tests.

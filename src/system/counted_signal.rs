@@ -13,7 +13,7 @@ use crate::locked::Locked;
 /// One more than the number of the last signal.
 const SIGNALS: usize = 65;
 
-/// What the handler needs to know of a signal. SeqCst everywhere: signals are rare.
+/// What the handler needs to know of a signal. Every access is `SeqCst`: signals are rare.
 struct Slot {
     count: AtomicU64,
     /// The process that counts.
@@ -164,14 +164,13 @@ extern "C" fn handle(number: i32, info: *mut libc::siginfo_t, context: *mut libc
         slot.count.fetch_add(1, Ordering::SeqCst);
     }
     match slot.earlier.load(Ordering::SeqCst) {
-        libc::SIG_IGN => {}
         // SAFETY: both calls are listed in signal-safety(7). The signal that is raised here arrives when the handler returns,
         // and does to a forked child what it would do without this handler.
         libc::SIG_DFL if !is_counted => unsafe {
             libc::signal(number, libc::SIG_DFL);
             libc::raise(number);
         },
-        libc::SIG_DFL => {}
+        libc::SIG_DFL | libc::SIG_IGN => {}
         earlier => {
             let with_info = slot.earlier_flags.load(Ordering::SeqCst) & libc::SA_SIGINFO != 0;
             // SAFETY: the kernel called this address for this signal until our handler took its place, with these arguments:

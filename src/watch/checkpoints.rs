@@ -36,6 +36,11 @@ impl Checkpoints {
         self.0.push_back(checkpoint);
     }
 
+    /// How many bytes they take.
+    pub fn size(&self) -> usize {
+        self.0.capacity() * size_of::<Checkpoint>()
+    }
+
     /// The last one at `at_ns` or before; the first if all are later. A watch begins with zeros.
     pub fn at(&self, at_ns: u64) -> Checkpoint {
         let later = self.0.partition_point(|it| it.at_ns <= at_ns);

@@ -121,6 +121,11 @@ impl GilUsage {
         self.trace.kept(since_ns, complete.then_some(self.last_ns))
     }
 
+    /// Keeps a hold that has ended.
+    pub fn keep(&mut self, hold: Hold) {
+        self.trace.keep(hold);
+    }
+
     /// How many bytes the latest holds take.
     pub fn size_of_holds(&self) -> usize {
         self.trace.size()

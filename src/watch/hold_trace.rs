@@ -1,11 +1,12 @@
-//! The latest holds of the GIL, one by one, as the planned samples saw them.
+//! The latest holds of the GIL, for a dump and for a chart.
 
 use crate::gil::GilState;
+use crate::watch::gil_usage::Hold;
 use crate::watch::hold_ring::HoldRing;
-use crate::watch::ring::{Kept, Span};
+use crate::watch::ring::Kept;
 
-/// Each hold has its halves of the gaps at its ends: the sum of their lengths is the time that
-/// [`crate::watch::gil_usage::GilUsage`] credits.
+/// The holds as the planned samples saw them. Each has its halves of the gaps at its ends: the sum of their lengths is the time
+/// that [`crate::watch::gil_usage::GilUsage`] credits.
 pub struct HoldTrace {
     ring: HoldRing,
     last: Option<GilState>,
@@ -14,10 +15,10 @@ pub struct HoldTrace {
 }
 
 impl HoldTrace {
-    /// A watch that traces keeps more of them.
-    pub fn new(now_ns: u64, traces: bool) -> Self {
+    /// `trace`: whether the latest holds are kept whatever their age.
+    pub fn new(now_ns: u64, trace: bool) -> Self {
         Self {
-            ring: HoldRing::new(traces),
+            ring: HoldRing::new(trace),
             last: None,
             from_ns: now_ns,
         }
@@ -29,7 +30,7 @@ impl HoldTrace {
             return;
         }
         if let Some(by) = self.last.and_then(|last| last.holder) {
-            self.ring.add(Span {
+            self.keep(Hold {
                 by,
                 from_ns: self.from_ns,
                 to_ns: border_ns,
@@ -39,22 +40,25 @@ impl HoldTrace {
         self.last = Some(state);
     }
 
-    /// The latest holds, those that ended after `since_ns` and maybe some before. If `last_ns` is given, the last planned sample
-    /// was then, and the current hold is one of them.
+    /// Keeps a hold that has ended.
+    pub fn keep(&mut self, hold: Hold) {
+        self.ring.add(hold);
+    }
+
+    /// The latest holds, those that ended after `since_ns` and maybe some before; and the current one, if the last planned
+    /// sample is given, which showed it.
     pub fn kept(&self, since_ns: u64, last_ns: Option<u64>) -> Kept {
         let mut kept = self.ring.kept(since_ns);
-        let holder = self.last.and_then(|last| last.holder);
-        if let (Some(by), Some(to_ns)) = (holder, last_ns) {
-            kept.rest.push(Span {
-                by,
-                from_ns: self.from_ns,
-                to_ns,
-            });
-        }
+        let current = self.last.and_then(|last| last.holder).zip(last_ns);
+        kept.rest.extend(current.map(|(by, last_ns)| Hold {
+            by,
+            from_ns: self.from_ns,
+            to_ns: last_ns,
+        }));
         kept
     }
 
-    /// How many bytes they take.
+    /// How many bytes the holds take.
     pub fn size(&self) -> usize {
         self.ring.size()
     }

@@ -200,6 +200,13 @@ impl WatchState {
         }
     }
 
+    /// How many bytes the last minutes take, without the stalls.
+    pub fn size_of_rings(&self) -> usize {
+        let holds = self.gil_usage.with(|usage| usage.size_of_holds());
+        let checkpoints = self.checkpoints.with(|all| all.size());
+        holds + self.beats.size() + self.probes.size() + checkpoints
+    }
+
     /// The sums now.
     pub fn checkpoint(&self, now_ns: u64) -> Checkpoint {
         Checkpoint {

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import subprocess
+import sys
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilscope.reports.files import format_of, live_formats, prepare
+from gilscope.records.codec import encode
+from gilscope.reports.files import format_of, live_formats
 from gilscope.watch.bins import Hold, LoopLag
+from gilscope.watch.child_count import uncounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from gilscope.records.watch_report import WatchReport
     from gilscope.watch.excerpt import Trace
 
+PAGE = ".html"
+SECONDS_TO_DRAW = 120.0
 BEAT, HOLD = struct.Struct("=QQ"), struct.Struct("=QQQ")
 
 
@@ -28,20 +34,21 @@ def opened(path: Path) -> Iterator[Callable[[WatchReport, Callable[[], Trace]], 
 
     Raises ``ValueError`` for a suffix without a format, and ``OSError`` if ``path`` cannot be written, before anything else.
     """
-    prepare(path, live_formats())
+    format_of(path, live_formats())
     target = Path(os.path.realpath(path))
     _must_be_replaceable(target, path)
-    temporary = target.with_name(f".gilscope-{os.urandom(8).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    is_page = path.name.lower().endswith(PAGE)
+    temporary = target.with_name(f".gilscope-{os.urandom(8).hex()}{PAGE if is_page else '.tmp'}")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+    def write(report: WatchReport, trace: Callable[[], Trace]) -> None:
+        if not (is_page and _drawn_elsewhere(report, temporary)):
+            once = cache(trace)
+            formats = live_formats(pid=os.getpid(), holds=_Holds(once), lags=_Lags(once))
+            temporary.write_bytes(format_of(path, formats).encode(report))
+
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-
-            def write(report: WatchReport, trace: Callable[[], Trace]) -> None:
-                once = cache(trace)
-                formats = live_formats(pid=os.getpid(), holds=_Holds(once), lags=_Lags(once))
-                file.write(format_of(path, formats).encode(report))
-
-            yield write
+        yield write
         temporary.replace(target)
     except BaseException:
         with suppress(OSError):
@@ -58,6 +65,27 @@ def _must_be_replaceable(target: Path, path: Path) -> None:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _drawn_elsewhere(report: WatchReport, file: Path) -> bool:
+    """Draw a page in a process of its own, and return whether that was possible.
+
+    Here it would keep the GIL for about a second, and so stall what is watched.
+    """
+    if not sys.executable:
+        return False
+    try:
+        with uncounted():
+            drawn = subprocess.run(
+                [sys.executable, "-P", "-m", "gilscope", "report", "-", "-o", file],
+                input=encode(report),
+                capture_output=True,
+                timeout=SECONDS_TO_DRAW,
+                check=False,
+            )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return drawn.returncode == 0
 
 
 class _Holds:

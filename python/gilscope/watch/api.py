@@ -47,7 +47,6 @@ class Watch:
     the process ends with status 70, whatever its threads do. A process that is stopped or debugged does not hang.
     ``heartbeat_file`` is the path of a file that says once a second what ``state`` returns, as a line of JSON, for the probe of
     an orchestrator. The watch makes the file, and removes it when it stops.
-    of a hog are unknown.
 
     The watch keeps the last ten minutes for ``dump``. After a stall longer than ``dump_on`` it writes the minute before the
     stall's end to a JSON file, which ``gilscope report`` prints, in the folder ``dump_dir`` (by default the working directory
@@ -148,8 +147,8 @@ class Watch:
 
         The suffix chooses the format: ``.json``, ``.html`` or ``.perfetto.json``. A file that is there is replaced. Raises
         ``ValueError`` for another suffix or if ``.html`` needs the extra ``plot``, ``OSError`` if ``path`` cannot be written,
-        and ``RuntimeError`` before ``start`` and in a forked child. This takes some milliseconds, and for ``.html`` up to some
-        seconds: in a coroutine, write ``await asyncio.to_thread(watch.dump, path)``.
+        and ``RuntimeError`` before ``start`` and in a forked child. This takes some milliseconds; for ``.html`` some seconds, in a
+        process of its own. In a coroutine, write ``await asyncio.to_thread(watch.dump, path)``.
         """
         if self._session is None:
             raise RuntimeError("this watch has not been started: there is nothing to dump")

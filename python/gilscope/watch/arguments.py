@@ -26,6 +26,11 @@ DUMP_SIGNALS = frozenset({signals.SIGUSR1, signals.SIGUSR2, signals.SIGHUP, sign
 STDERR = "stderr"
 STDERR_DESCRIPTOR = 2
 
+MAX_SECONDS_WITHOUT_UNIT = 60
+"""A stall of more seconds than this was probably meant in milliseconds."""
+DUMP_SIGNALS = frozenset({signals.SIGUSR1, signals.SIGUSR2, signals.SIGHUP, signals.SIGQUIT})
+"""Besides the real-time signals. Python, asyncio, profilers and the system use the others, or they cannot be caught."""
+
 
 def log_file(log: str | os.PathLike[str] | int | None) -> LogFile | None:
     """Return the open file of a log: at a path, open already as a descriptor, or the program's stderr."""

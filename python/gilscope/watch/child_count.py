@@ -10,12 +10,13 @@ import importlib
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gilscope._core import CallFirst
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STARTERS = (
     ("_posixsubprocess", "fork_exec", ("subprocess", "_fork_exec")),  # multiprocessing calls the first directly
@@ -55,9 +56,10 @@ class Children:
 
 
 class _Started(threading.local):
-    """How many child processes the calling thread has started."""
+    """How many child processes the calling thread has started, and whether they are gilscope's own for now."""
 
     number = 0
+    are_ours = False
 
 
 _counting: list[Children] = []
@@ -89,8 +91,18 @@ def _count_once(before: int) -> None:
 
 def _count() -> None:
     _started.number += 1
-    for children in _counting:
+    for children in () if _started.are_ours else _counting:
         children.add()
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Do not count the processes that the calling thread starts: they are gilscope's own."""
+    _started.are_ours = True
+    try:
+        yield
+    finally:
+        _started.are_ours = False
 
 
 os.register_at_fork(after_in_parent=_count)

@@ -37,7 +37,7 @@ class RecentStalls:
         self._lock = threading.Lock()
         self._kept: deque[Kept] = deque()
         self._bytes = 0
-        self._dropped: deque[float] = deque(maxlen=10_000)
+        self._dropped: dict[int, int] = {}
 
     def add(self, stall: Stall) -> None:
         """Keep ``stall``, and drop what is too old or too much."""
@@ -50,13 +50,20 @@ class RecentStalls:
             while self._bytes > MAX_BYTES and len(self._kept) > 1:
                 dropped = self._kept.popleft()
                 self._bytes -= _size(dropped)
-                self._dropped.append(dropped.end)
+                self._count_dropped(int(dropped.end))
 
     def since(self, begin: float) -> tuple[list[Stall], int]:
-        """Return the stalls that ended after ``begin``, and how many more there were."""
+        """Return the stalls that ended after ``begin``, and about how many more there were."""
         with self._lock:
-            kept, dropped = list(self._kept), list(self._dropped)
-        return list(_stalls(kept, begin)), sum(end > begin for end in dropped)
+            kept, dropped = list(self._kept), list(self._dropped.items())
+        return list(_stalls(kept, begin)), sum(count for second, count in dropped if second >= int(begin))
+
+    def _count_dropped(self, second: int) -> None:
+        self._dropped[second] = self._dropped.get(second, 0) + 1
+        for earlier in list(self._dropped):
+            if earlier >= second - SECONDS_KEPT:
+                break
+            del self._dropped[earlier]
 
     @property
     def size(self) -> int:

@@ -118,6 +118,7 @@ class Session:
         self._children.stop()
         self._stop_listening_to_gc()
         if self._watcher is not None:
+            self._watcher.leave_dump_signal()
             close_in_child(self._watcher)
 
     def state(self) -> WatchState:
@@ -241,8 +242,8 @@ class Session:
         try:
             stall = judge(report, stall=self.threshold, began=watcher.began, reads_gil=reads_gil)
             self._sites.add(stall)
-            self._say(stall, report, watcher)
             self.recent_stalls.add(stall)
+            self._say(stall, report, watcher)
         except Exception:
             if not self._unrecorded:
                 log.exception("gilscope cannot judge a stall")
