@@ -25,8 +25,8 @@ class Finding(NamedTuple):
     """The function whose line it accuses: the innermost of the case's code."""
     shown: frozenset[str]
     """All functions of all threads that it shows a line of."""
-    since: float | None = None
-    """When the stall began, if it says so."""
+    span: tuple[float, float] | None = None
+    """The part of the stall that it tells of, if it says so."""
 
 
 Stacks = list[list[str]]
@@ -44,7 +44,7 @@ def of_json(arrivals: list[Arrival]) -> Iterator[Finding]:
     for arrival in arrivals:
         fields = json.loads(arrival.text)
         finding = of_stacks(arrival.at, fields["cause"], fields["stack"], fields["others"])
-        yield finding._replace(since=fields.get("since"))
+        yield finding._replace(span=fields.get("span"))
 
 
 def of_log(arrivals: list[Arrival], began: float) -> Iterator[Finding]:
@@ -53,7 +53,8 @@ def of_log(arrivals: list[Arrival], began: float) -> Iterator[Finding]:
         line = line_of(arrival, began)
         if line is not None and line.begins:
             function = line.place.function.rpartition(".")[2] if line.place else None
-            yield Finding(arrival.at, line.cause, function, frozenset([function] if function else []), line.stall_began)
+            span = (line.stall_began, arrival.at)
+            yield Finding(arrival.at, line.cause, function, frozenset([function] if function else []), span)
 
 
 def of_dumps(arrivals: list[Arrival], loop: int) -> Iterator[Finding]:

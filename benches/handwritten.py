@@ -123,9 +123,6 @@ class Gilscope(Nothing):
     def _new(self, path: Path) -> gilscope.Watch:
         return gilscope.Watch(stall=THRESHOLD, log=path)
 
-    def beat(self) -> None:
-        pass
-
     def stop(self) -> None:
         self._watch.stop()
 
@@ -140,8 +137,8 @@ class GilscopeAfterwards(Gilscope):
             own = [f"{frame.file}:{frame.function.rpartition('.')[2]}" for frame in stall.stack]
             accused = f"{stall.culprit.file}:{stall.culprit.function.rpartition('.')[2]}" if stall.culprit else None
             stack = own[own.index(accused) :] if accused in own else own
-            since = self._watch.began + stall.start
-            file.write(json.dumps({"cause": stall.cause, "stack": stack, "others": [own], "since": since}) + "\n")
+            span = (self._watch.began + stall.start, self._watch.began + stall.end)
+            file.write(json.dumps({"cause": stall.cause, "stack": stack, "others": [own], "span": span}) + "\n")
 
         return gilscope.Watch(stall=THRESHOLD, on_stall=report)
 

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from contextlib import nullcontext
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -190,18 +191,18 @@ def read(tool: str, arrivals: list[Arrival], loop: int, began: float) -> Iterato
 
 
 def matched(stalls: list[Stalled], findings: list[Finding]) -> Iterator[Row]:
-    """Give each stall the first report that came in it, or soon afterwards."""
+    """Give each stall the report that is about most of it; or, if reports do not say, the first that came in time."""
     for stalled in stalls:
-        until = stalled.came + MAX_SECONDS_AFTER_END
-        some = [it for it in findings if stalled.due < it.at <= until or is_of(it, stalled)]
+        about = [(seconds_in_common(it.span, stalled), it) for it in findings if it.span]
+        some = [
+            it for seconds, it in sorted(about, key=itemgetter(0), reverse=True) if seconds >= MIN_SECONDS_IN_COMMON
+        ]
+        some += [it for it in findings if not it.span and stalled.due < it.at <= stalled.came + MAX_SECONDS_AFTER_END]
         yield Row(stalled, some[0] if some else None)
 
 
-def is_of(finding: Finding, stalled: Stalled) -> bool:
-    """Whether a report says itself that the stall that it is about was going on then."""
-    if finding.since is None:
-        return False
-    return max(finding.since, stalled.due) + MIN_SECONDS_IN_COMMON <= min(finding.at, stalled.came)
+def seconds_in_common(span: tuple[float, float], stalled: Stalled) -> float:
+    return min(span[1], stalled.came) - max(span[0], stalled.due)
 
 
 def main() -> None:
