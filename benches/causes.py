@@ -208,11 +208,7 @@ def child(name: str, times: int) -> None:
 
 
 def verdict(stall: Stall, began: float) -> dict[str, object]:
-    start, end = stall.start + began, stall.end + began
-    overlaps = [(min(end, to) - max(start, since), cause, lines) for cause, lines, since, to in log]
-    overlap, cause, functions = max(overlaps, default=(0.0, "", ()))
-    if overlap < 0.5 * stall.duration:
-        cause, functions = "no CPU", ()  # the case did nothing at that time
+    cause, functions = truth_of(stall.start + began, stall.end + began)
     function = stall.culprit.function.split(".")[-1] if stall.culprit else None
     return {
         "truth": cause,
@@ -220,6 +216,13 @@ def verdict(stall: Stall, began: float) -> dict[str, object]:
         "line": not functions or function in functions,
         "detail": f"{stall.duration:.3f} {stall.cause} at {stall.culprit}, truth {cause} {functions}: {stall.evidence}",
     }
+
+
+def truth_of(start: float, end: float) -> tuple[str, tuple[str, ...]]:
+    overlaps = [(min(end, to) - max(start, since), cause, lines) for cause, lines, since, to in log]
+    overlap, cause, functions = max(overlaps, default=(0.0, "", ()))
+    is_known = overlap >= 0.5 * (end - start)  # else the case did nothing at that time
+    return (cause, functions) if is_known else ("no CPU", ())
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
