@@ -23,7 +23,9 @@ OURS = str(Path(gilscope.__file__).parent)
 names = st.sampled_from(
     ["app", "site-packages", "dist-packages", "python313.zip", "lib.zip", "a.egg", "yaml", "__init__.py", "x.pex", "é"]
 )
-folders = st.sampled_from(["", "/", "/srv", OURS, f"{OURS}-plugin", STANDARD, f"{STANDARD}-mine", sysconfig.get_path("purelib")])
+folders = st.sampled_from(
+    ["", "/", "/srv", OURS, f"{OURS}-plugin", STANDARD, f"{STANDARD}-mine", sysconfig.get_path("purelib")]
+)
 files = st.one_of(
     st.tuples(folders, st.lists(names, max_size=4), st.sampled_from(["a.py", "b", ".c", "d.e.py", "yaml", "f."])).map(
         lambda parts: "/".join(filter(None, [parts[0].rstrip("/"), *parts[1], parts[2]]))
