@@ -205,7 +205,7 @@ def test_a_socket_without_a_reader_costs_nothing() -> None:
 
 
 STALLING = """
-    import asyncio, fcntl, os, signal, sys, time
+    import asyncio, fcntl, os, signal, sys, time, warnings
     from gilscope import Watch
 
     async def stalling():
@@ -270,6 +270,7 @@ def test_a_forked_child_writes_nothing(tmp_path: Path) -> None:
     script = """
     with Watch(stall=0.05, log=sys.argv[1]):
         asyncio.run(stalling())
+        warnings.simplefilter("ignore")  # there are threads
         if os.fork() == 0:
             asyncio.run(stalling())
             os._exit(0)
