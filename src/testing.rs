@@ -1,6 +1,7 @@
 //! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
 
 mod stack_reading;
+mod stall_rules;
 mod task_reading;
 
 use pyo3::prelude::*;
@@ -10,6 +11,8 @@ use crate::bridge;
 use crate::countdown::count_down_until;
 use crate::gil::ThreadIds;
 use crate::system::clock::now_ns;
+use crate::testing::stall_rules::EvidenceRecord;
+use crate::watch::line_choice::LineRules;
 use crate::watch::ring::Span;
 use crate::watch::watcher::Watcher;
 
@@ -63,6 +66,30 @@ impl Testing {
             state.probes.add(to_ns, number % 1000 * 1000);
         }
         state.size_of_rings()
+    }
+
+    /// Return the cause that the native half sees in evidence of a stall.
+    #[staticmethod]
+    #[pyo3(signature = (evidence, *, duration, threshold, reads_gil))]
+    fn cause_so_far(
+        evidence: EvidenceRecord,
+        duration: f64,
+        threshold: f64,
+        reads_gil: bool,
+    ) -> PyResult<&'static str> {
+        stall_rules::cause(&evidence, duration, threshold, reads_gil)
+    }
+
+    /// Return where the callback's frames begin and end, and the indices of its line and of the whole stack's line.
+    #[staticmethod]
+    #[pyo3(signature = (rules, packages, frames, above))]
+    fn choose_line(
+        rules: LineRules,
+        packages: Vec<String>,
+        frames: Vec<(String, u32, String)>,
+        above: Option<usize>,
+    ) -> (usize, usize, Option<usize>, Option<usize>) {
+        stall_rules::choice(rules, packages, &frames, above)
     }
 }
 

@@ -184,3 +184,63 @@ fn kind(number: RawFd) -> Kind {
         _ => Kind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, Read};
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    use super::{Fault, KeptFile};
+    use crate::system::descriptors::socket_pair;
+
+    fn pipe() -> (PipeReader, KeptFile) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (reader, KeptFile::copy_of(writer.as_raw_fd()).unwrap())
+    }
+
+    /// Gives the file's number to another one.
+    fn replace(file: &KeptFile, other: &impl AsRawFd) {
+        // SAFETY: both descriptors are open, and only `file` uses the first.
+        assert!(unsafe { libc::dup2(other.as_raw_fd(), file.number) } >= 0);
+    }
+
+    #[test]
+    fn a_full_pipe_does_not_block() {
+        let (mut reader, file) = pipe();
+        let line = [b'x'; 1000];
+        let full = (0..1000).find_map(|_| file.write(&line).err());
+        assert!(matches!(full, Some(Fault::Full)));
+        reader.read_exact(&mut [0; 8192]).unwrap();
+        assert_eq!(file.write(&line).unwrap(), line.len());
+    }
+
+    #[test]
+    fn a_foreign_file_is_neither_written_nor_closed() {
+        let (_reader, file) = pipe();
+        let (mut foreign, foreign_writer) = std::io::pipe().unwrap();
+        replace(&file, &foreign_writer);
+        assert!(matches!(file.write(b"x"), Err(Fault::Gone)));
+        let number = file.number;
+        drop((file, foreign_writer));
+        // SAFETY: nothing else uses the number, which must be open still.
+        assert_eq!(unsafe { libc::close(number) }, 0);
+        assert_eq!(foreign.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn without_a_reader_a_write_fails_and_raises_no_signal() {
+        let (reader, writer): (OwnedFd, OwnedFd) = socket_pair().unwrap();
+        let file = KeptFile::copy_of(writer.as_raw_fd()).unwrap();
+        drop(reader);
+        assert!(matches!(file.write(b"x"), Err(Fault::Failed)));
+    }
+
+    #[test]
+    fn what_is_not_open_for_writing_is_refused() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let error = KeptFile::copy_of(reader.as_raw_fd()).err().unwrap();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        assert!(KeptFile::copy_of(-1).is_err());
+        assert!(KeptFile::open(c"/").is_err());
+    }
+}

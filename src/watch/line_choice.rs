@@ -29,7 +29,7 @@ pub enum Origin {
 }
 
 /// What Python knows of this process and its interpreter when the watch starts: `gilscope/watch/line_rules.py`.
-#[derive(FromPyObject)]
+#[derive(FromPyObject, Default)]
 pub struct LineRules {
     /// The folder of gilscope itself, and those of installed packages and of the standard library.
     ours: String,

@@ -31,6 +31,11 @@ impl LogFile {
         Ok(made)
     }
 
+    #[cfg(test)]
+    pub fn of_descriptor(number: i32) -> io::Result<Self> {
+        Self::new(Target::Descriptor(number))
+    }
+
     /// The open file.
     pub fn file(&self) -> io::Result<Arc<KeptFile>> {
         self.file.with(|file| {

@@ -10,7 +10,7 @@ use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::system::kept_file::{Fault, KeptFile};
 use crate::system::own_threads::OwnThreads;
-use crate::system::scheduling;
+use crate::system::scheduling::{self, Priority};
 use crate::watch::log_file::LogFile;
 use crate::watch::log_line::Entry;
 
@@ -138,6 +138,7 @@ impl LogWriter {
         line: impl Fn(&Item, u64) -> String,
         last: impl Fn(u64) -> String,
     ) {
+        scheduling::prepare_sampling_thread(Priority::Prompt);
         let mut output = Output {
             writer: self,
             file,
@@ -154,6 +155,11 @@ impl LogWriter {
         drop(output);
         self.queue.with(|queue| queue.ended = true);
         self.changed.notify_all();
+    }
+
+    #[cfg(test)]
+    pub fn take_all(&self) -> Vec<Item> {
+        self.queue.with(|queue| queue.items.drain(..).collect())
     }
 
     fn unnamed(&self) -> u64 {
@@ -227,3 +233,6 @@ impl Output<'_> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,11 @@ pub struct LogSettings {
 pub struct Logs {
     pub lines: LineChoice,
     pub writers: [Option<Arc<LogWriter>>; WRITERS],
-    directory: String,
+    pub directory: String,
+    /// When the watch began, and its threshold.
+    pub started_ns: u64,
+    pub stall_ns: u64,
+    pub reads_gil: bool,
 }
 
 impl From<Entry> for Item {
@@ -49,10 +53,15 @@ impl Logs {
         let writer = |file: Option<Py<PyLogFile>>| {
             file.map(|file| Arc::new(LogWriter::new(Arc::clone(&file.get().0))))
         };
+        let writers = [writer(settings.json), writer(settings.words)];
+        let lines = LineChoice::new(settings.rules);
         let logs = watch.logs.get_or_init(|| Self {
-            lines: LineChoice::new(settings.rules),
-            writers: [writer(settings.json), writer(settings.words)],
+            lines,
+            writers,
             directory: settings.directory,
+            started_ns: watch.started_ns,
+            stall_ns: watch.settings.stall_ns,
+            reads_gil: watch.gil.is_some(),
         });
         for (which, writer) in logs.writers.iter().enumerate() {
             let Some(writer) = writer else { continue };

@@ -101,5 +101,6 @@ fn converted(read: &stack::Stack) -> Stack {
         depth: read.depth(),
         root: read.frames.last().map_or(0, |outermost| outermost.code),
         request: None,
+        certainty: read.certainty,
     }
 }

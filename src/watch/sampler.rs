@@ -146,15 +146,16 @@ impl<'a> Sampler<'a> {
                 &mut self.requests_so_far,
                 &mut self.open,
             );
-            log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
-            let number = watched.heartbeat.loop_number;
-            let due_ns = watched.late_since_ns();
-            self.log.settle(self.watch, number, due_ns);
-            if let Some(due_ns) = due_ns
-                && self.log.wants(self.watch, (number, due_ns), now_ns)
-                && let Some(now) = watched.late_now(&sample)
-            {
-                self.log.note(self.watch, &now);
+            if let Some(logs) = self.watch.logs.get() {
+                let (number, due_ns) = (watched.heartbeat.loop_number, watched.late_since_ns());
+                self.log
+                    .follow(logs, &mut self.open[known..], (number, due_ns), now_ns);
+                if let Some(due_ns) = due_ns
+                    && self.log.wants(logs, (number, due_ns), now_ns)
+                    && let Some(now) = watched.late_now(&sample)
+                {
+                    self.log.note(logs, &now);
+                }
             }
         }
         let reader = self.stacks.as_mut().map(|native| &mut native.reader);
@@ -266,14 +267,10 @@ impl<'a> Sampler<'a> {
     fn end_late_period(&mut self, ended: &mut WatchedLoop) {
         let known = self.open.len();
         ended.end_late_period(self.watch, &mut self.open);
-        log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
-        let number = ended.heartbeat.loop_number;
-        self.log.settle(self.watch, number, None);
-    }
-}
-
-fn log_stalls(watch: &WatchState, log: &mut StallLog, over: &mut [OpenStall]) {
-    for (_, stall) in over {
-        log.over(watch, stall);
+        if let Some(logs) = self.watch.logs.get() {
+            let over = &mut self.open[known..];
+            self.log
+                .follow(logs, over, (ended.heartbeat.loop_number, None), now_ns());
+        }
     }
 }

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::gil::stack::Certainty;
 use crate::watch::asgi;
 use crate::watch::returned_call;
 use crate::watch::text::{Text, text};
@@ -120,6 +121,8 @@ pub struct Stack {
     pub root: usize,
     /// The request that a web application is answering.
     pub request: Option<String>,
+    /// Why the frames are right.
+    pub certainty: Certainty,
 }
 
 /// The task that a loop is running a step of.
@@ -230,6 +233,7 @@ fn walk(innermost: Bound<'_, PyAny>, looks_for_request: bool) -> PyResult<Stack>
         depth,
         root: root.transpose()?.map_or(0, |code| code.as_ptr() as usize),
         request,
+        certainty: Certainty::Proved, // this thread has the GIL
     })
 }
 

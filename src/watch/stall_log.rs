@@ -1,5 +1,7 @@
 //! Writes, while a stall lasts, that it does, and when it is over, that it was. The sampler calls this: nothing here waits.
 
+use crate::gil::ThreadIds;
+use crate::gil::stack::Certainty;
 use crate::system::clock::{now_ns, read_clock_ns};
 use crate::watch::cause_so_far::Cause;
 use crate::watch::evidence::Evidence;
@@ -10,7 +12,7 @@ use crate::watch::logs::{Logs, WORDS, WRITERS};
 use crate::watch::reports::FinishedStall;
 use crate::watch::stacks::{FrameData, Stack};
 use crate::watch::stall_so_far::{LateNow, cause_of, probe};
-use crate::watch::state::WatchState;
+use crate::watch::watched_loop::OpenStall;
 
 /// In words, a stall is named again when it has lasted this long.
 const WORTH_REPEATING_NS: [u64; 4] = [
@@ -25,6 +27,7 @@ struct Open {
     loop_number: u64,
     due_ns: u64,
     id: u64,
+    thread: ThreadIds,
     /// Which logs have its first line.
     told: [bool; WRITERS],
     /// How many of [`WORTH_REPEATING_NS`] it has reached.
@@ -41,17 +44,9 @@ pub struct StallLog {
 
 impl StallLog {
     /// Whether [`Self::note`] has something to write of a stall: what it needs takes longer to find out.
-    pub fn wants(
-        &mut self,
-        watch: &WatchState,
-        (loop_number, due_ns): (u64, u64),
-        now_ns: u64,
-    ) -> bool {
-        let Some(logs) = watch.logs.get() else {
-            return false;
-        };
+    pub fn wants(&mut self, logs: &Logs, (loop_number, due_ns): (u64, u64), now_ns: u64) -> bool {
         let late_ns = now_ns.saturating_sub(due_ns);
-        if late_ns < watch.settings.stall_ns {
+        if late_ns < logs.stall_ns {
             return false;
         }
         let is_its = |open: &&Open| open.loop_number == loop_number && open.due_ns == due_ns;
@@ -67,9 +62,8 @@ impl StallLog {
     }
 
     /// Writes once, as soon as there is room, that a loop is late by the threshold or more.
-    pub fn note(&mut self, watch: &WatchState, now: &LateNow<'_>) {
-        let Some(logs) = watch.logs.get() else { return };
-        let at = self.position(now.loop_number, now.due_ns);
+    pub fn note(&mut self, logs: &Logs, now: &LateNow<'_>) {
+        let at = self.position(now.loop_number, now.due_ns, now.thread);
         let open = &mut self.open[at];
         let reached = reached(now.late_ns());
         for (which, writer) in logs.writers.iter().enumerate() {
@@ -83,27 +77,25 @@ impl StallLog {
             } else {
                 continue;
             };
-            writer.push(Item::from(entry(watch, logs, now, open.id, event)), true);
+            writer.push(Item::from(entry(logs, now, open.id, event)), true);
         }
         open.reached = reached;
     }
 
     /// Writes that a stall is over. In words, Python does that once it has judged the stall, if `stall.told` says so.
-    pub fn over(&mut self, watch: &WatchState, stall: &mut FinishedStall) {
-        let Some(logs) = watch.logs.get() else { return };
-        let at = self.position(stall.loop_number, stall.late.due_ns);
+    pub fn over(&mut self, logs: &Logs, stall: &mut FinishedStall, now_ns: u64) {
+        let at = self.position(stall.loop_number, stall.late.due_ns, stall.thread);
         let open = self.open.swap_remove(at);
         let end = Entry {
-            thread: stall.thread,
-            cause: cause_at_end(watch, stall),
-            ..end(watch, &open, stall.late.came_ns)
+            cause: cause_at_end(logs, stall),
+            ..end(logs, &open, stall.late.came_ns)
         };
         for (which, writer) in logs.writers.iter().enumerate() {
             let Some(writer) = writer else { continue };
             let limit = &mut self.limits[which];
             if open.told[which] {
-                limit.end(now_ns());
-            } else if !limit.single(now_ns()) {
+                limit.end(now_ns);
+            } else if !limit.single(now_ns) {
                 writer.drop_lines(2);
                 continue;
             }
@@ -115,23 +107,36 @@ impl StallLog {
         }
     }
 
+    /// Writes which stalls of a loop are over, before what it is late for now, if it is: since `due_ns`.
+    pub fn follow(
+        &mut self,
+        logs: &Logs,
+        over: &mut [OpenStall],
+        (loop_number, due_ns): (u64, Option<u64>),
+        now_ns: u64,
+    ) {
+        for (_, stall) in over {
+            self.over(logs, stall, now_ns);
+        }
+        self.settle(logs, loop_number, due_ns, now_ns);
+    }
+
     /// Ends what was taken for a stall of a loop that is not late now, or by another beat: the beat came at that moment.
-    pub fn settle(&mut self, watch: &WatchState, loop_number: u64, due_ns: Option<u64>) {
+    pub fn settle(&mut self, logs: &Logs, loop_number: u64, due_ns: Option<u64>, now_ns: u64) {
         let is_over = |open: &Open| open.loop_number == loop_number && Some(open.due_ns) != due_ns;
-        let Some(logs) = watch.logs.get() else { return };
         while let Some(at) = self.open.iter().position(is_over) {
             let open = self.open.swap_remove(at);
-            let end = end(watch, &open, open.due_ns + watch.settings.stall_ns);
+            let end = end(logs, &open, open.due_ns + logs.stall_ns);
             for (which, writer) in logs.writers.iter().enumerate() {
                 if let (Some(writer), true) = (writer, open.told[which]) {
-                    self.limits[which].end(now_ns());
+                    self.limits[which].end(now_ns);
                     writer.push(Item::from(end.clone()), false);
                 }
             }
         }
     }
 
-    fn position(&mut self, loop_number: u64, due_ns: u64) -> usize {
+    fn position(&mut self, loop_number: u64, due_ns: u64, thread: ThreadIds) -> usize {
         let is_its = |open: &Open| open.loop_number == loop_number && open.due_ns == due_ns;
         self.open.iter().position(is_its).unwrap_or_else(|| {
             self.ids += 1;
@@ -139,6 +144,7 @@ impl StallLog {
                 loop_number,
                 due_ns,
                 id: self.ids,
+                thread,
                 told: [false; WRITERS],
                 reached: 0,
             });
@@ -151,7 +157,7 @@ fn reached(late_ns: u64) -> usize {
     WORTH_REPEATING_NS.partition_point(|&at_ns| at_ns <= late_ns)
 }
 
-fn entry(watch: &WatchState, logs: &Logs, now: &LateNow<'_>, id: u64, event: Event) -> Entry {
+fn entry(logs: &Logs, now: &LateNow<'_>, id: u64, event: Event) -> Entry {
     let stack = |ident: u64| {
         let stacks = &now.stacks?.stacks;
         stacks.iter().find(|stack| stack.ident == ident)
@@ -175,12 +181,12 @@ fn entry(watch: &WatchState, logs: &Logs, now: &LateNow<'_>, id: u64, event: Eve
         event,
         id,
         wall_ns: wall_ns(now.now_ns),
-        at_ns: now.now_ns.saturating_sub(watch.started_ns),
+        at_ns: now.now_ns.saturating_sub(logs.started_ns),
         loop_number: now.loop_number,
         thread: now.thread,
         late_ns: now.late_ns(),
-        stall_ns: watch.settings.stall_ns,
-        cause: now.cause(watch),
+        stall_ns: logs.stall_ns,
+        cause: now.cause(logs),
         holder,
         line: own
             .zip(callback)
@@ -194,16 +200,16 @@ fn entry(watch: &WatchState, logs: &Logs, now: &LateNow<'_>, id: u64, event: Eve
 }
 
 /// The last line of a stall that ended at `came_ns`.
-fn end(watch: &WatchState, open: &Open, came_ns: u64) -> Entry {
+fn end(logs: &Logs, open: &Open, came_ns: u64) -> Entry {
     Entry {
         event: Event::End,
         id: open.id,
         wall_ns: wall_ns(came_ns),
-        at_ns: came_ns.saturating_sub(watch.started_ns),
+        at_ns: came_ns.saturating_sub(logs.started_ns),
         loop_number: open.loop_number,
-        thread: crate::gil::ThreadIds::default(),
+        thread: open.thread,
         late_ns: came_ns.saturating_sub(open.due_ns),
-        stall_ns: watch.settings.stall_ns,
+        stall_ns: logs.stall_ns,
         cause: Cause::Unknown,
         holder: None,
         line: None,
@@ -212,7 +218,7 @@ fn end(watch: &WatchState, open: &Open, came_ns: u64) -> Entry {
     }
 }
 
-fn cause_at_end(watch: &WatchState, stall: &FinishedStall) -> Cause {
+fn cause_at_end(logs: &Logs, stall: &FinishedStall) -> Cause {
     let mut parts = stall.segments.iter().map(|segment| &segment.evidence);
     let mut whole: Evidence = parts.next().cloned().unwrap_or_default();
     parts.for_each(|evidence| whole.merge(evidence.clone()));
@@ -225,7 +231,7 @@ fn cause_at_end(watch: &WatchState, stall: &FinishedStall) -> Cause {
         &whole,
         came_ns.saturating_sub(stall.late.due_ns),
         probe_of_first,
-        watch,
+        logs,
     )
 }
 
@@ -239,9 +245,11 @@ fn place(stack: &Stack, frame: Option<&FrameData>) -> Option<Place> {
     })
 }
 
-/// A stack that was taken by a thread that had the GIL is right.
-fn certainty(_: &Stack) -> &'static str {
-    "proved"
+fn certainty(stack: &Stack) -> &'static str {
+    match stack.certainty {
+        Certainty::Proved => "proved",
+        Certainty::ReadTwice => "read twice",
+    }
 }
 
 /// The moment `at_ns` of the monotonic clock, since 1970.
@@ -251,3 +259,6 @@ fn wall_ns(at_ns: u64) -> u64 {
         .unwrap_or(0)
         .saturating_sub(ago_ns)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use crate::watch::cause_so_far::{self, Cause, Probe};
 use crate::watch::evidence::Evidence;
 use crate::watch::gil_wait::Sample;
 use crate::watch::late_period::LatePeriod;
+use crate::watch::logs::Logs;
 use crate::watch::stack_requests::StackSample;
 use crate::watch::stacks::Below;
-use crate::watch::state::WatchState;
 use crate::watch::thread_files::CpuTimes;
 
 /// A loop that is late at this moment, by the threshold or more.
@@ -29,9 +29,9 @@ impl LateNow<'_> {
         self.now_ns.saturating_sub(self.due_ns)
     }
 
-    pub fn cause(&self, watch: &WatchState) -> Cause {
+    pub fn cause(&self, logs: &Logs) -> Cause {
         let probe = self.stacks.and_then(|stacks| probe(stacks, self.now_ns));
-        cause_of(&self.evidence, self.late_ns(), probe, watch)
+        cause_of(&self.evidence, self.late_ns(), probe, logs)
     }
 }
 
@@ -44,17 +44,11 @@ pub fn probe(stacks: &StackSample, end_ns: u64) -> Option<Probe> {
 }
 
 /// The cause that `evidence` shows of a stall of `late_ns`.
-pub fn cause_of(
-    evidence: &Evidence,
-    late_ns: u64,
-    probe: Option<Probe>,
-    watch: &WatchState,
-) -> Cause {
-    let stall_ns = watch.settings.stall_ns;
-    if watch.gil.is_some() {
-        cause_so_far::cause(evidence, late_ns, stall_ns, probe)
+pub fn cause_of(evidence: &Evidence, late_ns: u64, probe: Option<Probe>, logs: &Logs) -> Cause {
+    if logs.reads_gil {
+        cause_so_far::cause(evidence, late_ns, logs.stall_ns, probe)
     } else {
-        cause_so_far::without_gil(evidence, late_ns, stall_ns, probe)
+        cause_so_far::without_gil(evidence, late_ns, logs.stall_ns, probe)
     }
 }
 

@@ -34,6 +34,19 @@ STALLING = """
 """
 """It stalls three times: on a busy machine the line of a single stall may not be sampled. For some milliseconds it holds the GIL,
 which samples find."""
+HOGGING = """
+    import asyncio, ctypes
+
+    def load():
+        ctypes.PyDLL(None).usleep(300_000)
+
+    async def main():
+        for _ in range(3):
+            await asyncio.to_thread(load)
+            await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+"""
 SECONDS_TO_LIVE = 120
 
 
@@ -250,6 +263,29 @@ class TestAReport:
         name = script(STALLING + "\n    import sys; print('the program is done', file=sys.stderr)")
         said = watch("--live", name).stderr
         assert said.index("blocked, waiting at program.py:5 in nap") < said.index("the program is done")
+
+    def test_live_prints_a_stall_while_it_lasts_and_when_it_is_over(self) -> None:
+        said = watch("--live", script(STALLING)).stderr
+        begins = re.findall(r"^gilscope: +([\d.]+) s: stalled for \S+ m?s: (.*)$", said, re.MULTILINE)
+        ends = re.findall(r"^gilscope: +([\d.]+) s: stalled for \S+ m?s in all: (.*)$", said, re.MULTILINE)
+        assert "blocked, waiting at program.py:5 in nap" in [why for _, why in begins]
+        assert "blocked, waiting at program.py:5 in nap (thread MainThread)" in [why for _, why in ends]
+        assert {when for when, _ in begins} <= {when for when, _ in ends}
+
+    def test_live_names_the_line_that_holds_the_gil(self) -> None:
+        said = watch("--live", script(HOGGING)).stderr
+        words = r"stalled for \S+ m?s: (asyncio_0|thread \d+) holds the GIL at program.py:5 in load\n"
+        assert re.search(words, said), said
+
+    def test_log_writes_what_live_prints_as_json(self) -> None:
+        assert watch("--log", "stalls.log", script(STALLING)).returncode == 0
+        logged = [json.loads(line) for line in Path("stalls.log").read_text().splitlines()]
+        assert {line["event"] for line in logged} == {"stall", "end"}
+
+    def test_a_log_that_cannot_be_written_is_reported_before_anything_runs(self) -> None:
+        ended = watch("--log", "no/such/folder", script("print('ran')"))
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "--log: cannot write the log to no/such/folder: No such file or directory" in ended.stderr
 
     def test_and_its_page_depend_neither_on_the_programs_modules_nor_on_another_file(self) -> None:
         Path("out.json").symlink_to("/dev/full")

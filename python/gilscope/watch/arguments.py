@@ -37,7 +37,7 @@ def log_file(log: str | os.PathLike[str] | int | None) -> LogFile | None:
     if log is None:
         return None
     if isinstance(log, bool) or not isinstance(log, str | os.PathLike | int):
-        hint = f": pass log={log!r}.fileno()" if hasattr(log, "fileno") else ""
+        hint = ": pass its descriptor: log=FILE.fileno()" if hasattr(log, "fileno") else ""
         raise TypeError(f'log must be a path, a file descriptor or "stderr", not {log!r}{hint}')
     if isinstance(log, int) and log < 0:
         raise ValueError(f"log must be an open file descriptor, which is 0 or more, not {log}")

@@ -37,13 +37,13 @@ from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, empty, holders
 
 if TYPE_CHECKING:
-    from gilscope.watch.settings import Listener, Settings
     from collections.abc import Callable
     from pathlib import Path
 
     from gilscope._core import StallReport
     from gilscope.records.stall import Stall
     from gilscope.records.watch_state import WatchState
+    from gilscope.watch.settings import Listener, Settings
 
 log = logging.getLogger("gilscope")
 
