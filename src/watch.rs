@@ -8,11 +8,13 @@
 //!
 //! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
+pub mod alarm;
 pub mod asgi;
 pub mod call_first;
 pub mod cause_so_far;
 pub mod debuggers;
 pub mod evidence;
+pub mod expectation;
 pub mod gil_usage;
 pub mod gil_wait;
 pub mod hang;
@@ -46,6 +48,7 @@ pub mod sampler;
 pub mod segment;
 pub mod shared_page;
 pub mod silence;
+pub mod sleep;
 pub mod stack_requests;
 pub mod stacks;
 pub mod stall_log;

@@ -136,6 +136,7 @@ impl<'a> Sampler<'a> {
         };
         self.last_ns = now_ns;
         self.update_loops();
+        let may_sleep = self.rhythm.is_steady(now_ns);
         for watched in &mut self.loops {
             let known = self.open.len();
             watched.add(
@@ -144,6 +145,7 @@ impl<'a> Sampler<'a> {
                 self.stacks.as_mut(),
                 &mut self.requests_so_far,
                 &mut self.open,
+                may_sleep,
             );
             log_stalls(self.watch, &mut self.log, &mut self.open[known..]);
             let number = watched.heartbeat.loop_number;
