@@ -62,6 +62,11 @@ impl Histogram {
         self.0.with(|it| it.saturating_record(duration_ns));
     }
 
+    /// Counts the same duration `count` times.
+    pub fn record_many_ns(&self, duration_ns: u64, count: u64) {
+        self.0.with(|it| it.saturating_record_n(duration_ns, count));
+    }
+
     /// Counts `longest_ns`, `longest_ns - step_ns` and so on while the value is at least 0; returns how many were counted.
     pub fn record_schedule_ns(&self, longest_ns: u64, step_ns: u64) -> u64 {
         self.0.with(|histogram| {

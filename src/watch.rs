@@ -8,6 +8,7 @@
 //!
 //! Both threads share [`state`]. No thread ever holds a lock of it while it waits for the GIL.
 
+pub mod alarm;
 pub mod allowance;
 pub mod asgi;
 pub mod beat_ring;
@@ -17,6 +18,7 @@ pub mod checkpoints;
 pub mod debuggers;
 pub mod dump_requests;
 pub mod evidence;
+pub mod expectation;
 pub mod gil_usage;
 pub mod gil_wait;
 pub mod hang;
@@ -54,6 +56,7 @@ pub mod sampler;
 pub mod segment;
 pub mod shared_page;
 pub mod silence;
+pub mod sleep;
 pub mod stack_requests;
 pub mod stacks;
 pub mod stall_log;

@@ -72,3 +72,14 @@ pub fn identity(number: RawFd) -> Option<(u64, u64)> {
         (libc::fstat(number, &raw mut about) == 0).then_some((about.st_dev, about.st_ino))
     }
 }
+
+/// Whether the epoll file `epoll` watches the file `watched`: a file that was opened under this number and is still open.
+pub fn epoll_watches(epoll: RawFd, watched: RawFd) -> bool {
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{epoll}"));
+    about.is_ok_and(|about| {
+        let mut numbers = about
+            .lines()
+            .filter_map(|line| line.strip_prefix("tfd:")?.split_ascii_whitespace().next());
+        numbers.any(|number| number.parse() == Ok(watched))
+    })
+}

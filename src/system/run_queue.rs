@@ -67,10 +67,19 @@ impl ThreadStats {
 
     /// The thread's run-queue delay up to the moment when it last began to run.
     pub fn run_queue_delay_ns(&self) -> Option<u64> {
+        self.schedstat(1)
+    }
+
+    /// How often the thread has been put on a CPU.
+    pub fn times_run(&self) -> Option<u64> {
+        self.schedstat(2)
+    }
+
+    fn schedstat(&self, field: usize) -> Option<u64> {
         let mut text = [0; 96];
         let length = self.schedstat.read_at(&mut text, 0).ok()?;
         let mut fields = std::str::from_utf8(&text[..length]).ok()?.split(' ');
-        fields.nth(1)?.parse().ok()
+        fields.nth(field)?.trim_end().parse().ok()
     }
 
     /// The core on which the thread ran last.

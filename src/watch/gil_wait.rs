@@ -15,6 +15,7 @@ const MEASURED_HOLD_SWITCH_INTERVALS: u64 = 2;
 const MAX_CONTENDERS: usize = 32;
 
 /// What the sampler sees at one moment.
+#[derive(Clone, Copy)]
 pub struct Sample<'a> {
     pub now_ns: u64,
     /// The time since the last sample.

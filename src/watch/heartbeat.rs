@@ -10,7 +10,9 @@ use crate::gil::ThreadIds;
 use crate::histogram::Histogram;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::watch::alarm::Alarm;
 use crate::watch::beat_ring::BeatRing;
+use crate::watch::expectation::Expectation;
 use crate::watch::silence::PublishedSilence;
 use crate::watch::stacks::Below;
 use crate::watch::state::{Settings, WatchState};
@@ -29,8 +31,8 @@ pub struct LateBeat {
 /// What the loop's thread writes and the sampler reads.
 pub struct HeartbeatState {
     pub loop_number: u64,
-    /// When the next beat is due; 0 while the loop does not run. The sampler reads it at every sample.
-    due_ns: AtomicU64,
+    /// When the next beat is due. The sampler reads it at every sample.
+    pub alarm: Alarm,
     ident: AtomicU64,
     native: AtomicU64,
     /// It is unknown whether this loop runs our callbacks at all: that it is late shows nothing yet.
@@ -49,16 +51,20 @@ pub struct HeartbeatState {
 }
 
 impl HeartbeatState {
+    /// When the next beat is due; 0 if none is, because the loop does not run, or because it sleeps in its selector.
     pub fn due_ns(&self) -> u64 {
-        // Acquire: pairs with the Release in `expect`, so that the ids and the late beat, written before, are visible.
-        self.due_ns.load(Ordering::Acquire)
+        self.alarm.expectation().due_ns()
     }
 
     pub fn thread(&self) -> ThreadIds {
         ThreadIds {
-            ident: self.ident.load(Ordering::Relaxed), // ordered by `due_ns`
+            ident: self.ident.load(Ordering::Relaxed), // ordered by `alarm`
             native: self.native.load(Ordering::Relaxed),
         }
+    }
+
+    pub fn period_ns(&self) -> u64 {
+        self.settings.heartbeat_ns
     }
 
     pub fn is_unproven(&self) -> bool {
@@ -90,20 +96,20 @@ impl HeartbeatState {
         self.below.with(|below| *below)
     }
 
-    fn expect(&self, due_ns: u64) {
-        self.due_ns.store(due_ns, Ordering::Release); // see `due_ns`
+    /// The loop slept, up to `now_ns`, for so many heartbeats, which would all have been on time.
+    pub fn record_slept(&self, now_ns: u64, beats: u64) {
+        self.lag.record_many_ns(0, beats);
+        self.beats.add(now_ns, 0);
     }
 
     /// Counts the beat that is due, if there is one, as come now. Returns whether it is late enough to be a stall.
     fn record_beat(&self, now_ns: u64) -> bool {
-        let due_ns = self.due_ns.load(Ordering::Relaxed); // written with the GIL held, as it is here
-        if due_ns == 0 {
-            return false;
-        }
+        let Expectation::Beat { due_ns } = self.alarm.expectation() else {
+            return false; // if the loop slept, it has just been woken
+        };
         let lag_ns = now_ns.saturating_sub(due_ns);
-        self.lag
-            .record_schedule_ns(lag_ns, self.settings.heartbeat_ns);
-        if lag_ns >= self.settings.stall_ns {
+        let is_stall = lag_ns >= self.settings.stall_ns;
+        if is_stall {
             self.late.with(|late| {
                 if late.len() == MAX_LATE_BEATS {
                     late.pop_front();
@@ -114,8 +120,17 @@ impl HeartbeatState {
                 });
             });
         }
+        // It is unknown when exactly a loop that slept began to run. If it was done soon after that was seen, it was not late.
+        let known_ns = now_ns.saturating_sub(due_ns.max(self.alarm.woken_ns()));
+        let lag_ns = if is_stall || known_ns > self.settings.heartbeat_ns {
+            lag_ns
+        } else {
+            known_ns
+        };
+        self.lag
+            .record_schedule_ns(lag_ns, self.settings.heartbeat_ns);
         self.beats.add(now_ns, lag_ns);
-        lag_ns >= self.settings.stall_ns
+        is_stall
     }
 }
 
@@ -124,7 +139,6 @@ impl HeartbeatState {
 pub struct Heartbeat {
     pub state: Arc<HeartbeatState>,
     watch: Arc<WatchState>,
-    timer: Option<Timer>,
     has_beaten: AtomicBool,
 }
 
@@ -132,7 +146,7 @@ impl Heartbeat {
     pub fn new(loop_number: u64, watch: Arc<WatchState>) -> Self {
         let state = Arc::new(HeartbeatState {
             loop_number,
-            due_ns: AtomicU64::new(0),
+            alarm: Alarm::new(),
             ident: AtomicU64::new(0),
             native: AtomicU64::new(0),
             is_unproven: AtomicBool::new(false),
@@ -148,7 +162,6 @@ impl Heartbeat {
         Self {
             state,
             watch,
-            timer: Timer::new(),
             has_beaten: AtomicBool::new(false),
         }
     }
@@ -160,25 +173,13 @@ impl Heartbeat {
                 .answer_from_loop(py, &self.watch, self.state.loop_number);
         }
     }
-
-    /// 0: no more.
-    fn expect(&self, due_ns: u64) {
-        self.state.expect(due_ns);
-        self.set_timer(due_ns);
-    }
-
-    fn set_timer(&self, due_ns: u64) {
-        if let Some(timer) = &self.timer {
-            timer.set(due_ns);
-        }
-    }
 }
 
 #[pymethods]
 impl Heartbeat {
     /// The file that is readable from when a beat is due until the next one is expected.
     fn fileno(&self) -> Option<i32> {
-        self.timer.as_ref().map(Timer::fileno)
+        self.state.alarm.timer.as_ref().map(Timer::fileno)
     }
 
     /// Whether a beat has ever come.
@@ -198,7 +199,7 @@ impl Heartbeat {
         proven: bool,
     ) {
         let state = &self.state;
-        state.ident.store(ident, Ordering::Relaxed); // ordered by `expect`
+        state.ident.store(ident, Ordering::Relaxed); // ordered by `alarm`
         state.native.store(native_id, Ordering::Relaxed);
         let address = event_loop.as_ptr() as usize;
         state.event_loop_address.store(address, Ordering::Relaxed); // ordered by `expect`
@@ -206,8 +207,8 @@ impl Heartbeat {
             .event_loop
             .with_python(py, |it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
-        state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `expect`
-        self.expect(now_ns() + state.settings.heartbeat_ns);
+        state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `alarm`
+        state.alarm.expect(now_ns() + state.settings.heartbeat_ns);
     }
 
     /// The loop calls its callbacks from a frame at this depth of a stack whose outermost frame runs the code with this id.
@@ -223,12 +224,14 @@ impl Heartbeat {
         self.has_beaten.store(true, Ordering::Relaxed);
         self.state.is_unproven.store(false, Ordering::Relaxed);
         self.record_beat(py, now_ns);
-        self.expect(now_ns + self.state.settings.heartbeat_ns);
+        self.state
+            .alarm
+            .expect(now_ns + self.state.settings.heartbeat_ns);
     }
 
     /// In a forked child: leave the parent's timer alone from now on.
     fn part_from_parent(&self) {
-        if let Some(timer) = &self.timer {
+        if let Some(timer) = &self.state.alarm.timer {
             timer.part_from_parent();
         }
     }
@@ -238,7 +241,7 @@ impl Heartbeat {
         if !self.state.is_unproven() {
             self.record_beat(py, now_ns());
         }
-        self.expect(0);
+        self.state.alarm.expect(0);
         self.state.event_loop_address.store(0, Ordering::Relaxed); // compared, never dereferenced
         let ended = self.state.event_loop.with_python(py, Option::take);
         drop(ended); // as in `start`

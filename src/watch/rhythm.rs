@@ -93,6 +93,11 @@ impl Rhythm {
         }
     }
 
+    /// Whether the watch has lasted for so long that it looks seldom if nothing happens.
+    pub fn is_steady(&self, now_ns: u64) -> bool {
+        now_ns >= self.full_until_ns
+    }
+
     /// Whether a look at `now_ns` is the planned one.
     pub fn is_planned(&self, now_ns: u64) -> bool {
         now_ns >= self.planned_ns

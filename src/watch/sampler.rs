@@ -137,6 +137,7 @@ impl<'a> Sampler<'a> {
         self.last_ns = now_ns;
         self.watch.note_for_dumps(now_ns);
         self.update_loops();
+        let may_sleep = self.rhythm.is_steady(now_ns);
         for watched in &mut self.loops {
             let known = self.open.len();
             watched.add(
@@ -145,6 +146,7 @@ impl<'a> Sampler<'a> {
                 self.stacks.as_mut(),
                 &mut self.requests_so_far,
                 &mut self.open,
+                may_sleep,
             );
             if let Some(logs) = self.watch.logs.get() {
                 let (number, due_ns) = (watched.heartbeat.loop_number, watched.late_since_ns());

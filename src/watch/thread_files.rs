@@ -20,6 +20,17 @@ pub enum Activity {
     Unknown,
 }
 
+/// A system call in which a thread sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SleepsIn {
+    /// In this epoll file.
+    Epoll(i32),
+    /// Elsewhere, or the system does not report it.
+    Other,
+    /// The thread runs, or is runnable.
+    Runs,
+}
+
 /// A thread's CPU time and run-queue delay since it started.
 #[derive(Clone, Copy, Default)]
 pub struct CpuTimes {
@@ -48,6 +59,26 @@ impl ThreadFiles {
         self.syscall
             .as_ref()
             .is_none_or(|file| text(file, &mut buffer).is_none())
+    }
+
+    /// Where the thread sleeps.
+    pub fn sleeps_in(&self) -> SleepsIn {
+        let mut buffer = [0; 160];
+        let line = self
+            .syscall
+            .as_ref()
+            .and_then(|file| text(file, &mut buffer));
+        line.map_or(SleepsIn::Other, parse_sleep)
+    }
+
+    /// The thread's CPU time.
+    pub fn ran_ns(&self) -> Option<u64> {
+        self.stats.as_ref()?.cpu_time_ns()
+    }
+
+    /// How often the thread has been put on a CPU.
+    pub fn times_run(&self) -> Option<u64> {
+        self.stats.as_ref()?.times_run()
     }
 
     /// What the thread is doing, if it does not hold the GIL.
@@ -137,9 +168,22 @@ fn parse_selects(line: &str) -> bool {
     matches!(number, Some(Ok(number)) if SELECTORS.contains(&number))
 }
 
+fn parse_sleep(line: &str) -> SleepsIn {
+    let mut words = line.split_ascii_whitespace();
+    match words.next().map(str::parse::<i64>) {
+        Some(Ok(libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2)) => {
+            let number = words.next().and_then(|word| word.strip_prefix("0x"));
+            let number = number.and_then(|digits| i32::from_str_radix(digits, 16).ok());
+            number.map_or(SleepsIn::Other, SleepsIn::Epoll)
+        }
+        Some(Err(_)) if line.starts_with("running") => SleepsIn::Runs,
+        _ => SleepsIn::Other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Activity, parse_activity, parse_selects};
+    use super::{Activity, SleepsIn, parse_activity, parse_selects, parse_sleep};
 
     #[test]
     fn a_loop_sleeps_in_a_selector() {
@@ -151,6 +195,23 @@ mod tests {
         assert!(!parse_selects("0 0x0 0x7f 0x2 0x0 0x0 0x0 0x7ffe 0x7f11\n")); // read
         assert!(!parse_selects("running\n"));
         assert!(!parse_selects(""));
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_in_an_epoll_file_is_distinguished_from_one_that_sleeps_elsewhere() {
+        let line = |call: i64| format!("{call} 0x1f 0x7f7e 0x1 0x3e8 0x0 0x0 0x7ffd 0x7f7e\n");
+        for call in [
+            libc::SYS_epoll_wait,
+            libc::SYS_epoll_pwait,
+            libc::SYS_epoll_pwait2,
+        ] {
+            assert_eq!(parse_sleep(&line(call)), SleepsIn::Epoll(31));
+        }
+        for call in [libc::SYS_poll, libc::SYS_select, libc::SYS_futex, -1] {
+            assert_eq!(parse_sleep(&line(call)), SleepsIn::Other);
+        }
+        assert_eq!(parse_sleep("running\n"), SleepsIn::Runs);
+        assert_eq!(parse_sleep(""), SleepsIn::Other);
     }
 
     #[test]

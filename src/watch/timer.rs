@@ -60,4 +60,30 @@ impl Timer {
             )
         };
     }
+
+    /// Whether the timer is set for `due_ns`, which is after `now_ns`: a file of the program's that has got the same number, after
+    /// it has closed ours, is not.
+    pub fn is_set_for(&self, due_ns: u64, now_ns: u64) -> bool {
+        const MAX_DIFFERENCE_NS: u64 = 500_000;
+        let left_ns = due_ns.saturating_sub(now_ns);
+        self.left_ns()
+            .is_some_and(|it| it > 0 && it.abs_diff(left_ns) < MAX_DIFFERENCE_NS)
+    }
+
+    /// Whether the timer is not set, or has expired.
+    pub fn is_off(&self) -> bool {
+        self.left_ns() == Some(0)
+    }
+
+    /// How long it takes until the timer expires; 0 if it never will. `None` if the file is no timer that expires once.
+    #[allow(clippy::cast_sign_loss)] // the kernel returns no negative times
+    fn left_ns(&self) -> Option<u64> {
+        // SAFETY: `itimerspec` is plain integers, for which zero is valid.
+        let mut setting: libc::itimerspec = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel fills in the record, or fails.
+        let status = unsafe { libc::timerfd_gettime(self.fileno(), &raw mut setting) };
+        let once = setting.it_interval.tv_sec == 0 && setting.it_interval.tv_nsec == 0;
+        let left = setting.it_value;
+        (status == 0 && once).then_some(left.tv_sec as u64 * 1_000_000_000 + left.tv_nsec as u64)
+    }
 }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::gil::ThreadIds;
+use crate::watch::expectation::Expectation;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::{HeartbeatState, LateBeat};
 use crate::watch::late_period::{LatePeriod, Noticed};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
+use crate::watch::rhythm::LATE_PART_OF_STALL;
 use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
 use crate::watch::silence::{Limits, Silence};
+use crate::watch::sleep::Sleep;
 use crate::watch::stacks::Stack;
 use crate::watch::stall_so_far::LateNow;
 use crate::watch::state::WatchState;
@@ -28,6 +31,9 @@ pub struct WatchedLoop {
     cpu: Option<CpuTimes>,
     late_period: Option<LatePeriod>,
     pub silence: Silence,
+    sleep: Sleep,
+    /// The loop slept, and has been seen to run since then: its heartbeat may be late already.
+    woken: bool,
 }
 
 impl WatchedLoop {
@@ -45,6 +51,8 @@ impl WatchedLoop {
             cpu,
             late_period: None,
             silence: Silence::default(),
+            sleep: Sleep::default(),
+            woken: false,
         }
     }
 
@@ -79,12 +87,12 @@ impl WatchedLoop {
     }
 
     pub fn is_late(&self) -> bool {
-        self.late_period.is_some() && !self.heartbeat.is_unproven()
+        (self.late_period.is_some() || self.woken) && !self.heartbeat.is_unproven()
     }
 
-    /// Whether a heartbeat is expected.
+    /// Whether a heartbeat is expected, or may be soon.
     pub fn is_awake(&self) -> bool {
-        self.due_ns != 0
+        self.due_ns != 0 || self.sleep.may_have_ended()
     }
 
     /// When the beat was due that is late now.
@@ -99,7 +107,8 @@ impl WatchedLoop {
     }
 
     /// Adds a sample. Stacks are read by `native`; without that they are requested, and `requests_so_far` numbers the requests.
-    /// Stalls that are over go to `open`.
+    /// Stalls that are over go to `open`. A loop that sleeps is only
+    /// put to sleep if it `may_sleep`.
     pub fn add(
         &mut self,
         watch: &WatchState,
@@ -107,7 +116,14 @@ impl WatchedLoop {
         native: Option<&mut NativeStacks>,
         requests_so_far: &mut u64,
         open: &mut Vec<OpenStall>,
+        may_sleep: bool,
     ) {
+        let mut woken = None;
+        if let Expectation::Asleep { seen_ns } = self.heartbeat.alarm.expectation() {
+            woken = self
+                .sleep
+                .follow(sample, seen_ns, &self.heartbeat, &self.files);
+        }
         let due_ns = self.heartbeat.due_ns();
         if due_ns != self.due_ns {
             self.end_late_period(watch, open);
@@ -117,12 +133,35 @@ impl WatchedLoop {
                 self.thread = thread;
                 self.files = ThreadFiles::new(thread.native);
             }
-            self.cpu = self.files.cpu_times();
+            self.cpu = match woken {
+                Some(woken) => woken.cpu,
+                None => self.files.cpu_times(),
+            };
+            self.woken = woken.is_some();
+            if self.woken {
+                return; // what the loop does once the timer has woken it is seen at the next sample
+            }
         }
         let stall_ns = watch.settings.stall_ns;
-        if due_ns == 0 || sample.now_ns.saturating_sub(due_ns) < stall_ns / 10 {
+        if due_ns == 0 {
             return;
         }
+        let late_ns = sample.now_ns.saturating_sub(due_ns);
+        if late_ns < stall_ns / LATE_PART_OF_STALL {
+            if may_sleep {
+                self.sleep
+                    .may_begin(sample, due_ns, &self.heartbeat, &self.files);
+            }
+            return;
+        }
+        // What the loop does now, it has done since it began to run.
+        let since_due = Sample {
+            gap_ns: late_ns,
+            planned_gap_ns: late_ns,
+            ..*sample
+        };
+        let was_woken = std::mem::take(&mut self.woken);
+        let sample = if was_woken { &since_due } else { sample };
         // Where the system hides what a thread waits for, the prober's wait for the GIL is evidence.
         let native = native.filter(|_| !watch.system_calls_hidden.load(Ordering::Relaxed)); // used by itself
         let cpu = self.cpu;
@@ -172,6 +211,7 @@ impl WatchedLoop {
     /// The late beat has come, or the loop has stopped: adds the stall to `open`, if it was one.
     pub fn end_late_period(&mut self, watch: &WatchState, open: &mut Vec<OpenStall>) {
         let cpu = self.files.cpu_times();
+        self.woken = false;
         if let Some(late_period) = self.late_period.take() {
             match self.heartbeat.take_late(late_period.due_ns) {
                 Some(late) => {
