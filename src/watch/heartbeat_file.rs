@@ -9,13 +9,13 @@
 //!
 //! A thread of its own writes, which never attaches: a disk that stands still delays neither the sampler nor the program.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Condvar;
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::locked::Locked;
@@ -51,7 +51,8 @@ impl HeartbeatFile {
             | libc::O_NOCTTY
             | libc::O_NONBLOCK;
         // SAFETY: the path ends with a NUL.
-        let file = owned(unsafe { libc::open(path.as_ptr(), flags, 0o644) })?;
+        let file = owned(unsafe { libc::open(path.as_ptr(), flags, 0o644) })
+            .map_err(|error| with_path(&error, &name))?;
         let file = raised_high(file)?;
         if !is_regular(&file) {
             return Err(refused(&name, "not a regular file"));
@@ -146,6 +147,15 @@ impl Drop for HeartbeatFile {
             self.close();
         }
     }
+}
+
+/// The error as Python's `open` raises it.
+fn with_path(error: &io::Error, path: &str) -> PyErr {
+    let number = error.raw_os_error().unwrap_or(libc::EIO);
+    // SAFETY: the C library returns a text that ends with a NUL and stays until this thread asks for another one.
+    let text = unsafe { CStr::from_ptr(libc::strerror(number)) };
+    let text = text.to_string_lossy().into_owned();
+    PyOSError::new_err((number, text, path.to_owned()))
 }
 
 fn refused(name: &str, why: &str) -> PyErr {

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use crate::gil::ThreadIds;
 use crate::histogram::seconds;
 use crate::watch::heartbeat::HeartbeatState;
+use crate::watch::prober;
 use crate::watch::reports::ThreadInfo;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::ThreadFiles;
@@ -87,8 +88,18 @@ impl LoopNow {
 
 /// Return the loops that run now, the worst first: number, thread, what the loop does, and its age.
 #[pyfunction]
-pub fn loops_alive(watcher: &Watcher) -> PyResult<Vec<(u64, ThreadInfo, &'static str, f64)>> {
+pub fn loops_alive(
+    py: Python<'_>,
+    watcher: &Watcher,
+) -> PyResult<Vec<(u64, ThreadInfo, &'static str, f64)>> {
     watcher.must_own_threads()?;
+    let loops = loops_now(&watcher.state);
+    if loops
+        .iter()
+        .any(|it| watcher.info(it.thread).name.is_none())
+    {
+        prober::read_names(py, &watcher.state);
+    }
     let row = |it: LoopNow| {
         (
             it.number,
@@ -97,5 +108,5 @@ pub fn loops_alive(watcher: &Watcher) -> PyResult<Vec<(u64, ThreadInfo, &'static
             seconds(it.age_ns),
         )
     };
-    Ok(loops_now(&watcher.state).into_iter().map(row).collect())
+    Ok(loops.into_iter().map(row).collect())
 }

@@ -78,6 +78,8 @@ def on_hang(value: OnHang | None, *, hang: float | None, name: str = "on_hang", 
     """Return what to do if a loop hangs."""
     if value is None:
         return "dump"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be 'dump' or 'exit', not {value!r}")
     if value not in {"dump", "exit"}:
         raise ValueError(f"{name} must be 'dump' or 'exit', not {value!r}")
     if hang is None:

@@ -1,0 +1,267 @@
+"""A loop that hangs is reported with all stacks, also while no Python code can run; what only looks like a hang is not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gilscope import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS_TO_LIVE = 120
+HANG = 0.5
+LONG = 4 * HANG
+"""What must not be taken for a hang lasts for this long."""
+PTRACE_SEIZE = 0x4206
+HANGS = "it hangs"
+
+HANGS_FOR_EVER = """
+    import asyncio, ctypes, os, threading, time
+    from gilscope import Watch
+
+    def hold():
+        ctypes.PyDLL(None).pause()
+
+    def block():
+        ctypes.CDLL(None).pause()
+
+    async def main():
+        await asyncio.sleep(0.05)
+        {hangs}
+        await asyncio.sleep(1000)
+
+    with Watch(hang={hang}, on_hang="exit"):
+        asyncio.run(main())
+"""
+"""Line 5 holds the GIL, line 8 blocks the loop."""
+
+ANSWERS = """
+    import asyncio, contextlib, os, sys
+    from gilscope import Watch
+
+    async def main():
+        await asyncio.sleep(0.05)
+        print("ready", flush=True)
+        {then}
+
+    def asked():
+        return sys.stdin.readline()
+
+    with Watch(hang={hang}, on_hang="exit"):
+        asyncio.run(main())
+    print("well", flush=True)
+"""
+"""A program that says that it is ready, does something, and ends well."""
+
+
+def script(text: str, **given: object) -> list[str]:
+    return [sys.executable, "-c", dedent(text).lstrip().format(hang=HANG, **given)]
+
+
+@contextmanager
+def ready(**given: object) -> Iterator[subprocess.Popen[str]]:
+    """Start :data:`ANSWERS`, and wait until it is ready."""
+    with subprocess.Popen(
+        script(ANSWERS, **given), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def ends_well(process: subprocess.Popen[str], answer: str = "") -> None:
+    out, errors = process.communicate(answer, timeout=SECONDS_TO_LIVE)
+    assert (process.returncode, HANGS in errors, out.endswith("well\n")) == (0, False, True), errors
+
+
+@pytest.mark.parametrize(
+    ("hangs", "thread", "line"),
+    [
+        ("threading.Thread(target=hold).start()", r"\(thread \d+\) holds the GIL.*", "5 in hold"),
+        ("block()", r"MainThread \(thread \d+, event loop 1\) sleeps", "8 in block"),
+    ],
+)
+def test_a_program_that_hangs_for_ever_in_a_c_call_ends_with_70_and_names_its_line(
+    hangs: str, thread: str, line: str
+) -> None:
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert ended.returncode == 70
+    assert "gilscope: event loop 1 has given no heartbeat for" in ended.stderr
+    first = ended.stderr.split("\n\n")[1]
+    assert re.search(rf"{thread}\n  <string>:{line}\n", first), ended.stderr
+    assert ended.stderr.endswith("gilscope: the process ends with status 70\n")
+
+
+def test_the_loops_own_stack_is_written_after_the_holders() -> None:
+    command = script(HANGS_FOR_EVER, hangs="threading.Thread(target=hold).start()")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    second = ended.stderr.split("\n\n")[2]
+    assert re.match(r"MainThread \(thread \d+, event loop 1\) waits for the GIL\n", second), ended.stderr
+    assert "in main\n" in second
+
+
+def test_a_process_that_was_stopped_does_not_hang() -> None:
+    busy = """
+    asking = asyncio.get_running_loop().run_in_executor(None, asked)
+    while not asking.done(): await asyncio.sleep(0)"""
+    with ready(then=busy) as process:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(LONG)
+        process.send_signal(signal.SIGCONT)
+        ends_well(process, "\n")
+
+
+def test_a_process_that_another_one_traces_does_not_hang() -> None:
+    with ready(then="asked()") as process:
+        if ptrace(PTRACE_SEIZE, process.pid) != 0:
+            process.kill()
+            pytest.skip("this system does not permit to trace")
+        time.sleep(LONG)
+        assert process.poll() is None
+        ends_well(process, "\n")
+
+
+def ptrace(request: int, pid: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    libc.ptrace.restype = ctypes.c_long
+    result: int = libc.ptrace(request, pid, None, None)
+    return result
+
+
+def test_a_program_at_a_breakpoint_does_not_hang() -> None:
+    with ready(then="breakpoint()") as process:
+        time.sleep(LONG)
+        assert process.poll() is None
+        ends_well(process, "continue\n")
+
+
+def test_a_loop_that_sleeps_does_not_hang_although_the_program_has_closed_the_timer_of_its_heartbeat() -> None:
+    closes = """
+    for number in range(3, 1000):
+        with contextlib.suppress(OSError):
+            if "timerfd" in os.readlink(f"/proc/self/fd/{number}"): os.close(number)
+    await asyncio.get_running_loop().run_in_executor(None, asked)"""
+    with ready(then=closes) as process:
+        time.sleep(LONG)
+        assert process.poll() is None
+        ends_well(process, "\n")
+
+
+def test_a_hang_is_reported_once_and_the_next_one_again() -> None:
+    code = """
+        import asyncio, time
+        from gilscope import Watch
+
+        async def main():
+            for _ in range(2):
+                await asyncio.sleep(0.1)
+                time.sleep(2)
+
+        with Watch(hang=0.5):
+            asyncio.run(main())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False
+    )
+    assert (ended.returncode, ended.stderr.count(HANGS)) == (0, 2), ended.stderr
+    assert "the process ends" not in ended.stderr
+
+
+def test_a_stderr_that_nobody_reads_delays_the_end_by_a_second_only() -> None:
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x" * 4096)
+    os.set_blocking(writes, True)
+    try:
+        command = script(HANGS_FOR_EVER, hangs="block()")
+        assert subprocess.run(command, stderr=writes, timeout=SECONDS_TO_LIVE, check=False).returncode == 70
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+
+def test_nothing_is_written_to_a_file_whose_number_is_that_of_the_kept_stderr(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    hangs = f"""
+    foreign = os.open({str(foreign)!r}, os.O_WRONLY | os.O_CREAT)
+    for number in range(500, 1000):
+        if os.path.exists(f"/proc/self/fd/{{number}}"): os.dup2(foreign, number)
+    block()"""
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert (ended.returncode, ended.stderr, foreign.read_bytes()) == (70, "", b"")
+
+
+def test_the_stacks_go_to_the_stderr_that_the_program_had_when_the_watch_started(tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    hangs = f"""
+    os.dup2(os.open({str(later)!r}, os.O_WRONLY | os.O_CREAT), 2)
+    block()"""
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert (ended.returncode, HANGS in ended.stderr, later.read_bytes()) == (70, True, b"")
+
+
+def test_a_forked_child_does_not_keep_stderr_open() -> None:
+    code = """
+        import os
+        from gilscope import Watch
+
+        def high():
+            return [number for number in os.listdir("/proc/self/fd") if int(number) >= 500]
+
+        with Watch(hang=30):
+            print(len(high()))
+            if os.fork() == 0:
+                print(len(high()), flush=True)
+                os._exit(0)
+            os.wait()
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-uc", dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_TO_LIVE,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("1\n0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "complaint"),
+    [
+        ({"hang": "soon"}, ValueError, "hang: 'soon' is not a duration"),
+        ({"hang": True}, TypeError, "hang: True is not a duration"),
+        ({"hang": 0.05}, ValueError, r"hang \(50ms\) must be longer than the threshold of a stall \(50ms\)"),
+        ({"hang": "50s", "stall": "1min"}, ValueError, r"hang \(50s\) must be longer"),
+        ({"on_hang": "exit"}, ValueError, "on_hang needs a time after which a loop hangs: add hang=30"),
+        ({"hang": 30, "on_hang": "kill"}, ValueError, "on_hang must be 'dump' or 'exit', not 'kill'"),
+        ({"hang": 30, "on_hang": []}, TypeError, r"on_hang must be 'dump' or 'exit', not \[\]"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_the_watch_is_made(
+    arguments: dict[str, Any], error: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(error, match=complaint):
+        Watch(**arguments)
+
+
+@pytest.mark.parametrize("hang", [30, 30.0, "30s", "0.5min", "30"])
+def test_a_hang_is_a_number_of_seconds_or_a_string(hang: float | str) -> None:
+    assert Watch(hang=hang)._settings.hang == 30
