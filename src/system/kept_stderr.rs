@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::descriptors::{HIGH_NUMBER, identity, owned, raised_high};
@@ -18,6 +19,8 @@ pub struct KeptStderr {
     identity: (u64, u64),
     /// A forked child has the descriptor too, but no part in what is written.
     pid: u32,
+    /// The number may be another watch's by now, of the same file.
+    is_closed: AtomicBool,
 }
 
 impl KeptStderr {
@@ -35,6 +38,7 @@ impl KeptStderr {
             number,
             identity: identity(number)?,
             pid: std::process::id(),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -80,7 +84,12 @@ impl KeptStderr {
     }
 
     fn is_ours(&self) -> bool {
-        std::process::id() == self.pid && identity(self.number) == Some(self.identity)
+        std::process::id() == self.pid && self.is_still_open()
+    }
+
+    fn is_still_open(&self) -> bool {
+        // Acquire: pairs with the swap in `close`, after which the number may be given to another file.
+        !self.is_closed.load(Ordering::Acquire) && identity(self.number) == Some(self.identity)
     }
 
     /// Closes the copy in a forked child: else whoever reads a pipe to its end would wait for that child as well.
@@ -90,8 +99,10 @@ impl KeptStderr {
         }
     }
 
-    fn close(&self) {
-        if identity(self.number) == Some(self.identity) {
+    /// Nothing is written any more.
+    pub fn close(&self) {
+        // AcqRel: of two threads that close, one does.
+        if self.is_still_open() && !self.is_closed.swap(true, Ordering::AcqRel) {
             // SAFETY: the descriptor is ours, as far as can be known, and this is the only place that closes it.
             drop(unsafe { OwnedFd::from_raw_fd(self.number) });
         }

@@ -137,6 +137,11 @@ impl GilUsage {
         Some(long.seen_until(self.seen_ns, now_ns))
     }
 
+    /// There is a thread without a name, which has not been seen to hold the GIL.
+    pub fn note_unnamed(&mut self) {
+        self.has_unnamed = true;
+    }
+
     /// Whether a thread without a name has been added since the last call.
     pub fn take_unnamed(&mut self) -> bool {
         std::mem::take(&mut self.has_unnamed)

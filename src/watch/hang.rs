@@ -4,6 +4,7 @@
 //! What is no hang: time in which the sampler did not run (see [`crate::watch::silence`]), a debugger, and a loop that sleeps
 //! in its selector, whose heartbeats may have stopped because the program has closed a file of ours.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::gil::ThreadIds;
 use crate::gil::reader::Reader;
 use crate::histogram::positive;
 use crate::system::kept_stderr::KeptStderr;
 use crate::watch::debuggers::{is_a_debuggers_file, is_traced};
+use crate::watch::gil_usage::GilUsage;
 use crate::watch::gil_wait::Sample;
 use crate::watch::hang_dump::{self, HungLoop};
 use crate::watch::silence::{Limits, max_ns_per_sample};
@@ -30,6 +33,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// While a loop is silent, look this often whether there is an excuse.
 const MAX_BETWEEN_LOOKS_NS: u64 = 1_000_000_000;
 const LOOKS_PER_HANG: u64 = 4;
+const NS_BETWEEN_LOOKS_AT_THREADS: u64 = 1_000_000_000;
 
 /// What the user wants of a hang.
 #[derive(Clone, Copy)]
@@ -56,6 +60,9 @@ pub struct HangGuard {
     limits: Limits,
     /// An earlier text is still being written.
     writes: Arc<AtomicBool>,
+    /// Threads whose names the prober was asked to read, and when that was.
+    asked: HashSet<ThreadIds>,
+    asked_ns: u64,
 }
 
 impl HangGuard {
@@ -69,6 +76,8 @@ impl HangGuard {
                 most_ns: max_ns_per_sample(settings.sample_ns),
             },
             writes: Arc::default(),
+            asked: HashSet::new(),
+            asked_ns: 0,
         }
     }
 
@@ -101,9 +110,24 @@ impl HangGuard {
                 hung.push(hung_loop(watched, sample.now_ns));
             }
         }
+        if self.hang.is_some() && sample.now_ns >= self.asked_ns + NS_BETWEEN_LOOKS_AT_THREADS {
+            self.asked_ns = sample.now_ns;
+            self.ask_for_names(watch, &mut reader);
+        }
         if let (Some(hang), false) = (self.hang, hung.is_empty()) {
             let text = hang_dump::text(watch, &hung, reader);
             self.report(watch, hang, text);
+        }
+    }
+
+    /// Has the prober read the names of the threads that have none yet: in a hang no names can be read.
+    fn ask_for_names(&mut self, watch: &WatchState, reader: &mut Option<&mut Reader>) {
+        let Some(reader) = reader else { return };
+        let threads: HashSet<ThreadIds> = reader.threads().into_iter().collect();
+        let is_new = threads.iter().any(|ids| !self.asked.contains(ids));
+        self.asked = threads;
+        if is_new {
+            watch.gil_usage.with(GilUsage::note_unnamed);
         }
     }
 

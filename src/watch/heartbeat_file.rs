@@ -13,6 +13,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Condvar;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -33,6 +34,8 @@ pub struct HeartbeatFile {
     /// Absolute.
     path: CString,
     pid: u32,
+    /// The number may be another watch's by now, of the same file.
+    is_closed: AtomicBool,
     has_ended: Locked<bool>,
     ended: Condvar,
 }
@@ -75,6 +78,7 @@ impl HeartbeatFile {
             identity,
             path,
             pid: std::process::id(),
+            is_closed: AtomicBool::new(false),
             has_ended: Locked::default(),
             ended: Condvar::new(),
         })
@@ -87,6 +91,7 @@ impl HeartbeatFile {
             watch.nap(NS_BETWEEN_WRITES);
         }
         self.remove();
+        self.close();
         self.has_ended.with(|it| *it = true);
         self.ended.notify_all();
     }
@@ -123,7 +128,12 @@ impl HeartbeatFile {
     }
 
     fn is_ours(&self) -> bool {
-        std::process::id() == self.pid && identity(self.number) == Some(self.identity)
+        std::process::id() == self.pid && self.is_still_open()
+    }
+
+    fn is_still_open(&self) -> bool {
+        // Acquire: pairs with the swap in `close`, after which the number may be given to another file.
+        !self.is_closed.load(Ordering::Acquire) && identity(self.number) == Some(self.identity)
     }
 
     /// Closes the descriptor in a forked child, which has no part in the file.
@@ -134,7 +144,8 @@ impl HeartbeatFile {
     }
 
     fn close(&self) {
-        if identity(self.number) == Some(self.identity) {
+        // AcqRel: of two threads that close, one does.
+        if self.is_still_open() && !self.is_closed.swap(true, Ordering::AcqRel) {
             // SAFETY: the descriptor is our file, and is closed only once: then it is not ours any more.
             drop(unsafe { OwnedFd::from_raw_fd(self.number) });
         }

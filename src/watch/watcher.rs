@@ -233,7 +233,7 @@ impl Watcher {
         self.state.close();
         py.detach(|| {
             self.threads.join();
-            self.wait_until_written();
+            self.end_writing();
         });
     }
 }

@@ -30,9 +30,13 @@ impl Watcher {
         Ok(())
     }
 
-    pub fn wait_until_written(&self) {
+    /// The threads of the watch have ended: nothing is written any more. The caller must be detached.
+    pub fn end_writing(&self) {
         if let Some(file) = &self.heartbeat_file {
             file.wait_until_removed();
+        }
+        if let Some(stderr) = &self.state.stderr {
+            stderr.close();
         }
     }
 }

@@ -90,6 +90,7 @@ def ends_well(process: subprocess.Popen[str], answer: str = "") -> None:
     ("hangs", "thread", "line"),
     [
         ("threading.Thread(target=hold).start()", r"\(thread \d+\) holds the GIL.*", "5 in hold"),
+        ("import select; select.select([0], [], [])", r"MainThread \(thread \d+, event loop 1\) sleeps", "12 in main"),
         ("block()", r"MainThread \(thread \d+, event loop 1\) sleeps", "8 in block"),
     ],
 )
@@ -97,7 +98,14 @@ def test_a_program_that_hangs_for_ever_in_a_c_call_ends_with_70_and_names_its_li
     hangs: str, thread: str, line: str
 ) -> None:
     command = script(HANGS_FOR_EVER, hangs=hangs)
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    reads, writes = os.pipe()  # a standard input that stays open
+    try:
+        ended = subprocess.run(
+            command, stdin=reads, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False
+        )
+    finally:
+        os.close(reads)
+        os.close(writes)
     assert ended.returncode == 70
     assert "gilscope: event loop 1 has given no heartbeat for" in ended.stderr
     first = ended.stderr.split("\n\n")[1]
@@ -216,6 +224,34 @@ def test_the_stacks_go_to_the_stderr_that_the_program_had_when_the_watch_started
     command = script(HANGS_FOR_EVER, hangs=hangs)
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
     assert (ended.returncode, HANGS in ended.stderr, later.read_bytes()) == (70, True, b"")
+
+
+def test_a_thread_that_has_been_there_for_a_while_has_its_name() -> None:
+    hangs = """
+    waits, goes = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (waits.set(), goes.wait(), hold()), name="the holder").start()
+    await asyncio.sleep(3)
+    goes.set()"""
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert (ended.returncode, "\nthe holder (thread " in ended.stderr) == (70, True), ended.stderr
+
+
+def test_a_watch_that_has_stopped_has_closed_its_files(tmp_path: Path) -> None:
+    code = f"""
+        import os
+        from gilscope import Watch
+
+        watch = Watch(hang=30, heartbeat_file={str(tmp_path / "beat")!r})
+        for _ in range(2):
+            watch.start()
+            watch.stop()
+            print([number for number in os.listdir("/proc/self/fd") if int(number) >= 500])
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False
+    )
+    assert (ended.stdout, ended.stderr) == ("[]\n[]\n", "")
 
 
 def test_a_forked_child_does_not_keep_stderr_open() -> None:
