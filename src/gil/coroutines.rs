@@ -6,14 +6,14 @@ use pyo3::types::PyType;
 use super::objects::learned::{address_of, basic_size, interned};
 use super::objects::{Objects, field, is_object, only_offset};
 use super::specimens::Specimens;
-use super::stack::{Frame, Stack};
+use super::stack::Stack;
 
 /// `CO_COROUTINE` of CPython's `code.h`.
-const IS_COROUTINE: u32 = 0x80;
+const IS_COROUTINE: usize = 0x80;
 /// `CO_FAST_LOCAL` of `CPython`'s `pycore_code.h`: a variable that is not of a function around.
 const IS_LOCAL: u8 = 0x20;
-/// `_PyInterpreterFrame.prev_instr`, later `instr_ptr`.
-const INSTRUCTION: usize = 56;
+/// So many words of a code object are read at once.
+const HEAD_WORDS: usize = 16;
 /// Since 3.14 the lowest bits of a reference in a frame are no part of the address.
 const TAG: usize = 3;
 
@@ -36,7 +36,6 @@ struct CodeFields {
     flags: usize,
     names: usize,
     kinds: usize,
-    instructions: usize,
 }
 
 impl Coroutines {
@@ -76,26 +75,16 @@ impl Coroutines {
             .any(|&kind| self.objects.is_a(object, kind))
     }
 
-    /// The frame of the stack that belongs to a coroutine.
-    pub fn frame_in<'a>(&self, stack: &'a Stack, coroutine: usize) -> Option<&'a Frame> {
+    /// Where in the stack a coroutine's frame is.
+    pub fn position(&self, stack: &Stack, coroutine: usize) -> Option<usize> {
         let mut frames = stack.frames.iter();
-        frames.find(|frame| frame.is_generator && frame.address == coroutine + self.frame)
+        frames.position(|frame| frame.is_generator && frame.address == coroutine + self.frame)
     }
 
     /// Of a coroutine or generator of Python code.
     pub fn qualified_name(&self, coroutine: usize, limit: usize) -> Option<String> {
         let name = self.objects.object(coroutine + self.qualified_name)?;
         self.objects.text(name, limit)
-    }
-
-    /// Whether a frame still is what the stack says. The innermost frame may have gone on meanwhile.
-    pub fn is_still_there(&self, frame: &Frame, stack: &Stack) -> bool {
-        let is_innermost = stack.frames.first() == Some(frame);
-        let units = usize::try_from(frame.instruction).map_or(0, |units| 2 * units);
-        self.executable_of(frame.address) == Some(frame.code)
-            && (is_innermost
-                || self.objects.word(frame.address + INSTRUCTION)
-                    == Some(frame.code + self.code.instructions + units))
     }
 
     fn executable_of(&self, frame: usize) -> Option<usize> {
@@ -105,12 +94,12 @@ impl Coroutines {
     /// Where the variables with these interned names are among the first four, for a coroutine function that has all of them.
     pub fn indices<const N: usize>(&self, code: usize, names: [usize; N]) -> Option<[usize; N]> {
         const FIRST: usize = 4;
-        if read_u32(&self.objects, code + self.code.flags)? & IS_COROUTINE == 0
-            || !self.objects.is_a(code, self.objects.types.code)
-        {
+        let head = self.objects.words::<HEAD_WORDS>(code)?;
+        let flags = head[self.code.flags / 8] >> (self.code.flags % 8 * 8);
+        if head[field::TYPE / 8] != self.objects.types.code || flags & IS_COROUTINE == 0 {
             return None;
         }
-        let [all, kinds] = self.objects.words(code + self.code.names)?;
+        let (all, kinds) = (head[self.code.names / 8], head[self.code.kinds / 8]);
         let all = self.objects.items::<FIRST>(all)?;
         let mut indices = [0; N];
         for (index, name) in indices.iter_mut().zip(names) {
@@ -172,7 +161,6 @@ impl Coroutines {
 impl CodeFields {
     fn learn(objects: &Objects, specimens: &Specimens<'_>) -> PyResult<Option<Self>> {
         let mut fields: Option<(Vec<usize>, Vec<usize>)> = None;
-        let mut instructions = 0;
         for (function, names, are_local) in [
             ("plain", &["scope", "receive", "send", "more"][..], true),
             ("outside", &["receive", "scope", "send"][..], false),
@@ -183,12 +171,12 @@ impl CodeFields {
             let flags: u32 = code.getattr("co_flags")?.extract()?;
             let kind: Bound<'_, PyType> = code.get_type();
             let at = address_of(&code);
-            instructions = basic_size(&kind)?;
-            let flags = (field::SIZE..instructions)
+            let size = basic_size(&kind)?; // where the instructions begin
+            let flags = (field::SIZE..size)
                 .step_by(4)
                 .filter(|offset| read_u32(objects, at + offset) == Some(flags))
                 .collect();
-            let names = (field::SIZE..instructions)
+            let names = (field::SIZE..size)
                 .step_by(8)
                 .filter(|offset| is_table_of(objects, at + offset, names, are_local))
                 .collect();
@@ -199,12 +187,12 @@ impl CodeFields {
         }
         Ok(fields.and_then(|(flags, names)| {
             let names = only_offset(&names)?;
-            Some(Self {
+            let fields = Self {
                 flags: only_offset(&flags)?,
                 names,
                 kinds: names + 8,
-                instructions,
-            })
+            };
+            (fields.flags.max(fields.kinds) < 8 * HEAD_WORDS).then_some(fields)
         }))
     }
 }

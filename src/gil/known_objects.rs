@@ -9,15 +9,22 @@ use super::objects::Objects;
 use super::reader::Reader;
 use super::requests::Requests;
 use super::specimens::Specimens;
-use super::stack::{Doubt, Stack};
+use super::stack::{Doubt, Frame, Stack};
 use super::tasks::Tasks;
 use crate::system::clock::now_ns;
 
-/// How long after a stack what belongs to it may be read: for less than a loop takes to go on to another task, whose coroutine
-/// may have the memory of the one before, and run the same code.
-const MAX_NS: u64 = 100_000;
-/// How often they are read, if reading takes longer, as on a busy machine.
+/// How long reading a task, a request and the stack once more may take. Whoever reads may be made to wait, and the loop may go
+/// on meanwhile: to a task whose coroutine has the memory of the one before, and runs the same code.
+const MAX_NS: u64 = 1_000_000;
+/// How often they are read, if the thread goes on meanwhile.
 const MAX_READS: usize = 4;
+
+/// What was read, which is right if a later stack has the same outermost frames still, so many of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    pub value: T,
+    pub frames: usize,
+}
 
 /// A stack, and what its thread was doing at the same time.
 pub struct Seen {
@@ -71,42 +78,59 @@ impl KnownObjects {
     }
 
     /// Reads the stack of the thread with this native id, with the task that the loop at the address `event_loop` is running
-    /// there, and the request that the stack's outermost ASGI application answers.
+    /// there, and the request that the stack's outermost ASGI application answers. A task or a request that may be of another
+    /// moment than the stack is left out.
     pub fn see(
         &mut self,
         reader: &mut Reader,
         native_id: u64,
         event_loop: usize,
     ) -> Result<Seen, Doubt> {
-        let mut reads = 0;
-        loop {
-            reads += 1;
-            let stack = reader.stack(native_id)?;
+        let mut stack = reader.stack(native_id)?;
+        for _ in 0..MAX_READS {
             let begun_ns = now_ns();
-            let is_still_the_moment = || now_ns().saturating_sub(begun_ns) < MAX_NS;
-            let task = self.current_task(event_loop, &stack);
-            let task_in_time = task.filter(|_| is_still_the_moment());
-            let request = self.request(&stack);
-            let request_in_time = request.filter(|_| is_still_the_moment());
-            if reads == MAX_READS || is_still_the_moment() {
+            let read = || {
+                let task = self.tasks.and_then(|tasks| tasks.read(event_loop, &stack));
+                (task, self.requests.read(&stack))
+            };
+            let (task, request) = read();
+            let frames = task.as_ref().map_or(0, |task| task.frames);
+            let frames = frames.max(request.as_ref().map_or(0, |request| request.frames));
+            // What changes while it is read differs. A task whose name is the same before and after a request has made it.
+            let is_stable = frames == 0 || read() == (task.clone(), request.clone());
+            let is_there = frames == 0
+                || match reader.stack(native_id) {
+                    Ok(again) => {
+                        let before = std::mem::replace(&mut stack, again);
+                        is_stable && have_in_common(&before, &stack, frames)
+                    }
+                    Err(_) => false,
+                };
+            if is_there && now_ns().saturating_sub(begun_ns) < MAX_NS {
                 return Ok(Seen {
                     stack,
-                    task: task_in_time,
-                    request: request_in_time,
+                    task: task.map(|task| task.value),
+                    request: request.map(|request| request.value),
                 });
             }
         }
+        Ok(Seen {
+            stack,
+            task: None,
+            request: None,
+        })
     }
+}
 
-    /// The name of the task that the loop at the address `event_loop` was running when the stack was read, and the qualified
-    /// name of its coroutine. `None` as well if the loop has gone on since.
-    pub fn current_task(&mut self, event_loop: usize, stack: &Stack) -> Option<(String, String)> {
-        self.tasks.as_ref()?.current(event_loop, stack)
-    }
-
-    /// The method and the path of the request that the stack's outermost ASGI application answers, as in `GET /report`. `None`
-    /// as well if the application has gone on since.
-    pub fn request(&mut self, stack: &Stack) -> Option<String> {
-        self.requests.current(stack)
-    }
+/// Whether the outermost frames of two stacks are the same, so many of them. The innermost frame of all may have gone on.
+fn have_in_common(before: &Stack, after: &Stack, frames: usize) -> bool {
+    let place = |frame: &Frame| (frame.address, frame.code, frame.instruction);
+    let outermost = |stack: &Stack| {
+        let first = stack.frames.len().checked_sub(frames)?;
+        let (inner, outer) = stack.frames[first..].split_first()?;
+        let innermost = if first == 0 { -1 } else { inner.instruction };
+        let outer: Vec<_> = outer.iter().map(place).collect();
+        Some((inner.address, inner.code, innermost, outer))
+    };
+    outermost(before).is_some_and(|before| Some(before) == outermost(after))
 }

@@ -5,8 +5,9 @@
 use pyo3::prelude::*;
 
 use super::coroutines::Coroutines;
+use super::known_objects::Read;
 use super::objects::learned::interned;
-use super::objects::{MAX_CHARACTERS, Objects, twice};
+use super::objects::{MAX_CHARACTERS, Objects};
 use super::stack::{Frame, Stack};
 
 /// Longer paths are cut.
@@ -33,14 +34,22 @@ impl Requests {
 
     /// The method and the path, as in `GET /report`, of the request that the stack's outermost application answers: it is the
     /// first to know the request. Only the path for a websocket.
-    pub fn current(&self, stack: &Stack) -> Option<String> {
-        let frames = stack.frames.iter().rev().filter(|frame| frame.is_generator);
-        frames
-            .filter_map(|frame| twice(|| self.read(frame, stack)))
-            .next()
+    pub fn read(&self, stack: &Stack) -> Option<Read<String>> {
+        let frames = stack.frames.iter().rev().enumerate();
+        let mut requests =
+            frames
+                .filter(|(_, frame)| frame.is_generator)
+                .filter_map(|(outside, frame)| {
+                    let value = self.of_frame(frame)?;
+                    Some(Read {
+                        value,
+                        frames: outside + 1,
+                    })
+                });
+        requests.next()
     }
 
-    fn read(&self, frame: &Frame, stack: &Stack) -> Option<String> {
+    fn of_frame(&self, frame: &Frame) -> Option<String> {
         let [index, ..] = self.coroutines.indices(frame.code, self.arguments)?;
         let scope = self.coroutines.variable(frame.address, index)?;
         let [path, method] = self.objects.values(scope, self.keys)?;
@@ -53,12 +62,9 @@ impl Requests {
             .chars()
             .take(MAX_PATH_CHARACTERS)
             .collect();
-        let request = match word(method, MAX_CHARACTERS) {
+        Some(match word(method, MAX_CHARACTERS) {
             Some(method) => format!("{method} {path}"),
             None => path,
-        };
-        self.coroutines
-            .is_still_there(frame, stack)
-            .then_some(request)
+        })
     }
 }

@@ -4,12 +4,13 @@
 //! watch, with tasks whose name and coroutine are known. They belong to a loop that runs nothing, and leave no trace.
 
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::types::{IntoPyDict, PyBool, PyDict};
 
 use super::coroutines::Coroutines;
+use super::known_objects::Read;
 use super::memory;
 use super::objects::learned::{address_of, basic_size};
-use super::objects::{MAX_CHARACTERS, Objects, field, only_offset, twice};
+use super::objects::{MAX_CHARACTERS, Objects, field, only_offset};
 use super::specimens::{Coroutine, Specimens};
 use super::stack::{Certainty, Stack};
 use crate::watch::running_loop::SetRunningLoop;
@@ -82,30 +83,27 @@ impl Tasks {
         }))
     }
 
-    /// The name and the coroutine's qualified name of the task that `event_loop` was running when `stack` was read.
-    pub fn current(&self, event_loop: usize, stack: &Stack) -> Option<(String, String)> {
-        twice(|| self.read(event_loop, stack))
-    }
-
-    fn read(&self, event_loop: usize, stack: &Stack) -> Option<(String, String)> {
+    /// The name and the coroutine's qualified name of the task that `event_loop` is running a step of.
+    pub fn read(&self, event_loop: usize, stack: &Stack) -> Option<Read<(String, String)>> {
         let task = self.address(event_loop, stack.state)?;
         if !self.objects.extends(task, self.task) {
             return None;
         }
         let coroutine = self.objects.object(task + self.coroutine)?;
-        let function = if self.coroutines.has_frame(coroutine) {
+        let (function, frames) = if self.coroutines.has_frame(coroutine) {
             // Its frame is on the stack as long as the task is current: otherwise the loop has gone on since.
-            let frame = self.coroutines.frame_in(stack, coroutine)?;
+            let frame = self.coroutines.position(stack, coroutine)?;
             let function = self.coroutines.qualified_name(coroutine, MAX_CHARACTERS)?;
-            self.coroutines
-                .is_still_there(frame, stack)
-                .then_some(function)?
+            (function, stack.frames.len() - frame)
         } else if stack.certainty == Certainty::Proved {
-            String::new() // native code: nothing on the stack shows it
+            (String::new(), stack.frames.len()) // native code: nothing on the stack shows it
         } else {
             return None;
         };
-        Some((self.name(task)?, function))
+        Some(Read {
+            value: (self.name(task)?, function),
+            frames,
+        })
     }
 
     fn name(&self, task: usize) -> Option<String> {
@@ -147,11 +145,11 @@ impl<'py> Known<'py> {
         let py = specimens.py();
         // What a task asks of its loop: whether to debug, answered with no; to call the task soon, which this loop does not;
         // to report it, if an exception (Ctrl-C) prevents that the task is finished here.
-        let bool = py.import("builtins")?.getattr("bool")?;
+        let bool = py.get_type::<PyBool>().into_any();
         let loop_methods = [
             ("get_debug", bool.clone()),
             ("call_exception_handler", bool),
-            ("call_soon", py.import("functools")?.getattr("partial")?),
+            ("call_soon", py.import("_functools")?.getattr("partial")?),
         ]
         .into_py_dict(py)?;
         let event_loop = py
