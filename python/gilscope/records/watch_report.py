@@ -26,7 +26,7 @@ UNREADABLE: dict[Unreadable, str] = {
     "interval": "the self-check did not find the switch interval where it should be",
     "holder": "the self-check did not find this thread as the GIL's holder",
     "thread": "the self-check did not find this thread's ids where they should be",
-    "stack": "the self-check read a Python stack that differs from what Python says",
+    "stack": "the self-check could not confirm that stacks are read right",
 }
 """Why the holder of the GIL cannot be read, by the native core's code of the reason."""
 

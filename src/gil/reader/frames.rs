@@ -9,6 +9,9 @@ use super::target::Target;
 use super::walk::RawFrame;
 use crate::gil::stack::{Doubt, FRAMES_KEPT_AT_EACH_END, Frame};
 
+/// How many code objects are remembered without hashing; a power of two.
+const RECENT: usize = 64;
+
 /// The frames that are kept, innermost first, and how many are left out in the middle.
 pub fn resolve(
     target: &Target,
@@ -20,7 +23,7 @@ pub fn resolve(
     let mut outer = VecDeque::with_capacity(FRAMES_KEPT_AT_EACH_END);
     let mut left_out = 0;
     for (frame, &number) in raw.iter().zip(&numbers) {
-        let head = heads.get(number).ok_or(Doubt::Structure)?;
+        let head = heads.get(number as usize).ok_or(Doubt::Structure)?;
         let index = head.index(frame.instruction).ok_or(Doubt::Structure)?;
         if !frame.is_generator && !head.has_begun(index) {
             continue;
@@ -47,22 +50,25 @@ pub fn resolve(
 }
 
 /// The code objects of these frames, each once, and for each frame the number of its code object.
-fn heads(target: &Target, raw: &[RawFrame]) -> Result<(Vec<Head>, Vec<usize>), Doubt> {
+fn heads(target: &Target, raw: &[RawFrame]) -> Result<(Vec<Head>, Vec<u32>), Doubt> {
     let mut numbers = HashMap::new();
     let mut addresses = Vec::new();
-    let mut last = (0, 0);
-    let of_frames = raw.iter().map(|frame| {
-        // Most frames of a deep stack are of one function.
-        if frame.code != last.0 {
+    // A deep stack has many frames of few functions.
+    let mut recent = [(0, 0_u32); RECENT];
+    let mut of_frames = Vec::with_capacity(raw.len());
+    for frame in raw {
+        let recent = recent.get_mut(frame.code >> 4 & (RECENT - 1));
+        let recent = recent.ok_or(Doubt::Structure)?;
+        if recent.0 != frame.code {
+            let next = u32::try_from(addresses.len()).map_err(|_| Doubt::TooDeep)?;
             let number = *numbers.entry(frame.code).or_insert_with(|| {
                 addresses.push(frame.code);
-                addresses.len() - 1
+                next
             });
-            last = (frame.code, number);
+            *recent = (frame.code, number);
         }
-        last.1
-    });
-    let of_frames = of_frames.collect();
+        of_frames.push(recent.1);
+    }
     Ok((Head::read(target, &addresses)?, of_frames))
 }
 

@@ -1,26 +1,27 @@
 """Calls ``look`` from a stack that has every kind of frame. The self-check of the stack reader runs this.
 
-No name of ``builtins`` is used: the program may have replaced it.
+No name of ``builtins`` is used: the program may have replaced it. All names are ASCII: to compile others, Python imports a
+module. The self-check gives the functions other names, and the last one another line table.
 """
 
 
 def run(depth):
     if depth:
         return run(depth - 1)
-    return [0].sort(key=appelé)
+    return [0].sort(key=called_by_c)
 
 
-def appelé(_):  # by C code
-    return [*生成()]
+def called_by_c(_):
+    return [*generator()]
 
 
-def 生成():  # a generator
-    yield from 𐐀().__await__()
+def generator():
+    yield from coroutine().__await__()
 
 
-async def 𐐀():
+async def coroutine():
     without_lines()
 
 
-def without_lines():  # as it says, once the self-check has replaced its line table
+def without_lines():
     look()

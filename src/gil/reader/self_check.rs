@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyDict, PyDictMethods};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyDictMethods, PyString};
 use pyo3::{ffi, intern};
 
 use super::Reader;
@@ -27,6 +27,12 @@ const SOURCE: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
 const FILE: &std::ffi::CStr = c"<gilscope's self-check é>";
 /// So deep that the stack needs a second chunk of memory.
 const RECURSION: u32 = 300;
+/// Names in one, two and four bytes a character.
+const NAMES: [(&str, &str); 3] = [
+    ("called_by_c", "appelé"),
+    ("generator", "生成"),
+    ("coroutine", "𐐀"),
+];
 /// The entry of a line table that says of one instruction that it has no line.
 const NO_LINE: u8 = 0xf8;
 /// Of a deeper stack, the outer frames are not compared: Python makes an object for each frame that it is asked for.
@@ -179,24 +185,36 @@ impl<'py> KnownStacks<'py> {
             Bound::from_owned_ptr_or_err(py, none)
         };
         python(py, run)?;
-        native(py, known.remove_lines())?;
+        native(py, known.change_code())?;
         Ok(known)
     }
 
-    /// Makes a function whose instructions have no lines.
-    fn remove_lines(&self) -> PyResult<()> {
+    /// Gives functions names with characters of each width, and one of them instructions without lines.
+    fn change_code(&self) -> PyResult<()> {
         let py = self.names.py();
-        let function = self.function("without_lines")?;
+        for (function, name) in NAMES {
+            let name = PyString::new(py, name).into_any();
+            self.replace(function, "co_qualname", |_| Ok(name))?;
+        }
+        self.replace("without_lines", "co_linetable", |code| {
+            // Exactly as long as the code: CPython 3.11 writes beyond an array of its own otherwise, if the thread is traced.
+            let instructions = code.getattr("co_code")?.len()? / 2;
+            Ok(PyBytes::new(py, &vec![NO_LINE; instructions]).into_any())
+        })
+    }
+
+    /// Replaces an attribute of a function's code.
+    fn replace(
+        &self,
+        function: &str,
+        attribute: &str,
+        value: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let function = self.function(function)?;
         let code = function.getattr("__code__")?;
-        // Exactly as long as the code: CPython 3.11 writes beyond an array of its own otherwise, if the thread is traced.
-        let instructions = code.getattr("co_code")?.len()? / 2;
-        let changed = PyDict::new(py);
-        changed.set_item(
-            "co_linetable",
-            PyBytes::new(py, &vec![NO_LINE; instructions]),
-        )?;
-        let code = code.call_method("replace", (), Some(&changed))?;
-        function.setattr("__code__", code)
+        let changed = PyDict::new(self.names.py());
+        changed.set_item(attribute, value(&code)?)?;
+        function.setattr("__code__", code.call_method("replace", (), Some(&changed))?)
     }
 
     fn function(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
