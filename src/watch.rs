@@ -64,6 +64,7 @@ pub mod stall_so_far;
 pub mod state;
 pub mod text;
 pub mod thread_files;
+pub mod thread_names;
 pub mod timeline;
 pub mod timer;
 pub mod totals;

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from types import CodeType, FrameType
 from typing import Any, Final, Literal, NoReturn, Self, SupportsIndex, final
 
-from gilscope.watch.log_settings import LogSettings
+from gilscope.records.stall import Evidence
+from gilscope.watch.log_settings import LineRules, LogSettings
 
 __all__ = [
     "BEATS_KEPT",
@@ -1071,6 +1072,19 @@ class _Testing:
         """Add ``count`` holds of 1 ms by ``threads`` threads, beats and probes to what ``watcher`` keeps of the last minutes.
 
         Return how many bytes all of that takes.
+        """
+
+    @staticmethod
+    def cause_so_far(evidence: Evidence, *, duration: float, threshold: float, reads_gil: bool) -> str:
+        """Return the cause that the native half sees in the evidence of a stall of ``duration``."""
+
+    @staticmethod
+    def choose_line(
+        rules: LineRules, packages: list[str], frames: list[tuple[str, int, str]], above: int | None
+    ) -> tuple[int, int, int | None, int | None]:
+        """Return where the frames of the callback begin and end, and the indices of its line and of the whole stack's.
+
+        ``packages`` are the installed packages that are the program's own; ``above`` is as for ``callback_frames``.
         """
 
 @final

@@ -11,6 +11,7 @@ use crate::histogram::seconds;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::watch::stacks::{self, FrameData};
+use crate::watch::thread_names;
 
 /// Between two looks at the number.
 pub const LOOK_EVERY_NS: u64 = 1_000_000;
@@ -97,7 +98,7 @@ impl Keepers {
             let stack = stack
                 .and_then(Result::ok)
                 .and_then(|mut stacks| stacks.pop());
-            let names = stacks::thread_names(py).unwrap_or_default();
+            let names = thread_names::all(py).unwrap_or_default();
             let name = names
                 .into_iter()
                 .find(|(ident, ..)| *ident == waiting.holder.ident);

@@ -13,6 +13,7 @@ use crate::system::clock::now_ns;
 use crate::watch::alarm::Alarm;
 use crate::watch::beat_ring::BeatRing;
 use crate::watch::expectation::Expectation;
+use crate::watch::prober::read_names;
 use crate::watch::silence::PublishedSilence;
 use crate::watch::stacks::Below;
 use crate::watch::state::{Settings, WatchState};
@@ -208,6 +209,7 @@ impl Heartbeat {
             .with_python(py, |it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
         state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `alarm`
+        read_names(py, &self.watch); // while the loop stalls, it may be too late
         state.alarm.expect(now_ns() + state.settings.heartbeat_ns);
     }
 

@@ -111,12 +111,7 @@ impl Entry {
     }
 
     /// The line in words; files in `directory` are named relative to it.
-    pub fn words(
-        &self,
-        name: &impl Fn(ThreadIds) -> Option<String>,
-        directory: &str,
-        dropped: u64,
-    ) -> String {
+    pub fn words(&self, name: &impl Fn(ThreadIds) -> Option<String>, directory: &str) -> String {
         let began = seconds(self.at_ns.saturating_sub(self.late_ns));
         let length = duration(self.late_ns);
         let stalled = match self.event {
@@ -148,10 +143,7 @@ impl Entry {
             }
             (Cause::Hog | Cause::Turns | Cause::NoCpu, _) => self.cause.name().to_owned(),
         };
-        format!(
-            "gilscope: {began:8.2} s: {stalled}{whose}: {why}{}\n",
-            left_out(dropped)
-        )
+        format!("gilscope: {began:8.2} s: {stalled}{whose}: {why}")
     }
 }
 

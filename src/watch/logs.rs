@@ -151,14 +151,17 @@ pub fn close_logs(py: Python<'_>, watcher: &Watcher) {
 /// The line of an item, which says how many lines were left out before it.
 fn line(watch: &WatchState, which: usize, item: &Item, dropped: u64) -> String {
     let name = |ids: ThreadIds| name(watch, ids);
-    match item {
-        Item::Text(text) => format!("{text}{}\n", left_out(dropped)),
-        Item::Entry(entry) if which == WORDS => {
+    let words = match item {
+        Item::Entry(entry) if which == JSON => return entry.json(&name, dropped),
+        Item::Entry(entry) => {
             let directory = watch.logs.get().map_or("", |logs| &*logs.directory);
-            entry.words(&name, directory, dropped)
+            entry.words(&name, directory)
         }
-        Item::Entry(entry) => entry.json(&name, dropped),
-    }
+        Item::Text(text) => text.clone(),
+    };
+    // The name of a thread is any text: nothing in it may command a terminal.
+    let words = words.replace(char::is_control, "?");
+    format!("{words}{}\n", left_out(dropped))
 }
 
 fn last_line(watch: &WatchState, which: usize, dropped: u64) -> String {

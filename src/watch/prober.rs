@@ -27,6 +27,7 @@ use crate::watch::gil_usage::GilUsage;
 use crate::watch::stacks;
 use crate::watch::state::{OWN_THREAD_NAME, WatchState};
 use crate::watch::thread_files::ThreadFiles;
+use crate::watch::thread_names;
 
 /// If the prober has waited for longer, other threads may be waiting for the GIL too.
 const CONTENDED_NS: u64 = 500_000;
@@ -72,6 +73,7 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         .store(own_ids().native, Ordering::Relaxed);
     let requests = &watch.stack_requests;
     let mut pace = Pace::new();
+    let mut known_threads = 0;
     let mut probe_ns = now_ns() + pace.exponential_ns(watch.settings.probe_ns);
     while !watch.is_closing() || requests.is_pending() {
         let has_request = requests.wait(probe_ns);
@@ -91,7 +93,9 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
                 watch.prober.count(gil);
             }
             answer_requests(py, watch, current_task, attached_ns);
-            if watch.gil_usage.with(GilUsage::take_unnamed) {
+            let count = thread_names::count(py).unwrap_or(known_threads);
+            if watch.gil_usage.with(GilUsage::take_unnamed) || count != known_threads {
+                known_threads = count;
                 read_names(py, watch);
             }
             if let (Some(gil), Some(holder)) = (watch.gil, holder)
@@ -152,7 +156,7 @@ fn answer_requests(py: Python<'_>, watch: &WatchState, current_task: &Py<PyAny>,
 /// has the native id that it had in the parent: its true one is the id of the process, which no other thread has.
 pub fn read_names(py: Python<'_>, watch: &WatchState) {
     const MAX_NAMES: usize = 1024;
-    let threads = stacks::thread_names(py).unwrap_or_default();
+    let threads = thread_names::all(py).unwrap_or_default();
     let process = u64::from(std::process::id());
     let forked = threads.iter().all(|(_, native, _)| *native != process);
     watch.names.with(|names| {

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::gil::stack::Certainty;
 use crate::watch::asgi;
 use crate::watch::returned_call;
 use crate::watch::text::{Text, text};
+use crate::watch::thread_names;
 use crate::watch::variables;
 
 /// How many frames are kept of each end of a stack: the innermost show what it was doing, the outermost what called that.
@@ -24,12 +25,11 @@ const MAX_OTHER_THREADS: usize = 16;
 
 macro_rules! names {
     ($($name:ident),* $(,)?) => {
-        /// The names of the attributes that are read of frames, threads and tasks.
+        /// The names of the attributes that are read of frames and tasks.
         #[allow(non_snake_case)] // as Python has them
         struct Names {
             $($name: Py<PyString>,)*
             current_frames: Py<PyAny>,
-            threading: Py<PyAny>,
             asgi: asgi::Names,
             of_callables: Option<returned_call::Types>,
         }
@@ -40,7 +40,6 @@ macro_rules! names {
                     $($name: PyString::intern(py, stringify!($name)).unbind(),)*
                     // Imported here: later, `builtins.__import__` may be the program's.
                     current_frames: py.import("sys")?.getattr("_current_frames")?.unbind(),
-                    threading: py.import("threading")?.into_any().unbind(),
                     asgi: asgi::Names::new(py),
                     of_callables: returned_call::Types::new(py).ok(),
                 })
@@ -52,7 +51,6 @@ macro_rules! names {
 names! {
     f_code, co_filename, co_firstlineno, co_qualname, f_lineno, f_back,
     get_coro, __qualname__, get_name,
-    _active, _native_id, _name,
 }
 
 static NAMES: PyOnceLock<Names> = PyOnceLock::new();
@@ -60,6 +58,7 @@ static NAMES: PyOnceLock<Names> = PyOnceLock::new();
 /// Must be called before any other function of this module.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
     variables::prepare(py)?;
+    thread_names::prepare(py)?;
     NAMES.get_or_try_init(py, || Names::new(py)).map(drop)
 }
 
@@ -72,12 +71,12 @@ fn names(py: Python<'_>) -> PyResult<&'static Names> {
 /// While it lasts, no garbage is collected. `CPython` 3.11 collects where it allocates, so the program's finalizers would run
 /// in the thread that takes a stack, and `sys._current_frames` would wait for itself: it allocates under a lock that collecting
 /// needs. Later versions collect only between two bytecodes.
-struct NoCollection {
+pub struct NoCollection {
     was_enabled: bool,
 }
 
 impl NoCollection {
-    fn new(py: Python<'_>) -> Self {
+    pub fn new(py: Python<'_>) -> Self {
         let affected = py.version_info() < (3, 12);
         // SAFETY: the thread is attached.
         let was_enabled = affected && unsafe { pyo3::ffi::PyGC_Disable() } == 1;
@@ -274,26 +273,4 @@ pub fn task(
         name: text(&task.call_method0(&names.get_name)?),
         coroutine: qualname.map(|name| text(&name)).unwrap_or_default(),
     }))
-}
-
-/// The threads that `threading` knows, as (ident, native id, name).
-pub fn thread_names(py: Python<'_>) -> PyResult<Vec<(u64, u64, String)>> {
-    let names = names(py)?;
-    let _collects_no_garbage = NoCollection::new(py);
-    let active = names.threading.bind(py).getattr(&names._active)?;
-    let active = active.cast_into::<PyDict>()?;
-    let threads: Bound<'_, PyList> = active.items();
-    let mut rows = Vec::with_capacity(threads.len());
-    for item in threads {
-        let Ok((ident, thread)) = item.extract::<(u64, Bound<'_, PyAny>)>() else {
-            continue;
-        };
-        let native = thread
-            .getattr(&names._native_id)
-            .and_then(|id| id.extract());
-        if let (Ok(native), Ok(name)) = (native, thread.getattr(&names._name)) {
-            rows.push((ident, native, text(&name)));
-        }
-    }
-    Ok(rows)
 }

@@ -63,7 +63,7 @@ def python(seen: Evidence, duration: float) -> Cause:
 
 
 def native(seen: Evidence, duration: float, *, reads_gil: bool = True) -> str:
-    return _Testing.cause_so_far(seen, duration=duration, threshold=THRESHOLD, reads_gil=reads_gil)  # type: ignore[attr-defined, no-any-return]
+    return _Testing.cause_so_far(seen, duration=duration, threshold=THRESHOLD, reads_gil=reads_gil)
 
 
 def total(seen: Evidence) -> float:

@@ -69,7 +69,7 @@ def native(
 ) -> tuple[tuple[Frame, ...], Frame | None, Frame | None]:
     """Return the callback's frames, its line, and the line of the whole stack."""
     plain = [(frame.file, frame.line, frame.function) for frame in stack]
-    begin, end, own, any_ = _Testing.choose_line(line_rules(), list(packages), plain, above)  # type: ignore[attr-defined]
+    begin, end, own, any_ = _Testing.choose_line(line_rules(), list(packages), plain, above)
     return stack[begin:end], None if own is None else stack[own], None if any_ is None else stack[any_]
 
 

@@ -101,7 +101,7 @@ class Snapshot(Record, frozen=True, kw_only=True):
     collected: Amount
     """Time in the garbage collector."""
     cost: Amount
-    """CPU time of the watch's own two threads."""
+    """CPU time of the watch's own native threads."""
     lost: Count
     """Stalls that are counted in ``lags`` only, because there were too many to be reported in time, or because
     judging them failed."""
