@@ -115,11 +115,11 @@ class Dumps:
             with _opened()(path) as written:
                 written(report, partial(trace, self._source.watcher(), report))
         except Exception as error:  # noqa: BLE001 - a full disk, a directory that is gone, or whatever else
-            if not self.failed:
-                log.warning("gilscope cannot write a dump: %s", _reason(error))
             self.failed += 1
+            if self.failed == 1:
+                _say(f"gilscope cannot write a dump: {_reason(error)}")
             return
-        log.warning("%s", _said(report, stall, path))
+        _say(_said(report, stall, path))
         if stall is not None:
             self._files.append(path)
             while len(self._files) > MAX_FILES:
@@ -142,6 +142,12 @@ def _moment() -> datetime:
         now -= timedelta(microseconds=now.microsecond % 1000)
         _latest = max(now, _latest + timedelta(milliseconds=1))
         return _latest
+
+
+def _say(sentence: str) -> None:
+    """Log a sentence. What the program has made of logging may fail."""
+    with suppress(Exception):
+        log.warning("%s", sentence)
 
 
 def _said(report: WatchReport, stall: Stall | None, path: Path) -> str:
