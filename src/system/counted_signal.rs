@@ -62,6 +62,8 @@ impl CountedSignal {
                     before
                 }
             };
+            // In a child that was forked without Python's knowledge, the handler is inherited.
+            SLOTS[index].pid.store(std::process::id(), Ordering::SeqCst);
             let users = users + 1;
             all[index] = Some(Installed { users, earlier });
             Ok(Self { number, index })
@@ -127,7 +129,6 @@ fn install(number: i32, index: usize, earlier: &libc::sigaction) -> io::Result<(
     let slot = &SLOTS[index];
     slot.earlier.store(earlier.sa_sigaction, Ordering::SeqCst);
     slot.earlier_flags.store(earlier.sa_flags, Ordering::SeqCst);
-    slot.pid.store(std::process::id(), Ordering::SeqCst);
     let is_handled = ![libc::SIG_DFL, libc::SIG_IGN].contains(&earlier.sa_sigaction);
     // Python's handlers interrupt a system call, so that the main thread gets to run them. Where there is no handler, the program
     // does not expect that a system call is interrupted.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import pytest
 from gilscope import Watch
 from gilscope.records.read import read
 from gilscope.records.watch_report import WatchReport
+from gilscope.reports import watch_dump
 from gilscope.reports.terminal import text
 from gilscope.watch import dumps
 from gilscope.watch.dumps import MAX_FILES, SECONDS_BETWEEN_STALL_DUMPS, Dumps, DumpSettings
@@ -301,6 +303,31 @@ def test_a_watch_writes_a_dump_after_a_long_stall(tmp_path: Path, caplog: pytest
     assert any(it.duration > 0.1 for it in report.snapshot.worst)
     assert [str(file) in it.message for it in caplog.records] == [True]
     assert watch.failed_dumps == 0
+
+
+def test_no_two_dumps_of_a_process_have_the_same_name_and_names_sort_by_time() -> None:
+    names = [dumps.name(dumps._moment(), None) for _ in range(1000)]
+    assert names == sorted(set(names))
+
+
+def test_a_logging_handler_that_raises_costs_the_sentence_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("of the program's")
+
+    monkeypatch.setattr(dumps.log, "warning", fail)
+    world.stall(2.0)
+    world.fails = True
+    world.now += 100.0
+    world.stall(2.0)
+    assert (len(world.since), world.dumps.failed) == (1, 1)
+
+
+@pytest.mark.parametrize("executable", ["", "/usr/bin/uwsgi"])
+def test_a_program_that_embeds_python_is_not_started_again_to_draw_a_page(
+    monkeypatch: pytest.MonkeyPatch, executable: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    assert not watch_dump._drawn_elsewhere(watched(), Path("page.html"))
 
 
 def test_a_folder_that_is_gone_costs_the_dump_only(tmp_path: Path) -> None:

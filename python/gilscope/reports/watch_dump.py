@@ -72,7 +72,7 @@ def _drawn_elsewhere(report: WatchReport, file: Path) -> bool:
 
     Here it would keep the GIL for about a second, and so stall what is watched.
     """
-    if not sys.executable:
+    if "python" not in Path(sys.executable or "").name:  # a program that embeds Python
         return False
     try:
         with uncounted():

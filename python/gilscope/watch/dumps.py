@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import chain, count
 from math import inf
 from pathlib import Path
 from pkgutil import resolve_name
@@ -37,6 +37,9 @@ MAX_FILES = 20
 SECONDS_BETWEEN_STALL_DUMPS = 5.0
 """After a dump, stalls are collected for this long. The next dump is of the longest of them."""
 SUFFIX = ".json"
+
+_lock = threading.Lock()
+_latest = datetime.min.replace(tzinfo=UTC)
 
 
 class DumpSettings(NamedTuple):
@@ -108,15 +111,15 @@ class Dumps:
         """Write one dump. That it cannot be written is logged once; the program goes on."""
         try:
             report = excerpt(self._source, since=since, reason=reason)
-            path = _free(self._directory / name(datetime.now(UTC), stall))
+            path = self._directory / name(_moment(), stall)
             with _opened()(path) as written:
                 written(report, partial(trace, self._source.watcher(), report))
         except Exception as error:  # noqa: BLE001 - a full disk, a directory that is gone, or whatever else
-            if not self.failed:
-                log.warning("gilscope cannot write a dump: %s", _reason(error))
             self.failed += 1
+            if self.failed == 1:
+                _say(f"gilscope cannot write a dump: {_reason(error)}")
             return
-        log.warning("%s", _said(report, stall, path))
+        _say(_said(report, stall, path))
         if stall is not None:
             self._files.append(path)
             while len(self._files) > MAX_FILES:
@@ -131,11 +134,20 @@ def name(at: datetime, stall: Stall | None) -> str:
     return f"gilscope-{time}-{os.getpid()}{about}{SUFFIX}"
 
 
-def _free(path: Path) -> Path:
-    """Return ``path``, or a name like it if there is such a file already: two watches may write at the same time."""
-    names = (f"{path.name.removesuffix(SUFFIX)}-{number}{SUFFIX}" for number in count(2))
-    others = (path.with_name(name) for name in names)
-    return next(free for free in chain([path], others) if not free.exists())
+def _moment() -> datetime:
+    """Return the time of day in UTC, to the millisecond. No two calls in a process return the same, so no file is replaced."""
+    global _latest  # noqa: PLW0603 - one for the process, as file names are
+    with _lock:
+        now = datetime.now(UTC)
+        now -= timedelta(microseconds=now.microsecond % 1000)
+        _latest = max(now, _latest + timedelta(milliseconds=1))
+        return _latest
+
+
+def _say(sentence: str) -> None:
+    """Log a sentence. What the program has made of logging may fail."""
+    with suppress(Exception):
+        log.warning("%s", sentence)
 
 
 def _said(report: WatchReport, stall: Stall | None, path: Path) -> str:
@@ -148,3 +160,11 @@ def _said(report: WatchReport, stall: Stall | None, path: Path) -> str:
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a thread that the child does not have may have held it
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 SECONDS_KEPT = 600.0
 MAX_BYTES = 900_000
-"""Stalls are kept compressed: some 2 kB each. If they take more than this, the oldest are dropped."""
+"""Stalls are kept compressed: some 1 kB each. If they take more than this, the oldest are dropped."""
 BYTES_PER_STALL = 150
 """What a stall takes besides its compressed record."""
 COMPRESSION = 1
-"""The fastest: a stall takes some 50 us."""
+"""The fastest: a stall takes some 100 us."""
 
 
 class Kept(NamedTuple):
