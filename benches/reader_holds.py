@@ -27,6 +27,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
+import gilscope
+from gilscope._core import run_queue_delay
 from long_calls import KINDS, Calibrated, calibrate
 from stall_log import Line, Tail, line_of
 
@@ -57,6 +59,8 @@ class Held(NamedTuple):
     end: float
     last_turn: float
     """When the loop last had a turn before the hold."""
+    queued: float
+    """How long the watch's threads were runnable meanwhile, and did not run: the longest of them."""
 
 
 class Ticker:
@@ -71,6 +75,14 @@ class Ticker:
             self.last = time.monotonic()
 
 
+def queued() -> list[float]:
+    """Return for how long each of the watch's threads has been runnable without running."""
+    threads = [
+        path.parent for path in Path("/proc/self/task").glob("*/comm") if path.read_text().startswith("gilscope")
+    ]
+    return [run_queue_delay(int(path.name)) or 0.0 for path in sorted(threads)]
+
+
 async def hold(calibrated: Calibrated, seconds: float, where: str, pool: ThreadPoolExecutor, ticker: Ticker) -> Held:
     argument = calibrated.argument(seconds)
     await asyncio.sleep(SECONDS_BETWEEN)
@@ -83,6 +95,7 @@ async def hold(calibrated: Calibrated, seconds: float, where: str, pool: ThreadP
         begin, end = kind.run(argument)
         loop.call_soon_threadsafe(done.set_result, (threading.get_native_id(), begin, end, last_turn))
 
+    before = queued()
     if where == "the loop":
         work()
     elif where == "a pool's thread":
@@ -90,15 +103,14 @@ async def hold(calibrated: Calibrated, seconds: float, where: str, pool: ThreadP
     else:
         threading.Thread(target=work, name=f"the {kind.name}").start()
     native_id, begin, end, last_turn = await done
-    return Held(kind.name, where, kind.line, native_id, begin, end, last_turn)
+    delay = max((after - earlier for earlier, after in zip(before, queued(), strict=False)), default=0.0)
+    return Held(kind.name, where, kind.line, native_id, begin, end, last_turn, delay)
 
 
-def program(path: str, count: int, seed: int) -> None:
+def program(path: str, count: int, seed: int, call: str) -> None:
     """Be the watched program: hold the GIL ``count`` times, and print a line of JSON for each."""
-    import gilscope
-
     chance = random.Random(seed)
-    calls = [calibrate(kind) for kind in KINDS]
+    calls = [calibrate(kind) for kind in KINDS if call in kind.name]
     gc.freeze()
     gc.disable()
     pool = ThreadPoolExecutor(1)
@@ -142,7 +154,10 @@ def judge(held: Held, lines: list[Line]) -> Verdict:
     if first.at >= held.end:
         faults.append(f"the line came {1000 * (first.at - held.end):.1f} ms after the hold")
     if after > MAX_SECONDS_AFTER_THRESHOLD:
-        faults.append(f"late: {1000 * after:.1f} ms after the threshold")
+        faults.append(
+            f"late: noticed {1000 * (first.noticed - passed):.1f} ms after the threshold, written "
+            f"{1000 * (first.at - first.noticed):.1f} ms later, threads of the watch queued {1000 * held.queued:.1f} ms"
+        )
     place = first.place
     if place is None:
         faults.append("no line of code")
@@ -162,12 +177,13 @@ def verdicts(all_held: list[Held], lines: list[Line]) -> Iterator[Verdict]:
         yield judge(held, [line for line in lines if held.begin <= line.at < until])
 
 
-def run(count: int, seed: int) -> tuple[list[Held], list[Line], str]:
+def run(count: int, seed: int, call: str) -> tuple[list[Held], list[Line], str]:
     """Return the holds, what the watch wrote, and how the program failed, if it did."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stalls.jsonl"
         with Tail(path) as tail:
             command = [sys.executable, __file__, "--program", str(path), "--holds", str(count), "--seed", str(seed)]
+            command += ["--call", call]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     began, *held = [json.loads(line) for line in done.stdout.splitlines()] or [0.0]
     lines = [line for arrival in tail.arrivals if (line := line_of(arrival, began)) is not None]
@@ -175,9 +191,9 @@ def run(count: int, seed: int) -> tuple[list[Held], list[Line], str]:
     return [Held(*fields) for fields in held], lines, failure
 
 
-def holds(count: int, seed: int = 1) -> bool:
+def holds(count: int, seed: int = 1, call: str = "") -> bool:
     """Print how many of ``count`` holds were reported rightly and in time. Return whether that is enough."""
-    all_held, lines, failure = run(count, seed)
+    all_held, lines, failure = run(count, seed, call)
     judged = [it for it in verdicts(all_held, lines) if it.held.begin - it.held.last_turn <= MAX_SECONDS_SINCE_TURN]
     print(f"{sys.version.split()[0]}: {'call':12}{'holds':>6}{'right':>7}   ms after the threshold: p50, p99, max")
     for name in [kind.name for kind in KINDS] + WHERE + ["all"]:
@@ -202,12 +218,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--holds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--call", default="", help="only calls with this in their name")
     parser.add_argument("--program", metavar="LOG", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.program:
-        program(options.program, options.holds, options.seed)
+        program(options.program, options.holds, options.seed, options.call)
     else:
-        sys.exit(0 if holds(options.holds, options.seed) else 1)
+        sys.exit(0 if holds(options.holds, options.seed, options.call) else 1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -52,6 +53,8 @@ class Tail:
         os.close(self._events)
 
     def _follow(self) -> None:
+        with contextlib.suppress(PermissionError):  # what it notes is then a little late at times
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         while not self._end.is_set():
             if select.select([self._events], [], [], SECONDS_BETWEEN_LOOKS_AT_END)[0]:
                 os.read(self._events, MAX_BYTES_OF_EVENTS)
@@ -78,6 +81,8 @@ class Line(NamedTuple):
 
     at: float
     """When it was in the file, by ``time.monotonic()``."""
+    noticed: float
+    """When the watch had found out what it says."""
     id: int
     begins: bool
     """It is the first of the two lines of a stall: the stall goes on."""
@@ -96,5 +101,6 @@ def line_of(arrival: Arrival, began: float) -> Line | None:
     holder = fields.get("holder")
     thread, line = (holder, holder["line"]) if holder else (fields["thread"], fields.get("loop_line"))
     place = Place(thread["id"], line["file"], line["line"], line["function"]) if line else None
-    stall_began = began + fields["at"] - fields["seconds"]
-    return Line(arrival.at, fields["id"], fields["event"] == "stall", fields["cause"], stall_began, place)
+    noticed = began + fields["at"]
+    stall_began = noticed - fields["seconds"]
+    return Line(arrival.at, noticed, fields["id"], fields["event"] == "stall", fields["cause"], stall_began, place)
