@@ -16,6 +16,7 @@ pub mod call_first;
 pub mod cause_so_far;
 pub mod checkpoints;
 pub mod debuggers;
+pub mod due_probes;
 pub mod dump_requests;
 pub mod evidence;
 pub mod expectation;

@@ -47,6 +47,11 @@ impl Pace {
         scaled(period_ns, (8.0 + 2.0 * self.unit()) / 9.0)
     }
 
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
     #[cfg(test)]
     pub const fn seeded(seed: u64) -> Self {
         Self(seed)

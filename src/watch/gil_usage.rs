@@ -142,6 +142,11 @@ impl GilUsage {
         self.has_unnamed = true;
     }
 
+    /// Whether a thread without a name has been added since the last call of [`Self::take_unnamed`].
+    pub fn has_unnamed(&self) -> bool {
+        self.has_unnamed
+    }
+
     /// Whether a thread without a name has been added since the last call.
     pub fn take_unnamed(&mut self) -> bool {
         std::mem::take(&mut self.has_unnamed)

@@ -108,7 +108,12 @@ impl HeartbeatState {
         let Expectation::Beat { due_ns } = self.alarm.expectation() else {
             return false; // if the loop slept, it has just been woken
         };
-        let lag_ns = now_ns.saturating_sub(due_ns);
+        let mut lag_ns = now_ns.saturating_sub(due_ns);
+        // It is unknown when exactly a loop that slept began to run. If it was done soon after that was seen, it was not late.
+        let known_ns = now_ns.saturating_sub(due_ns.max(self.alarm.woken_ns()));
+        if known_ns <= self.settings.heartbeat_ns {
+            lag_ns = known_ns;
+        }
         let is_stall = lag_ns >= self.settings.stall_ns;
         if is_stall {
             self.late.with(|late| {
@@ -121,13 +126,6 @@ impl HeartbeatState {
                 });
             });
         }
-        // It is unknown when exactly a loop that slept began to run. If it was done soon after that was seen, it was not late.
-        let known_ns = now_ns.saturating_sub(due_ns.max(self.alarm.woken_ns()));
-        let lag_ns = if is_stall || known_ns > self.settings.heartbeat_ns {
-            lag_ns
-        } else {
-            known_ns
-        };
         self.lag
             .record_schedule_ns(lag_ns, self.settings.heartbeat_ns);
         self.beats.add(now_ns, lag_ns);

@@ -1,5 +1,5 @@
 //! The thread that attaches to the interpreter. It probes the GIL (acquires it at random moments, and measures how long that
-//! takes), and takes stacks when the sampler requests them.
+//! takes), and takes stacks when the sampler requests them. [`crate::watch::due_probes`] decides when it probes.
 //!
 //! A probe that was due while the prober was already waiting is counted with the wait that it would have had: otherwise long
 //! waits would be counted once where short ones are counted often.
@@ -35,6 +35,9 @@ const CONTENDED_NS: u64 = 500_000;
 const MAX_HAND_OVER_NS: u64 = 300_000;
 const HAND_OVER_STEP: Duration = Duration::from_micros(20);
 
+/// The prober sleeps for an hour at most, if nobody wakes it.
+const LONG_NS: u64 = 3_600_000_000_000;
+
 /// How often the prober has acquired the GIL from another thread, for the sampler.
 #[derive(Default)]
 pub struct ProberTurns {
@@ -65,30 +68,43 @@ impl ProberTurns {
 
 /// Runs the thread. `current_task` is asyncio's function, and runs no Python code.
 pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
-    scheduling::prepare_sampling_thread(Priority::RealTime);
+    // Relaxed, here and below: a request at another priority is late or early, and not wrong.
+    let urgent = || watch.prober_takes_stacks.load(Ordering::Relaxed);
+    scheduling::prepare_sampling_thread(if urgent() {
+        Priority::RealTime
+    } else {
+        Priority::Prompt
+    });
     watch.name_own_thread();
     watch
         .prober
         .native
         .store(own_ids().native, Ordering::Relaxed);
-    let requests = &watch.stack_requests;
-    let mut pace = Pace::new();
+    let (requests, probes) = (&watch.stack_requests, &watch.due_probes);
+    let mut clock = (!probes.follow_samples).then(|| ProbeClock::new(watch.settings.probe_ns));
     let mut known_threads = 0;
-    let mut probe_ns = now_ns() + pace.exponential_ns(watch.settings.probe_ns);
     while !watch.is_closing() || requests.is_pending() {
-        let has_request = requests.wait(probe_ns);
-        if !has_request && (watch.is_closing() || now_ns() < probe_ns) {
+        let now = now_ns();
+        let has_request = requests.wait(clock.as_ref().map_or(now + LONG_NS, |it| it.due_ns));
+        let is_due = match &clock {
+            Some(clock) => now_ns() >= clock.due_ns,
+            None => probes.wait_for_prober(),
+        };
+        if !has_request && (watch.is_closing() || !is_due) {
             continue;
         }
         let asked_ns = now_ns();
         let holder = watch.gil.and_then(|gil| gil.read().holder);
         let waits_for_others = holder.is_some_and(|ids| !requests.has_one_of(ids.ident));
-        if watch.gil.is_none() || waits_for_others {
+        if urgent() && (watch.gil.is_none() || waits_for_others) {
             scheduling::request(Priority::Prompt);
         }
         let attached_ns = Python::try_attach(|py| {
             let attached_ns = now_ns();
-            scheduling::request(Priority::RealTime); // to keep the GIL for a short time, and to be on time for the next request
+            if urgent() {
+                // To keep the GIL for a short time, and to be on time for the next request.
+                scheduling::request(Priority::RealTime);
+            }
             if let Some(gil) = watch.gil {
                 watch.prober.count(gil);
             }
@@ -111,14 +127,46 @@ pub fn run(watch: &WatchState, current_task: &Py<PyAny>) {
         watch
             .prober_ran_ns
             .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed); // a sum, used by itself
-        // The first probe is counted from when this thread asked, however late it was woken; later ones from when due.
+        if let Some(clock) = &mut clock {
+            clock.record(watch, asked_ns, attached_ns);
+            continue;
+        }
+        if holder.is_none() {
+            probes.note_free(attached_ns - asked_ns);
+        }
+        for wait_ns in probes.take_waits(asked_ns, attached_ns) {
+            watch.record_wait(attached_ns, wait_ns);
+        }
+    }
+}
+
+/// The prober's own clock, where samples are not the probes.
+struct ProbeClock {
+    pace: Pace,
+    probe_ns: u64,
+    due_ns: u64,
+}
+
+impl ProbeClock {
+    fn new(probe_ns: u64) -> Self {
+        let mut pace = Pace::new();
+        let due_ns = now_ns() + pace.exponential_ns(probe_ns);
+        Self {
+            pace,
+            probe_ns,
+            due_ns,
+        }
+    }
+
+    /// Counts the waits of all probes that were due. The first one is counted from when this thread asked, however late it was
+    /// woken; later ones from when they were due.
+    fn record(&mut self, watch: &WatchState, asked_ns: u64, attached_ns: u64) {
         let mut since_ns = asked_ns;
-        while probe_ns <= attached_ns {
-            let wait_ns = attached_ns - probe_ns.max(since_ns);
-            watch.waits.record_ns(wait_ns);
-            watch.probes.add(attached_ns, wait_ns);
+        while self.due_ns <= attached_ns {
+            let wait_ns = attached_ns - self.due_ns.max(since_ns);
+            watch.record_wait(attached_ns, wait_ns);
             since_ns = 0;
-            probe_ns += pace.exponential_ns(watch.settings.probe_ns).max(1);
+            self.due_ns += self.pace.exponential_ns(self.probe_ns).max(1);
         }
     }
 }

@@ -7,6 +7,7 @@
 //! that is late, or that has begun to run.
 
 use crate::system::pace::Pace;
+use crate::watch::state::Settings;
 
 /// A watch looks most often during this time after its start: a short program gets as many samples as it can.
 const FULL_RATE_AT_START_NS: u64 = 3_000_000_000;
@@ -30,9 +31,13 @@ pub struct Periods {
 }
 
 impl Periods {
+    pub fn of(settings: &Settings) -> Self {
+        Self::new(settings.sample_ns, settings.stall_ns, settings.heartbeat_ns)
+    }
+
     /// A loop that sleeps and begins to run is seen after a gap, so the gap while all is quiet must not be longer than a
     /// heartbeat allows: see [`Self::longest_quiet_ns`].
-    pub fn new(sample_ns: u64, stall_ns: u64, heartbeat_ns: u64) -> Self {
+    fn new(sample_ns: u64, stall_ns: u64, heartbeat_ns: u64) -> Self {
         let at_least = |wanted_ns: u64| wanted_ns.max(sample_ns);
         Self {
             full_ns: sample_ns,
@@ -76,6 +81,9 @@ pub struct Rhythm {
     rate: Rate,
     planned_ns: u64,
     next_ns: u64,
+    /// What the last planned look stands for: half of the gap before it and half of the gap after it.
+    weight_ns: u64,
+    last_ns: u64,
 }
 
 impl Rhythm {
@@ -90,6 +98,8 @@ impl Rhythm {
             rate: Rate::Full,
             planned_ns: now_ns,
             next_ns: now_ns,
+            weight_ns: 0,
+            last_ns: now_ns,
         }
     }
 
@@ -113,6 +123,11 @@ impl Rhythm {
         self.next_ns
     }
 
+    /// How much time the last planned look stands for. It does not depend on what that look has shown.
+    pub fn weight_ns(&self) -> u64 {
+        self.weight_ns
+    }
+
     /// Chooses when to look next, after a look at `now_ns`. Returns whether that look was planned.
     pub fn follow(&mut self, now_ns: u64, seen: Seen) -> bool {
         let was_planned = self.is_planned(now_ns);
@@ -121,6 +136,8 @@ impl Rhythm {
             self.next_rate = self.rate_after(now_ns, seen);
             let gap_ns = self.gap_ns_at(self.rate);
             self.planned_ns = now_ns + gap_ns;
+            self.weight_ns = (now_ns - self.last_ns).midpoint(gap_ns);
+            self.last_ns = now_ns;
         }
         let wanted = if seen.late {
             Rate::Full

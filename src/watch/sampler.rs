@@ -65,6 +65,7 @@ pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
 struct Sampler<'a> {
     watch: &'a WatchState,
     rhythm: Rhythm,
+    probe_pace: Pace,
     last_ns: u64,
     /// When this sample was to be taken.
     meant_ns: u64,
@@ -81,14 +82,10 @@ struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     fn new(watch: &'a WatchState, stacks: Option<NativeStacks>) -> Self {
-        let settings = watch.settings;
         Self {
             watch,
-            rhythm: Rhythm::new(
-                Pace::new(),
-                Periods::new(settings.sample_ns, settings.stall_ns, settings.heartbeat_ns),
-                watch.started_ns,
-            ),
+            rhythm: Rhythm::new(Pace::new(), Periods::of(&watch.settings), watch.started_ns),
+            probe_pace: Pace::new(),
             last_ns: watch.started_ns,
             meant_ns: watch.started_ns,
             loops: Vec::new(),
@@ -112,13 +109,13 @@ impl<'a> Sampler<'a> {
             |(_, state)| state,
         );
         let is_planned = self.rhythm.is_planned(now_ns);
-        let hold = self.watch.gil_usage.with(|usage| {
+        let (hold, has_unnamed) = self.watch.gil_usage.with(|usage| {
             if is_planned {
                 usage.add(now_ns, state);
             } else {
                 usage.follow(now_ns, state);
             }
-            usage.current_hold()
+            (usage.current_hold(), usage.has_unnamed())
         });
         let turns = self.watch.prober.turns();
         let holder = state.holder.map_or(0, |holder| holder.native);
@@ -164,11 +161,25 @@ impl<'a> Sampler<'a> {
         self.hangs
             .note(self.watch, &mut self.loops, &sample, reader);
         self.report_stalls(now_ns);
+        let other_holds = holder != self.watch.prober.native() && state.holder.is_some();
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
+        if is_planned {
+            let sample = (now_ns, self.rhythm.weight_ns());
+            self.watch
+                .due_probes
+                .follow(self.watch, &mut self.probe_pace, sample, other_holds);
+        }
+        if has_unnamed && self.watch.due_probes.request_visit() {
+            self.watch.stack_requests.wake();
+        }
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {
+            // Relaxed: both are used by themselves.
             self.watch
                 .system_calls_hidden
-                .store(true, Ordering::Relaxed); // used by itself
+                .store(true, Ordering::Relaxed);
+            self.watch
+                .prober_takes_stacks
+                .store(true, Ordering::Relaxed);
         }
         if let Some(page) = self.watch.page.get() {
             let late_since = self

@@ -12,6 +12,7 @@ use crate::locked::Locked;
 use crate::system::kept_stderr::KeptStderr;
 use crate::watch::beat_ring::{BYTES_OF_BEATS, BYTES_OF_PROBES, BeatRing};
 use crate::watch::checkpoints::{Checkpoint, Checkpoints};
+use crate::watch::due_probes::DueProbes;
 use crate::watch::dump_requests::DumpRequests;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
@@ -19,6 +20,7 @@ use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::logs::Logs;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
+use crate::watch::rhythm::Periods;
 use crate::watch::shared_page::SharedPage;
 use crate::watch::stack_requests::StackRequests;
 
@@ -52,6 +54,9 @@ pub struct WatchState {
     pub names: Locked<HashMap<ThreadIds, String>>,
     pub stack_requests: StackRequests,
     pub prober: ProberTurns,
+    pub due_probes: DueProbes,
+    /// Whether the prober takes stacks, which is urgent. Otherwise it only measures waits, as any thread would wait.
+    pub prober_takes_stacks: AtomicBool,
     pub system_calls_hidden: AtomicBool,
     pub waits: Histogram,
     pub lags: Histogram,
@@ -90,6 +95,7 @@ struct StallQueue {
 
 impl WatchState {
     pub fn new(settings: Settings, gil: Option<Gil>, started_ns: u64) -> Self {
+        let busy_ns = Periods::of(&settings).busy_ns;
         Self {
             settings,
             gil,
@@ -102,6 +108,8 @@ impl WatchState {
             names: Locked::default(),
             stack_requests: StackRequests::default(),
             prober: ProberTurns::default(),
+            due_probes: DueProbes::new(gil.is_some(), busy_ns, settings.probe_ns),
+            prober_takes_stacks: AtomicBool::new(true),
             system_calls_hidden: AtomicBool::new(false),
             waits: Histogram::new(),
             lags: Histogram::new(),
@@ -170,6 +178,12 @@ impl WatchState {
 
     pub fn take_ended_heartbeats(&self) -> Vec<Arc<HeartbeatState>> {
         self.ended_heartbeats.with(std::mem::take)
+    }
+
+    /// Counts how long a thread waited for the GIL, or would have, up to `at_ns`.
+    pub fn record_wait(&self, at_ns: u64, wait_ns: u64) {
+        self.waits.record_ns(wait_ns);
+        self.probes.add(at_ns, wait_ns);
     }
 
     pub fn add_stall(&self, stall: FinishedStall) {

@@ -94,6 +94,9 @@ impl Watcher {
         let heartbeat_file = heartbeat_file.map(HeartbeatFile::open).transpose()?;
         let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
         state.dump_requests.listen()?;
+        state
+            .prober_takes_stacks
+            .store(native_stacks.is_none(), Ordering::Relaxed); // used by itself
         let watcher = Self {
             state: Arc::clone(&state),
             unreadable: located.err(),
