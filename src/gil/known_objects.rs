@@ -1,5 +1,5 @@
-//! What a stack alone does not show, read from memory as stacks are: the task that a loop runs, and the request that a web
-//! application answers.
+//! What a stack alone does not show, read from memory as stacks are: the task that a loop runs, the request that a web
+//! application answers, and the name of a thread.
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use super::requests::Requests;
 use super::specimens::Specimens;
 use super::stack::{Doubt, Frame, Stack};
 use super::tasks::Tasks;
+use super::thread_names::ThreadNames;
 use crate::system::clock::now_ns;
 
 /// How long reading a task, a request and the stack once more may take. Whoever reads may be made to wait, and the loop may go
@@ -40,6 +41,7 @@ pub struct Seen {
 pub struct KnownObjects {
     tasks: Option<Tasks>,
     requests: Requests,
+    names: Option<ThreadNames>,
 }
 
 impl KnownObjects {
@@ -74,7 +76,17 @@ impl KnownObjects {
         };
         let tasks = Tasks::find(&objects, &coroutines, &specimens)?;
         let requests = Requests::new(py, objects, coroutines);
-        Ok(Some(Self { tasks, requests }))
+        let names = ThreadNames::learn(py, &objects, &coroutines)?;
+        Ok(Some(Self {
+            tasks,
+            requests,
+            names,
+        }))
+    }
+
+    /// The name that `threading` has for the thread with this stack.
+    pub fn thread_name(&self, stack: &Stack) -> Option<String> {
+        self.names.as_ref()?.read(stack)
     }
 
     /// Reads the stack of the thread with this native id, with the task that the loop at the address `event_loop` is running

@@ -8,6 +8,7 @@ use crate::system::scheduling::own_cpu_time_ns;
 use crate::watch::gil_wait::Sample;
 use crate::watch::stack_requests::{MAX_THREADS, StackSample};
 use crate::watch::stacks::{CurrentTask, FrameData, Stack, left_out_frame};
+use crate::watch::state::WatchState;
 
 pub struct NativeStacks {
     pub reader: Reader,
@@ -21,6 +22,7 @@ impl NativeStacks {
     /// object.
     pub fn take(
         &mut self,
+        watch: &WatchState,
         sample: &Sample<'_>,
         own: ThreadIds,
         others: impl Iterator<Item = ThreadIds>,
@@ -31,6 +33,7 @@ impl NativeStacks {
         let mut stacks = Vec::new();
         let mut task = None;
         if let Ok(seen) = self.see(own.native, event_loop) {
+            self.note_name(watch, &seen.stack);
             let mut stack = converted(&seen.stack);
             stack.request = seen.request;
             task = seen.task;
@@ -49,6 +52,7 @@ impl NativeStacks {
             if let Ok(read) = read
                 && is_in_time
             {
+                self.note_name(watch, &read);
                 stacks.push(converted(&read));
             }
         }
@@ -69,6 +73,17 @@ impl NativeStacks {
 }
 
 impl NativeStacks {
+    /// Keeps the name of the thread with this stack, if it is not known yet.
+    pub fn note_name(&self, watch: &WatchState, stack: &stack::Stack) {
+        if watch.names.with(|names| names.contains_key(&stack.thread)) {
+            return;
+        }
+        let name = self.objects.and_then(|objects| objects.thread_name(stack));
+        if let Some(name) = name {
+            watch.names.with(|names| names.insert(stack.thread, name));
+        }
+    }
+
     fn see(&mut self, native_id: u64, event_loop: usize) -> Result<Seen, Doubt> {
         match &mut self.objects {
             Some(objects) => objects.see(&mut self.reader, native_id, event_loop),

@@ -181,7 +181,7 @@ impl WatchedLoop {
                 self.heartbeat.event_loop_address(),
             );
             let is_over = || self.heartbeat.due_ns() != due_ns;
-            late_period.read_stacks(native, sample, of_loop, is_over);
+            late_period.read_stacks((watch, native), sample, of_loop, is_over);
             return;
         }
         late_period.request_stacks(

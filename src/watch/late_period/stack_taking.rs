@@ -6,6 +6,7 @@ use crate::watch::gil_wait::Sample;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::segment::Segment;
 use crate::watch::stack_requests::{StackRequests, StackSample};
+use crate::watch::state::WatchState;
 use crate::watch::thread_files::{Activity, ThreadFiles};
 
 /// Stacks of a hold are read once it has lasted for this part of a stall.
@@ -54,7 +55,7 @@ impl LatePeriod {
     /// `is_over` says whether the late beat has come meanwhile. Returns whether there are new stacks.
     pub fn read_stacks(
         &mut self,
-        native: &mut NativeStacks,
+        (watch, native): (&WatchState, &mut NativeStacks),
         sample: &Sample<'_>,
         (own, files, event_loop): (ThreadIds, &ThreadFiles, usize),
         is_over: impl FnOnce() -> bool,
@@ -67,7 +68,14 @@ impl LatePeriod {
             .get_or_insert_with(|| (sample.now_ns, sample.holder()));
         let others: Vec<_> = self.evidence().contenders.keys().copied().collect();
         let takes_less = self.failures >= MAX_FAILURES;
-        let answer = native.take(sample, own, others.into_iter(), event_loop, takes_less);
+        let answer = native.take(
+            watch,
+            sample,
+            own,
+            others.into_iter(),
+            event_loop,
+            takes_less,
+        );
         let Some(answer) = answer.filter(|_| !is_over()) else {
             self.failures += 1;
             return false; // until the next sample
