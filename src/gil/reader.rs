@@ -170,7 +170,7 @@ impl Reader {
     fn is_excluded(&self, look: Option<target::Look>, state: ThreadState) -> bool {
         look.is_some_and(|look| {
             look.excludes(state.address)
-                && self.is_listed(state)
+                && self.is_beside(state, look.last_holder())
                 && self.target.look_at_gil() == Some(look)
         })
     }
@@ -186,6 +186,18 @@ impl Reader {
         self.list_states();
         let state = self.states.iter().find(with_id).copied();
         state.ok_or(Doubt::NoThread)
+    }
+
+    /// Whether both are listed, as different threads. On 3.11 one thread may change between states of several interpreters, and
+    /// the GIL then still shows the former one as its holder.
+    fn is_beside(&self, state: ThreadState, holder: usize) -> bool {
+        let (mut is_listed, mut has_holder) = (false, false);
+        let both_found = self.target.find_thread(|other| {
+            is_listed |= other == state;
+            has_holder |= other.address == holder && other.ids.native != state.ids.native;
+            is_listed && has_holder
+        });
+        matches!(both_found, Ok(true))
     }
 
     fn is_listed(&self, state: ThreadState) -> bool {

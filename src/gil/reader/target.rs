@@ -43,6 +43,10 @@ impl Look {
         self.locked && self.last_holder != state
     }
 
+    pub fn last_holder(self) -> usize {
+        self.last_holder
+    }
+
     pub fn is_held_by(self, state: usize) -> bool {
         self.locked && self.last_holder == state
     }
