@@ -54,6 +54,7 @@ pub mod rhythm;
 pub mod ring;
 pub mod running_loop;
 pub mod sampler;
+pub mod seen_stack;
 pub mod segment;
 pub mod shared_page;
 pub mod silence;

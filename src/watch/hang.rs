@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use crate::gil::ThreadIds;
-use crate::gil::reader::Reader;
 use crate::histogram::positive;
 use crate::system::kept_stderr::KeptStderr;
-use crate::watch::debuggers::{is_a_debuggers_file, is_traced};
+use crate::watch::debuggers::is_traced;
 use crate::watch::gil_usage::GilUsage;
 use crate::watch::gil_wait::Sample;
 use crate::watch::hang_dump::{self, HungLoop};
+use crate::watch::native_stacks::NativeStacks;
+use crate::watch::seen_stack::SeenStack;
 use crate::watch::silence::{Limits, max_ns_per_sample};
-use crate::watch::stacks::Below;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::WatchedLoop;
 
@@ -81,13 +81,13 @@ impl HangGuard {
         }
     }
 
-    /// Adds a sample. `reader` is `None` if stacks cannot be read.
+    /// Adds a sample. `native` is `None` if stacks cannot be read.
     pub fn note(
         &mut self,
         watch: &WatchState,
         loops: &mut [WatchedLoop],
         sample: &Sample<'_>,
-        mut reader: Option<&mut Reader>,
+        mut native: Option<&mut NativeStacks>,
     ) {
         let after_ns = self.hang.map_or(u64::MAX, |hang| hang.after_ns);
         let mut hung = Vec::new();
@@ -98,7 +98,7 @@ impl HangGuard {
             if !is_hung && (silence.next_look_ns == 0 || silence.silent_ns < silence.next_look_ns) {
                 continue;
             }
-            if let Some(excuse) = self.excuse(watched, &mut reader) {
+            if let Some(excuse) = self.excuse(watched, &mut native) {
                 let sleeps = matches!(excuse, Excuse::Sleeps);
                 watched.silence.excuse(sleeps, self.limits);
                 continue;
@@ -112,18 +112,18 @@ impl HangGuard {
         }
         if self.hang.is_some() && sample.now_ns >= self.asked_ns + NS_BETWEEN_LOOKS_AT_THREADS {
             self.asked_ns = sample.now_ns;
-            self.ask_for_names(watch, &mut reader);
+            self.ask_for_names(watch, &mut native);
         }
         if let (Some(hang), false) = (self.hang, hung.is_empty()) {
-            let text = hang_dump::text(watch, &hung, reader);
+            let text = hang_dump::text(watch, &hung, native);
             self.report(watch, hang, text);
         }
     }
 
     /// Has the prober read the names of the threads that have none yet: in a hang no names can be read.
-    fn ask_for_names(&mut self, watch: &WatchState, reader: &mut Option<&mut Reader>) {
-        let Some(reader) = reader else { return };
-        let threads: HashSet<ThreadIds> = reader.threads().into_iter().collect();
+    fn ask_for_names(&mut self, watch: &WatchState, native: &mut Option<&mut NativeStacks>) {
+        let Some(native) = native else { return };
+        let threads: HashSet<ThreadIds> = native.reader.threads().into_iter().collect();
         let is_new = threads.iter().any(|ids| !self.asked.contains(ids));
         self.asked = threads;
         if is_new {
@@ -132,12 +132,16 @@ impl HangGuard {
     }
 
     /// Why it is no hang that the loop is silent.
-    fn excuse(&self, watched: &WatchedLoop, reader: &mut Option<&mut Reader>) -> Option<Excuse> {
+    fn excuse(
+        &self,
+        watched: &WatchedLoop,
+        native: &mut Option<&mut NativeStacks>,
+    ) -> Option<Excuse> {
         let selects = watched.selects();
         if !selects && self.hang.is_none() {
             return None;
         }
-        let seen = SeenStack::of(watched, reader);
+        let seen = SeenStack::of(watched, native);
         if selects
             && seen
                 .as_ref()
@@ -185,8 +189,15 @@ impl HangGuard {
             self.writes.store(false, Ordering::Release);
             return;
         }
+        if waits {
+            self.wait_until_written();
+        }
+    }
+
+    /// Waits for a text that is being written, but not for long.
+    pub fn wait_until_written(&self) {
         let give_up = Instant::now() + MAX_TO_WRITE;
-        while waits && self.writes.load(Ordering::Acquire) && Instant::now() < give_up {
+        while self.writes.load(Ordering::Acquire) && Instant::now() < give_up {
             std::thread::sleep(STEP);
         }
     }
@@ -196,107 +207,10 @@ fn hung_loop(watched: &WatchedLoop, now_ns: u64) -> HungLoop {
     HungLoop {
         number: watched.heartbeat.loop_number,
         thread: watched.thread(),
+        event_loop: watched.heartbeat.event_loop_address(),
         silent_ns: watched.silence.silent_ns,
         taken: watched
             .stack_taken()
             .map(|(at_ns, stack)| (now_ns.saturating_sub(at_ns), stack.frames.clone())),
-    }
-}
-
-/// The stack of a loop's thread: files and functions, innermost first.
-struct SeenStack {
-    frames: Vec<(String, String)>,
-    depth: usize,
-    root: usize,
-}
-
-impl SeenStack {
-    fn of(watched: &WatchedLoop, reader: &mut Option<&mut Reader>) -> Option<Self> {
-        let read = reader
-            .as_mut()
-            .and_then(|reader| reader.stack(watched.thread().native).ok());
-        if let Some(stack) = read {
-            let frames = stack.frames.iter();
-            return Some(Self {
-                depth: stack.depth(),
-                root: stack.frames.last().map_or(0, |frame| frame.code),
-                frames: frames
-                    .map(|frame| (frame.file.to_string(), frame.function.to_string()))
-                    .collect(),
-            });
-        }
-        let (_, taken) = watched.stack_taken()?;
-        let frames = taken.frames.iter();
-        Some(Self {
-            depth: taken.depth,
-            root: taken.root,
-            frames: frames
-                .map(|(file, _, function)| (file.to_string(), function.to_string()))
-                .collect(),
-        })
-    }
-
-    /// Whether the thread is in the loop's own selector, not in a callback that waits for files.
-    fn is_in_selector(&self, below: Option<Below>) -> bool {
-        let Some((file, function)) = self.frames.first() else {
-            return true;
-        };
-        let calls_selector = |outer: &(String, String)| outer.1.ends_with("_run_once");
-        if file.ends_with("selectors.py") && self.frames.get(1).is_some_and(calls_selector) {
-            return true;
-        }
-        // A native loop has no frames of its own.
-        below.is_some_and(|below| {
-            below.root == self.root && self.depth <= below.depth && function != "Handle._run"
-        })
-    }
-
-    fn is_in_debugger(&self) -> bool {
-        self.frames
-            .iter()
-            .any(|(file, _)| is_a_debuggers_file(file))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SeenStack;
-    use crate::watch::stacks::Below;
-
-    fn seen(frames: &[(&str, &str)]) -> SeenStack {
-        let owned = |&(file, function): &(&str, &str)| (file.to_owned(), function.to_owned());
-        SeenStack {
-            frames: frames.iter().map(owned).collect(),
-            depth: frames.len(),
-            root: 7,
-        }
-    }
-
-    #[test]
-    fn a_loop_in_its_selector_is_distinguished_from_a_callback_that_waits_for_files() {
-        let run_once = ("/lib/asyncio/base_events.py", "BaseEventLoop._run_once");
-        let select = ("/lib/selectors.py", "EpollSelector.select");
-        assert!(seen(&[select, run_once]).is_in_selector(None));
-        let communicate = ("/lib/subprocess.py", "Popen._communicate");
-        assert!(!seen(&[select, communicate, run_once]).is_in_selector(None));
-    }
-
-    #[test]
-    fn a_native_loop_sleeps_if_no_frame_lies_above_the_one_that_runs_it() {
-        let main = seen(&[("/srv/app.py", "main"), ("/srv/app.py", "<module>")]);
-        let below = |depth, root| Some(Below { depth, root });
-        assert!(main.is_in_selector(below(2, 7)));
-        assert!(!main.is_in_selector(below(1, 7)));
-        assert!(!main.is_in_selector(below(2, 8)));
-        let direct = seen(&[("/lib/asyncio/events.py", "Handle._run")]);
-        assert!(!direct.is_in_selector(below(1, 7)));
-    }
-
-    #[test]
-    fn a_program_at_a_breakpoint_is_in_a_debugger() {
-        let input = ("/lib/cmd.py", "Cmd.cmdloop");
-        let pdb = ("/lib/pdb.py", "Pdb.interaction");
-        assert!(seen(&[input, pdb, ("/srv/app.py", "main")]).is_in_debugger());
-        assert!(!seen(&[input, ("/srv/app.py", "main")]).is_in_debugger());
     }
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::gil::reader::Reader;
+use crate::gil::known_objects::Seen;
 use crate::gil::stack::{Doubt, FRAMES_KEPT_AT_EACH_END, Stack};
 use crate::gil::{Gil, ThreadIds};
 use crate::histogram::seconds;
-use crate::system::run_queue::ThreadStats;
+use crate::watch::native_stacks::NativeStacks;
 use crate::watch::stacks::FrameData;
 use crate::watch::state::{OWN_THREAD_NAME, WatchState};
 use crate::watch::thread_files::{Activity, ThreadFiles};
@@ -16,7 +16,7 @@ use crate::watch::thread_files::{Activity, ThreadFiles};
 /// The names that the system has for the watch's native threads begin so.
 const OWN_SYSTEM_NAMES: &str = "gilscope-";
 /// In a process with more threads, the others are only counted.
-const MAX_THREADS: usize = 500;
+const MAX_THREADS: usize = 256;
 /// A thread that runs Python code changes its stack all the time: read it until two reads are equal.
 const MAX_READS: usize = 20;
 
@@ -25,6 +25,8 @@ pub struct HungLoop {
     pub number: u64,
     pub thread: ThreadIds,
     pub silent_ns: u64,
+    /// The address of the loop's object.
+    pub event_loop: usize,
     /// The stack of the loop's thread that was taken last by attaching: for how long ago that was, and its frames.
     pub taken: Option<(u64, Vec<FrameData>)>,
 }
@@ -37,35 +39,64 @@ struct Thread {
     loops: Vec<u64>,
     holds_gil: bool,
     activity: Activity,
-    stack: Result<Stack, Doubt>,
+    stack: Result<Seen, Doubt>,
 }
 
 /// Returns the text. Attaches to nothing, and waits for no other thread.
-pub fn text(watch: &WatchState, hung: &[HungLoop], mut reader: Option<&mut Reader>) -> String {
+pub fn text(
+    watch: &WatchState,
+    hung: &[HungLoop],
+    mut native_stacks: Option<&mut NativeStacks>,
+) -> String {
     let names: HashMap<u64, String> = watch.names.with(|names| {
         let known = names.iter();
         known
             .map(|(ids, name)| (ids.native, name.clone()))
             .collect()
     });
-    let ids = ThreadStats::thread_ids(MAX_THREADS).into_iter();
-    let ids = ids.filter_map(|id| u64::try_from(id).ok());
-    let all = ids.map(|id| (id, name(id, &names)));
+    let holder = watch.gil.and_then(|gil| gil.read().holder);
+    let matters = |id: u64| {
+        holder.is_some_and(|ids| ids.native == id) || hung.iter().any(|it| it.thread.native == id)
+    };
+    let mut all = thread_ids();
+    all.sort_by_key(|&id| !matters(id));
+    let left_out = all.len().saturating_sub(MAX_THREADS);
+    all.truncate(MAX_THREADS);
+    let all = all.into_iter().map(|id| (id, name(id, &names)));
     let theirs: Vec<(u64, String)> = all.filter(|(_, name)| !is_own(name)).collect();
-    let has_stacks = reader.is_some();
+    let has_stacks = native_stacks.is_some();
     let threads = theirs.into_iter().map(|(native, name)| {
-        let stack = reader.as_mut().map(|reader| read(reader, native));
-        let numbers = hung.iter().filter(|it| it.thread.native == native);
+        let loops: Vec<_> = hung
+            .iter()
+            .filter(|it| it.thread.native == native)
+            .collect();
+        let event_loop = loops.first().map_or(0, |it| it.event_loop);
+        let stack = native_stacks
+            .as_mut()
+            .map(|stacks| read(stacks, native, event_loop));
         Thread {
             native,
             name,
-            loops: numbers.map(|it| it.number).collect(),
+            loops: loops.iter().map(|it| it.number).collect(),
             holds_gil: holds(watch.gil, native),
             activity: ThreadFiles::new(native).activity(watch.gil),
             stack: stack.unwrap_or(Err(Doubt::Memory)),
         }
     });
-    written(hung, threads.collect(), has_stacks)
+    let mut text = written(hung, threads.collect(), has_stacks);
+    if left_out > 0 {
+        let _ = writeln!(text, "\n{left_out} more threads");
+    }
+    text
+}
+
+fn thread_ids() -> Vec<u64> {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    threads
+        .filter_map(|thread| thread.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// Whether this is a thread of the watch. A thread of the program may be called "gilscope" by the system: it has the name of
@@ -79,11 +110,11 @@ fn holds(gil: Option<Gil>, native: u64) -> bool {
     holder.is_some_and(|ids| ids.native == native)
 }
 
-fn read(reader: &mut Reader, native: u64) -> Result<Stack, Doubt> {
-    let mut stack = reader.stack(native);
+fn read(stacks: &mut NativeStacks, native: u64, event_loop: usize) -> Result<Seen, Doubt> {
+    let mut stack = stacks.see(native, event_loop);
     for _ in 1..MAX_READS {
         match stack {
-            Err(Doubt::Structure | Doubt::Changed) => stack = reader.stack(native),
+            Err(Doubt::Structure | Doubt::Changed) => stack = stacks.see(native, event_loop),
             _ => break,
         }
     }
@@ -166,7 +197,10 @@ fn add_thread(text: &mut String, thread: &Thread, hung: &[HungLoop], has_stacks:
         in_words_of(thread)
     );
     match &thread.stack {
-        Ok(stack) => add_stack(text, stack),
+        Ok(seen) => {
+            add_work(text, seen);
+            add_stack(text, &seen.stack);
+        }
         Err(doubt) if has_stacks => {
             let _ = writeln!(text, "  its stack could not be read: {}", in_words(*doubt));
         }
@@ -183,6 +217,21 @@ fn add_thread(text: &mut String, thread: &Thread, hung: &[HungLoop], has_stacks:
                 add_frame(text, file, Some(*line), function);
             }
         }
+    }
+}
+
+/// What the loop's thread is busy with.
+fn add_work(text: &mut String, seen: &Seen) {
+    if let Some((name, coroutine)) = &seen.task {
+        let _ = writeln!(
+            text,
+            "  in the task {} ({})",
+            printable(name),
+            printable(coroutine)
+        );
+    }
+    if let Some(request) = &seen.request {
+        let _ = writeln!(text, "  for the request {}", printable(request));
     }
 }
 

@@ -84,7 +84,8 @@ impl NativeStacks {
         }
     }
 
-    fn see(&mut self, native_id: u64, event_loop: usize) -> Result<Seen, Doubt> {
+    /// The stack of a thread, with the task and the request that the loop at the address `event_loop` is busy with there.
+    pub fn see(&mut self, native_id: u64, event_loop: usize) -> Result<Seen, Doubt> {
         match &mut self.objects {
             Some(objects) => objects.see(&mut self.reader, native_id, event_loop),
             None => self.reader.stack(native_id).map(|stack| Seen {

@@ -157,9 +157,8 @@ impl<'a> Sampler<'a> {
                 }
             }
         }
-        let reader = self.stacks.as_mut().map(|native| &mut native.reader);
         self.hangs
-            .note(self.watch, &mut self.loops, &sample, reader);
+            .note(self.watch, &mut self.loops, &sample, self.stacks.as_mut());
         self.report_stalls(now_ns);
         let other_holds = holder != self.watch.prober.native() && state.holder.is_some();
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
@@ -275,6 +274,7 @@ impl<'a> Sampler<'a> {
             self.end_late_period(&mut watched);
         }
         self.report_stalls(u64::MAX);
+        self.hangs.wait_until_written();
     }
 
     fn end_late_period(&mut self, ended: &mut WatchedLoop) {

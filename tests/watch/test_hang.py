@@ -109,7 +109,7 @@ def test_a_program_that_hangs_for_ever_in_a_c_call_ends_with_70_and_names_its_li
     assert ended.returncode == 70
     assert "gilscope: event loop 1 has given no heartbeat for" in ended.stderr
     first = ended.stderr.split("\n\n")[1]
-    assert re.search(rf"{thread}\n  <string>:{line}\n", first), ended.stderr
+    assert re.search(rf"{thread}\n(  in the task .*\n)?  <string>:{line}\n", first), ended.stderr
     assert ended.stderr.endswith("gilscope: the process ends with status 70\n")
 
 
@@ -224,6 +224,28 @@ def test_the_stacks_go_to_the_stderr_that_the_program_had_when_the_watch_started
     command = script(HANGS_FOR_EVER, hangs=hangs)
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
     assert (ended.returncode, HANGS in ended.stderr, later.read_bytes()) == (70, True, b"")
+
+
+def test_the_task_and_the_request_of_the_loop_are_named() -> None:
+    hangs = """
+    async def app(scope, receive, send): block()
+    await asyncio.create_task(app({"type": "http", "method": "GET", "path": "/report"}, None, None), name="serve")"""
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    about = "  in the task serve (main.<locals>.app)\n  for the request GET /report\n  <string>:8 in block\n"
+    assert about in ended.stderr, ended.stderr
+
+
+def test_of_a_thousand_threads_the_one_that_matters_comes_first() -> None:
+    hangs = """
+    for _ in range(1000): threading.Thread(target=threading.Event().wait, daemon=True).start()
+    block()"""
+    command = script(HANGS_FOR_EVER, hangs=hangs)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert "event loop 1) sleeps\n" in ended.stderr.split("\n\n")[1]
+    more = re.search(r"\n(\d+) more threads\n", ended.stderr)
+    assert more
+    assert 700 < int(more[1]) < 800
 
 
 def test_a_thread_that_has_been_there_for_a_while_has_its_name() -> None:
