@@ -120,11 +120,10 @@ impl Window {
         }
     }
 
-    /// The spans that ended in this time.
+    /// The spans that ended since this time began. A beat may have come after the last sample.
     fn within<'a>(&self, kept: &'a Kept) -> impl Iterator<Item = Span> + use<'a> {
-        let (begin_ns, end_ns) = (self.begin_ns, self.end_ns);
-        kept.spans()
-            .filter(move |span| span.to_ns > begin_ns && span.to_ns <= end_ns)
+        let begin_ns = self.begin_ns;
+        kept.spans().filter(move |span| span.to_ns > begin_ns)
     }
 
     /// The holds, cut off where this time begins.

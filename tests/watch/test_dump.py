@@ -21,6 +21,7 @@ from gilscope.reports import watch_dump
 from gilscope.reports.terminal import text
 from gilscope.watch import dumps
 from gilscope.watch.dumps import MAX_FILES, SECONDS_BETWEEN_STALL_DUMPS, Dumps, DumpSettings
+from gilscope.watch.excerpt import excerpt
 
 from tests.support.watched import stall, watched
 
@@ -95,6 +96,26 @@ def test_a_dump_agrees_with_the_sums_of_a_short_watch(tmp_path: Path) -> None:
     assert dumped.stalls == seen.stalls
     assert dumped.sites == seen.sites
     assert (dumped.collected, dumped.samples) == (seen.collected, seen.samples)
+
+
+def test_an_excerpt_has_nothing_from_before_it_begins(stalled: Watch) -> None:
+    first = stalled.snapshot().worst[0]
+    asyncio.run(_stall())
+    _wait_until(lambda: sum(stalled.snapshot().stalls.values()) > 1)
+    assert stalled._session
+    since = stalled.began + first.end
+    report = excerpt(stalled._session, since=since, reason="stall")
+    seen = report.snapshot
+    assert report.excerpt
+    assert report.timeline
+    assert report.excerpt.begin == report.timeline.begin == pytest.approx(first.end)
+    assert seen.elapsed == pytest.approx(report.excerpt.end - first.end)
+    assert all(it.end > first.end for it in seen.worst)
+    assert sum(seen.stalls.values()) == len(seen.worst) > 0
+    assert 0 < seen.lags.count < stalled.snapshot().lags.count
+    assert seen.held is not None
+    assert sum(sum(track.held) for track in report.timeline.held) == pytest.approx(seen.held, abs=1e-3)
+    assert seen.held <= seen.elapsed
 
 
 @pytest.mark.parametrize("width", [80, 160])
