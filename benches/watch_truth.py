@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import random
 import threading
 import time
 from ctypes import CDLL, PyDLL
@@ -23,8 +24,21 @@ if TYPE_CHECKING:
     from gilscope.records.stall import Stall
 
 
+SECONDS_UNTIL_STEADY = 3.6
+"""A watch samples most often in its first three seconds, and lets no loop sleep."""
+
+
 def shares() -> None:
-    """The share of time with the GIL held in known duty cycles of 2 s each, as read by gilscope and by gilknocker."""
+    """The share of time with the GIL held in known duty cycles of 2 s each, as read by gilscope and by gilknocker.
+
+    A watch samples most often in its first three seconds, so it is read at first and later.
+    """
+    for wait in (0.1, SECONDS_UNTIL_STEADY):
+        print(f"  after {wait} s:")
+        _shares(wait)
+
+
+def _shares(wait: float) -> None:
     hold, release = PyDLL(None).usleep, CDLL(None).usleep
     for busy, free in [(0, 1), (0.05, 0.95), (1, 9), (3, 7), (5, 5), (9, 1), (50, 450), (1, 0)]:
         end = threading.Event()
@@ -50,7 +64,7 @@ def shares() -> None:
         with gilscope.Watch() as watch:
             thread = threading.Thread(target=cycle, name="the cycle")
             thread.start()
-            release(100_000)
+            release(int(wait * 1e6))
             before = watch.snapshot()
             release(2_000_000)
             after = watch.snapshot()
@@ -153,6 +167,45 @@ def delays() -> None:
     )
 
 
+def sleepers() -> None:
+    """Stalls that begin while the loop sleeps: which lengths are reported, and how wrong they are."""
+
+    def spin(seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    def hold(seconds: float) -> None:
+        PyDLL(None).usleep(int(seconds * 1e6))
+
+    kinds: dict[str, Callable[[float], None]] = {"sleeps": time.sleep, "holds the GIL": hold, "computes": spin}
+    begun: dict[tuple[str, float], list[float]] = {(kind, ms): [] for kind in kinds for ms in (0.04, 0.06, 0.2)}
+
+    async def main() -> None:
+        await asyncio.sleep(SECONDS_UNTIL_STEADY)
+        for _ in range(20):
+            for (kind, length), moments in begun.items():
+                await asyncio.sleep(0.35 + 0.02 * random.random())
+                moments.append(time.monotonic() - watch.began)
+                kinds[kind](length)
+        await asyncio.sleep(0.1)
+
+    reported: list[Stall] = []
+    with gilscope.Watch(on_stall=reported.append) as watch:
+        asyncio.run(main())
+    for (kind, length), moments in begun.items():
+        found = [stall for moment in moments for stall in reported if abs(stall.end - moment - length) < length / 2]
+        errors = sorted(1000 * (stall.duration - length) for stall in found)
+        error = (
+            f"error {errors[0]:+.0f} to {errors[-1]:+.0f} ms, {sum(errors) / len(errors):+.1f} on average"
+            if errors
+            else ""
+        )
+        print(
+            f"  {kind:14} for {1000 * length:3.0f} ms: {len(errors):2} of {len(moments)} reported; {error}", flush=True
+        )
+
+
 def leftovers(times: int) -> None:
     """Start and stop many times: what is left, and how long a stop takes."""
 
@@ -220,7 +273,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="duration of the memory measurement")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    for name, run in {"delays": delays, "shares": shares, "scrapes": scrapes, "holds": holds}.items():
+    for name, run in {
+        "delays": delays,
+        "shares": shares,
+        "scrapes": scrapes,
+        "holds": holds,
+        "sleepers": sleepers,
+    }.items():
         if options.only in name:
             run()
     if options.only in "leftovers":

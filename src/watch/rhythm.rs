@@ -17,12 +17,14 @@ const BUSY_PERIODS: u64 = 4;
 const QUIET_PERIODS: u64 = 18;
 /// A loop is late after this part of the threshold. While the GIL is busy, gaps are no longer than this on average.
 pub const LATE_PART_OF_STALL: u64 = 10;
+/// The rate is full once a loop is late by this part of the threshold. A loop beside some busy threads is late by less all the time.
+pub const FULL_RATE_PART_OF_STALL: u64 = 4;
 
 /// How far apart the looks are on average.
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_field_names)] // `_ns` is the unit
 pub struct Periods {
-    /// While a loop is late, and at the start of a watch.
+    /// While a loop is late by some milliseconds, and at the start of a watch.
     pub full_ns: u64,
     /// While the GIL is held now and then, or a loop runs.
     pub busy_ns: u64,
@@ -58,7 +60,7 @@ impl Periods {
 pub struct Seen {
     /// A thread holds the GIL, or it is unknown whether one does.
     pub held: bool,
-    /// A loop is late.
+    /// A loop is so late that it may stall.
     pub late: bool,
     /// A loop may be running: its heartbeats are expected.
     pub awake: bool,

@@ -43,8 +43,8 @@ pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
                 .sampler_ran_ns
                 .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
         }
-        // While a loop is late every sample matters, and only then is a higher priority worth its cost.
-        let wanted = if sampler.is_a_loop_late() {
+        // While a loop may stall every sample matters, and only then is a higher priority worth its cost.
+        let wanted = if sampler.may_a_loop_stall() {
             Priority::RealTime
         } else {
             Priority::Prompt
@@ -200,7 +200,7 @@ impl<'a> Sampler<'a> {
     fn choose_next(&mut self, now_ns: u64, held: bool) {
         let seen = Seen {
             held,
-            late: self.is_a_loop_late(),
+            late: self.may_a_loop_stall(),
             awake: self.loops.iter().any(WatchedLoop::is_awake),
         };
         if self.rhythm.follow(now_ns, seen) {
@@ -212,8 +212,11 @@ impl<'a> Sampler<'a> {
         self.meant_ns = self.rhythm.next_ns();
     }
 
-    fn is_a_loop_late(&self) -> bool {
-        self.loops.iter().any(WatchedLoop::is_late)
+    fn may_a_loop_stall(&self) -> bool {
+        let stall_ns = self.watch.settings.stall_ns;
+        self.loops
+            .iter()
+            .any(|watched| watched.may_stall(self.last_ns, stall_ns))
     }
 
     /// Drops the loops that have ended, and adds the new ones.

@@ -10,7 +10,7 @@ use crate::watch::heartbeat::{HeartbeatState, LateBeat};
 use crate::watch::late_period::{LatePeriod, Noticed};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
-use crate::watch::rhythm::LATE_PART_OF_STALL;
+use crate::watch::rhythm::{FULL_RATE_PART_OF_STALL, LATE_PART_OF_STALL};
 use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
 use crate::watch::silence::{Limits, Silence};
 use crate::watch::sleep::Sleep;
@@ -88,6 +88,11 @@ impl WatchedLoop {
 
     pub fn is_late(&self) -> bool {
         (self.late_period.is_some() || self.woken) && !self.heartbeat.is_unproven()
+    }
+
+    /// Whether the loop is so late at `now_ns` that it may well stall: then each sample matters.
+    pub fn may_stall(&self, now_ns: u64, stall_ns: u64) -> bool {
+        self.is_late() && now_ns.saturating_sub(self.due_ns) >= stall_ns / FULL_RATE_PART_OF_STALL
     }
 
     /// Whether a heartbeat is expected, or may be soon.
