@@ -48,13 +48,16 @@ def of_json(arrivals: list[Arrival]) -> Iterator[Finding]:
 
 
 def of_log(arrivals: list[Arrival], began: float) -> Iterator[Finding]:
-    """Read the log of ``gilscope.Watch``; ``began`` is when the watch did."""
+    """Read the log of ``gilscope.Watch``; ``began`` is when the watch did. A stall's first line counts, or its only one."""
+    seen = set()
     for arrival in arrivals:
         line = line_of(arrival, began)
-        if line is not None and line.begins:
-            function = line.place.function.rpartition(".")[2] if line.place else None
-            span = (line.stall_began, arrival.at)
-            yield Finding(arrival.at, line.cause, function, frozenset([function] if function else []), span)
+        if line is None or line.id in seen:
+            continue
+        seen.add(line.id)
+        function = line.place.function.rpartition(".")[2] if line.place else None
+        span = (line.stall_began, arrival.at)
+        yield Finding(arrival.at, line.cause, function, frozenset([function] if function else []), span)
 
 
 def of_dumps(arrivals: list[Arrival], loop: int) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
-"""Checks the stack reader: whether what is read is right, beside threads that run too, and what a read costs.
+"""Checks the stack reader: whether it is right, also beside threads that run, what it costs, and that stalls are reported soon.
 
-python benches/reader.py [--only stacks|stress|cost] [--stacks 10000] [--reads 10000000] [--seed 1]
+python benches/reader.py [--only stacks|stress|cost|holds] [--stacks 10000] [--reads 10000000] [--holds 250] [--seed 1]
 
-Exits with 1 if a stack was wrong.
+Exits with 1 if a stack was wrong, or if more than one hold in a thousand (and more than one) was not reported rightly and in
+time, while it lasted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gilscope._core import _StackReader
+from reader_holds import holds as check_holds
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.compared_stacks import compare
@@ -75,6 +77,11 @@ def cost(_: argparse.Namespace) -> bool:
     return True
 
 
+def holds(arguments: argparse.Namespace) -> bool:
+    """What the log of a watch says while C calls of ten kinds hold the GIL."""
+    return check_holds(arguments.holds, arguments.seed)
+
+
 def waiting_us(reader: _StackReader, depth: int, reads: int, *, cold: bool) -> float:
     """Return the median cost of reading a thread that waits."""
     ready, done = threading.Event(), threading.Event()
@@ -120,7 +127,12 @@ def nested(innermost: Call, depth: int) -> Call:
     return lambda: call(depth - 1)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {"stacks": stacks, "stress": stress, "cost": cost}
+PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "stacks": stacks,
+    "stress": stress,
+    "cost": cost,
+    "holds": holds,
+}
 
 
 def main() -> int:
@@ -128,7 +140,8 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, help="one part instead of all")
     parser.add_argument("--stacks", type=int, default=10_000, help="how many stacks to compare")
     parser.add_argument("--reads", type=int, default=10_000_000, help="how many reads beside running threads")
-    parser.add_argument("--seed", type=int, default=1, help="for the kinds of call")
+    parser.add_argument("--holds", type=int, default=250, help="how many holds to wait for the report of")
+    parser.add_argument("--seed", type=int, default=1, help="for the kinds of call, and for the holds")
     arguments = parser.parse_args()
     sys.setrecursionlimit(100_000)
     threading.stack_size(512 << 20)

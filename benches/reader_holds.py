@@ -1,6 +1,6 @@
 """Checks what `gilscope.Watch(log=...)` writes while a C call holds the GIL: the right line and thread, and how soon.
 
-    python benches/reader_holds.py [--holds 250] [--seed 1]
+    python benches/reader_holds.py [--holds 250] [--seed 1] [--call NAME]
 
 Holds of 0.2 to 2 s in C calls of ten kinds, in a pool's thread, in a thread of their own, and on the loop, which has
 something to do every 2 ms. The line has to be in the file before the hold ends, and within 20 ms of the moment when the stall
@@ -198,6 +198,8 @@ def holds(count: int, seed: int = 1, call: str = "") -> bool:
     print(f"{sys.version.split()[0]}: {'call':12}{'holds':>6}{'right':>7}   ms after the threshold: p50, p99, max")
     for name in [kind.name for kind in KINDS] + WHERE + ["all"]:
         some = [it for it in judged if name in (it.held.kind, it.held.where, "all")]
+        if not some:
+            continue
         delays = [1000 * it.after_threshold for it in some if it.after_threshold is not None]
         figures = ""
         if len(delays) > 1:
@@ -216,7 +218,7 @@ def holds(count: int, seed: int = 1, call: str = "") -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--holds", type=int, default=100)
+    parser.add_argument("--holds", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--call", default="", help="only calls with this in their name")
     parser.add_argument("--program", metavar="LOG", help=argparse.SUPPRESS)
