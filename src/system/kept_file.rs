@@ -45,16 +45,14 @@ pub struct KeptFile {
 impl KeptFile {
     /// Opens the file at `path`, to append to it. It is made if it does not exist.
     pub fn open(path: &CStr) -> io::Result<Self> {
-        // O_NONBLOCK: opening a FIFO without a reader fails instead of waiting for one.
-        let flags = libc::O_WRONLY
-            | libc::O_APPEND
-            | libc::O_CREAT
-            | libc::O_CLOEXEC
-            | libc::O_NOCTTY
-            | libc::O_NONBLOCK;
-        // SAFETY: the path ends with NUL.
-        let file = owned(unsafe { libc::open(path.as_ptr(), flags, MODE) })?;
-        Self::keep(raised(file, Self::lowest_number())?)
+        Self::open_with(path, libc::O_CREAT)
+    }
+
+    /// Opens the same file again, after the program has closed it. Another one at `path` by now is foreign: the program may
+    /// have changed its root directory.
+    pub fn open_again(&self, path: &CStr) -> Option<Self> {
+        let file = Self::open_with(path, 0).ok()?;
+        (file.identity == self.identity).then_some(file)
     }
 
     /// Keeps another descriptor of the file that is open as `number`.
@@ -95,6 +93,19 @@ impl KeptFile {
     /// Waits until the file may have room, for `timeout_ms` at most.
     pub fn wait_for_room(&self, timeout_ms: i32) {
         self.poll(timeout_ms);
+    }
+
+    fn open_with(path: &CStr, flags: libc::c_int) -> io::Result<Self> {
+        // O_NONBLOCK: opening a FIFO without a reader fails instead of waiting for one.
+        let flags = flags
+            | libc::O_WRONLY
+            | libc::O_APPEND
+            | libc::O_CLOEXEC
+            | libc::O_NOCTTY
+            | libc::O_NONBLOCK;
+        // SAFETY: the path ends with NUL.
+        let file = owned(unsafe { libc::open(path.as_ptr(), flags, MODE) })?;
+        Self::keep(raised(file, Self::lowest_number())?)
     }
 
     fn lowest_number() -> RawFd {

@@ -207,7 +207,13 @@ impl Heartbeat {
             .with_python(py, |it| it.replace(event_loop));
         drop(earlier); // not under the lock: it may run any code
         state.is_unproven.store(!proven, Ordering::Relaxed); // ordered by `alarm`
-        read_names(py, &self.watch); // while the loop stalls, it may be too late
+        let own = ThreadIds {
+            ident,
+            native: native_id,
+        };
+        if !self.watch.names.with(|names| names.contains_key(&own)) {
+            read_names(py, &self.watch); // while the loop stalls, it may be too late
+        }
         state.alarm.expect(now_ns() + state.settings.heartbeat_ns);
     }
 

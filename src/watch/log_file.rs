@@ -52,12 +52,15 @@ impl LogFile {
     }
 
     /// The file, opened again after the program has closed it. Another one's descriptor may mean another file by now.
-    pub fn reopened(&self) -> Option<Arc<KeptFile>> {
-        if matches!(self.target, Target::Descriptor(_)) {
+    pub fn reopened(&self, closed: &KeptFile) -> Option<Arc<KeptFile>> {
+        let Target::Path(path) = &self.target else {
             return None;
-        }
-        self.close();
-        self.file().ok()
+        };
+        let file = Arc::new(closed.open_again(path)?);
+        let reopened = Arc::clone(&file);
+        let before = self.file.with(|it| it.replace(file));
+        drop(before);
+        Some(reopened)
     }
 
     pub fn close(&self) {

@@ -221,7 +221,7 @@ impl Output<'_> {
                 }
                 Err(Fault::Gone) if !reopened => {
                     reopened = true;
-                    let Some(file) = self.writer.file.reopened() else {
+                    let Some(file) = self.writer.file.reopened(&self.file) else {
                         return false;
                     };
                     self.file = file;

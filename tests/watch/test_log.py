@@ -265,6 +265,14 @@ def test_a_log_at_a_path_is_opened_again_when_the_program_has_closed_it(tmp_path
     assert events(log) == {"stall", "end"}
 
 
+def test_a_log_that_the_program_has_closed_and_removed_is_not_made_again(tmp_path: Path) -> None:
+    victim, log = tmp_path / "victim", tmp_path / "stalls.log"
+    script = CLOSES_ALL.replace("asyncio.run", "os.unlink(log); asyncio.run")
+    (dropped,) = child.output(STALLING + script, str(victim), str(log))
+    assert int(dropped) >= 2
+    assert not log.exists()
+
+
 def test_a_forked_child_writes_nothing(tmp_path: Path) -> None:
     log = tmp_path / "stalls.log"
     script = """
