@@ -48,7 +48,7 @@ HANGS_FOR_EVER = """
 """Line 5 holds the GIL, line 8 blocks the loop."""
 
 ANSWERS = """
-    import asyncio, contextlib, os, sys
+    import asyncio, contextlib, importlib, os, sys
     from gilscope import Watch
 
     async def main():
@@ -60,7 +60,8 @@ ANSWERS = """
         return sys.stdin.readline()
 
     with Watch(hang={hang}, on_hang="exit"):
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=importlib.import_module("{runs}").new_event_loop) as runner:
+            runner.run(main())
     print("well", flush=True)
 """
 """A program that says that it is ready, does something, and ends well."""
@@ -71,10 +72,14 @@ def script(text: str, **given: object) -> list[str]:
 
 
 @contextmanager
-def ready(**given: object) -> Iterator[subprocess.Popen[str]]:
+def ready(*, then: str, runs: str = "asyncio") -> Iterator[subprocess.Popen[str]]:
     """Start :data:`ANSWERS`, and wait until it is ready."""
     with subprocess.Popen(
-        script(ANSWERS, **given), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        script(ANSWERS, then=then, runs=runs),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -111,6 +116,15 @@ def test_a_program_that_hangs_for_ever_in_a_c_call_ends_with_70_and_names_its_li
     first = ended.stderr.split("\n\n")[1]
     assert re.search(rf"{thread}\n(  in the task .*\n)?  <string>:{line}\n", first), ended.stderr
     assert ended.stderr.endswith("gilscope: the process ends with status 70\n")
+
+
+def test_a_program_that_hangs_on_uvloop_ends_with_70_and_names_its_line() -> None:
+    pytest.importorskip("uvloop")
+    command = script(ANSWERS, then="asked()", runs="uvloop")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        assert b"<string>:10 in asked\n" in process.stderr.read()
+        assert process.wait(SECONDS_TO_LIVE) == 70
 
 
 def test_the_loops_own_stack_is_written_after_the_holders() -> None:
@@ -157,13 +171,17 @@ def test_a_program_at_a_breakpoint_does_not_hang() -> None:
         ends_well(process, "continue\n")
 
 
-def test_a_loop_that_sleeps_does_not_hang_although_the_program_has_closed_the_timer_of_its_heartbeat() -> None:
+@pytest.mark.parametrize("runs", ["asyncio", "uvloop"])
+def test_a_loop_that_sleeps_does_not_hang_although_the_program_has_closed_the_timer_of_its_heartbeat(
+    runs: str,
+) -> None:
+    pytest.importorskip(runs)
     closes = """
     for number in range(3, 1000):
         with contextlib.suppress(OSError):
             if "timerfd" in os.readlink(f"/proc/self/fd/{number}"): os.close(number)
     await asyncio.get_running_loop().run_in_executor(None, asked)"""
-    with ready(then=closes) as process:
+    with ready(then=closes, runs=runs) as process:
         time.sleep(LONG)
         assert process.poll() is None
         ends_well(process, "\n")
