@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     type=Duration(parse_threshold, least=0.0001),
     default="1ms",
     show_default=True,
-    help="Sample the event loops and the holder of the GIL this often.",
+    help="Sample the event loops and the holder of the GIL this often when it matters.",
 )
 @click.option(
     "--probe",

@@ -35,7 +35,8 @@ class Watch:
     begins anew. ``print(watch)`` prints its report.
 
     ``stall`` is the threshold: a loop that is later than this is stalled. ``sample`` is the mean time between two samples of
-    the GIL's holder, ``probe`` the mean time between two attempts to acquire the GIL. All three are seconds, or strings such
+    the GIL's holder when it matters most; while nothing happens, up to 18 times as much. ``probe`` is the mean time between two
+    moments at which the wait for the GIL is measured. All three are seconds, or strings such
     as ``"50ms"``. ``on_stall`` is called with each ``Stall`` in a thread of the watch, as soon as that thread can acquire the
     GIL after the stall; exceptions that it raises are logged. This thread blocks all signals. ``trace`` keeps the latest
     holds and lags one by one, for a chart. Without ``read_gil`` no interpreter memory is read: then the thread and the line
