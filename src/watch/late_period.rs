@@ -19,7 +19,7 @@ pub type Noticed = Option<(u64, Option<ThreadIds>)>;
 /// A loop that is late now.
 pub struct LatePeriod {
     pub due_ns: u64,
-    stall_ns: u64,
+    pub(super) stall_ns: u64,
     pauses: Pauses,
     pub noticed: Noticed,
     /// There is always one at least.

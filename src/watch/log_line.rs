@@ -141,6 +141,9 @@ impl Entry {
             (Cause::Computing | Cause::Waiting | Cause::Garbage, _) => {
                 format!("{}{}", self.cause.name(), at(self.line.as_ref()))
             }
+            (Cause::NoCpu, _) if self.line.is_some() => {
+                format!("no CPU so far, the loop is{}", at(self.line.as_ref()))
+            }
             (Cause::Hog | Cause::Turns | Cause::NoCpu, _) => self.cause.name().to_owned(),
         };
         format!("gilscope: {began:8.2} s: {stalled}{whose}: {why}")

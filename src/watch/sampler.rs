@@ -147,11 +147,14 @@ impl<'a> Sampler<'a> {
             );
             if let Some(logs) = self.watch.logs.get() {
                 let (number, due_ns) = (watched.heartbeat.loop_number, watched.late_since_ns());
+                // Relaxed: used by itself.
+                let reads_stacks = self.stacks.is_some()
+                    && !self.watch.system_calls_hidden.load(Ordering::Relaxed);
                 self.log
                     .follow(logs, &mut self.open[known..], (number, due_ns), now_ns);
                 if let Some(due_ns) = due_ns
                     && self.log.wants(logs, (number, due_ns), now_ns)
-                    && let Some(now) = watched.late_now(&sample)
+                    && let Some(now) = watched.late_now(&sample, reads_stacks)
                 {
                     self.log.note(logs, &now);
                 }

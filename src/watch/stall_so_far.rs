@@ -10,6 +10,10 @@ use crate::watch::stack_requests::StackSample;
 use crate::watch::stacks::Below;
 use crate::watch::thread_files::CpuTimes;
 
+/// Stacks that are older do not show what the loop does now, unless it has been late for so long that they are taken seldom.
+const MAX_AGE_OF_STACKS_NS: u64 = 20_000_000;
+const MAX_AGE_PART_OF_LATENESS: u64 = 10;
+
 /// A loop that is late at this moment, by the threshold or more.
 pub struct LateNow<'a> {
     pub loop_number: u64,
@@ -75,7 +79,28 @@ impl LatePeriod {
         whole
     }
 
-    pub fn latest_stacks(&self) -> Option<&StackSample> {
+    /// The latest stacks, unless they are too old to show what the loop does now.
+    pub fn latest_stacks(&self, now_ns: u64) -> Option<&StackSample> {
+        let late_ns = now_ns.saturating_sub(self.due_ns);
+        let max_age_ns = MAX_AGE_OF_STACKS_NS.max(late_ns / MAX_AGE_PART_OF_LATENESS);
+        self.last_stacks().filter(|stacks| {
+            // The prober's stacks are as old as the hold for which it waits.
+            stacks.asked_ns.is_some() || stacks.attached_ns + max_age_ns >= now_ns
+        })
+    }
+
+    /// Whether stacks have been taken since the late period became a stall.
+    pub fn has_stacks_of_stall(&self) -> bool {
+        self.last_stacks()
+            .is_some_and(|stacks| stacks.attached_ns >= self.stalled_since_ns())
+    }
+
+    /// When the late period became a stall.
+    pub fn stalled_since_ns(&self) -> u64 {
+        self.due_ns + self.stall_ns
+    }
+
+    fn last_stacks(&self) -> Option<&StackSample> {
         self.segments
             .iter()
             .rev()

@@ -22,6 +22,9 @@ use crate::watch::thread_files::{CpuTimes, ThreadFiles};
 /// A stall that is over, with the number of the stack request that it may be waiting for.
 pub type OpenStall = (Option<u64>, FinishedStall);
 
+/// What is said of a stall while it lasts waits for its stacks for this long.
+const MAX_WAIT_FOR_STACKS_NS: u64 = 8_000_000;
+
 pub struct WatchedLoop {
     pub heartbeat: Arc<HeartbeatState>,
     thread: ThreadIds,
@@ -198,8 +201,20 @@ impl WatchedLoop {
     }
 
     /// What the loop is late for by now; `None` if it is not late.
-    pub fn late_now<'a>(&'a mut self, sample: &Sample<'_>) -> Option<LateNow<'a>> {
+    ///
+    /// If the sampler `reads_stacks`, `None` until it has read some since the late period became a stall, or has failed to for a
+    /// while.
+    pub fn late_now<'a>(
+        &'a mut self,
+        sample: &Sample<'_>,
+        reads_stacks: bool,
+    ) -> Option<LateNow<'a>> {
         let late_period = self.late_period.as_mut()?;
+        let is_in_time =
+            reads_stacks && sample.now_ns < late_period.stalled_since_ns() + MAX_WAIT_FOR_STACKS_NS;
+        if is_in_time && !late_period.has_stacks_of_stall() {
+            return None;
+        }
         let evidence = late_period.evidence_so_far(self.files.cpu_times());
         Some(LateNow {
             loop_number: self.heartbeat.loop_number,
@@ -208,7 +223,7 @@ impl WatchedLoop {
             now_ns: sample.now_ns,
             evidence,
             holder: late_period.holder(sample, self.thread),
-            stacks: late_period.latest_stacks(),
+            stacks: late_period.latest_stacks(sample.now_ns),
             below: self.heartbeat.below(),
         })
     }
