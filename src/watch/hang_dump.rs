@@ -37,6 +37,7 @@ struct Thread {
     name: String,
     /// The numbers of the loops that hang in it.
     loops: Vec<u64>,
+    knows_gil: bool,
     holds_gil: bool,
     activity: Activity,
     stack: Result<Seen, Doubt>,
@@ -78,6 +79,7 @@ pub fn text(
             native,
             name,
             loops: loops.iter().map(|it| it.number).collect(),
+            knows_gil: watch.gil.is_some(),
             holds_gil: holds(watch.gil, native),
             activity: ThreadFiles::new(native).activity(watch.gil),
             stack: stack.unwrap_or(Err(Doubt::Memory)),
@@ -242,6 +244,7 @@ fn in_words_of(thread: &Thread) -> &'static str {
         (true, _) | (_, Activity::HoldsGil) => "holds the GIL",
         (_, Activity::WaitsForGil) => "waits for the GIL",
         (_, Activity::Sleeps) => "sleeps",
+        (_, Activity::Runs) if !thread.knows_gil => "runs",
         (_, Activity::Runs) => "runs without the GIL",
         (_, Activity::Unknown) => "does what the system does not report",
     }

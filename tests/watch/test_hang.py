@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS_TO_LIVE = 120
-HANG = 0.5
-LONG = 4 * HANG
+HANG = 0.8
+LONG = 3 * HANG
 """What must not be taken for a hang lasts for this long."""
 PTRACE_SEIZE = 0x4206
 HANGS = "it hangs"
@@ -36,6 +36,10 @@ HANGS_FOR_EVER = """
 
     def block():
         ctypes.CDLL(None).pause()
+
+    def spin():
+        while True:
+            pass
 
     async def main():
         await asyncio.sleep(0.05)
@@ -95,7 +99,7 @@ def ends_well(process: subprocess.Popen[str], answer: str = "") -> None:
     ("hangs", "thread", "line"),
     [
         ("threading.Thread(target=hold).start()", r"\(thread \d+\) holds the GIL.*", "5 in hold"),
-        ("import select; select.select([0], [], [])", r"MainThread \(thread \d+, event loop 1\) sleeps", "12 in main"),
+        ("import select; select.select([0], [], [])", r"MainThread \(thread \d+, event loop 1\) sleeps", "16 in main"),
         ("block()", r"MainThread \(thread \d+, event loop 1\) sleeps", "8 in block"),
     ],
 )
@@ -125,6 +129,15 @@ def test_a_program_that_hangs_on_uvloop_ends_with_70_and_names_its_line() -> Non
         assert process.stderr
         assert b"<string>:10 in asked\n" in process.stderr.read()
         assert process.wait(SECONDS_TO_LIVE) == 70
+
+
+@pytest.mark.parametrize("read_gil", [True, False])
+def test_a_loop_that_computes_for_ever_is_reported_also_where_memory_is_not_read(*, read_gil: bool) -> None:
+    command = script(HANGS_FOR_EVER.replace("on_hang", f"read_gil={read_gil}, on_hang"), hangs="spin()")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert ended.returncode == 70
+    assert re.search(r"\n  <string>:1[12] in spin\n", ended.stderr), ended.stderr
+    assert ("without their stacks, which cannot be read here" in ended.stderr) != read_gil
 
 
 def test_the_loops_own_stack_is_written_after_the_holders() -> None:
