@@ -68,18 +68,21 @@ impl Alarm {
     }
 
     /// The loop runs again, or would if it could have the GIL, as was seen at `now_ns`: a beat has been due since `due_ns`. Has no
-    /// effect if the loop's thread has set the alarm by itself, or if the timer is not ours any more. For the sampler.
-    pub fn wake(&self, seen_ns: u64, due_ns: u64, now_ns: u64) {
+    /// effect if the loop's thread has set the alarm by itself, or if the timer is not ours any more. Returns whether it had one. For
+    /// the sampler.
+    pub fn wake(&self, seen_ns: u64, due_ns: u64, now_ns: u64) -> bool {
         if !self.timer.as_ref().is_some_and(Timer::is_off) {
-            return;
+            return false;
         }
         self.woken_ns.store(now_ns, Ordering::Relaxed); // as in `woken_ns`
-        if self.expectation.exchange(
+        let is_awake = self.expectation.exchange(
             Expectation::Asleep { seen_ns },
             Expectation::Beat { due_ns },
-        ) {
+        );
+        if is_awake {
             self.settle_timer();
         }
+        is_awake
     }
 
     /// Makes the timer expire when the expected beat is due, whatever other threads do meanwhile.
@@ -132,7 +135,7 @@ mod tests {
         assert!(is_off(&alarm));
         assert!(alarm.sleep_on(seen_ns, seen_ns + 1));
         let due_ns = now_ns() + 60 * SECOND;
-        alarm.wake(seen_ns + 1, due_ns, 77);
+        assert!(alarm.wake(seen_ns + 1, due_ns, 77));
         assert_eq!(alarm.expectation(), Expectation::Beat { due_ns });
         assert!(is_set_for(&alarm, due_ns));
         assert_eq!(alarm.woken_ns(), 77);
@@ -149,10 +152,10 @@ mod tests {
         alarm.fall_asleep(due_ns, now_ns());
         assert!(is_set_for(&alarm, due_ns + SECOND));
         assert!(!alarm.sleep_on(5, 6));
-        alarm.wake(5, due_ns, 7);
+        assert!(!alarm.wake(5, due_ns, 7));
         assert!(is_set_for(&alarm, due_ns + SECOND));
         alarm.expect(0);
-        alarm.wake(5, due_ns, 7);
+        assert!(!alarm.wake(5, due_ns, 7));
         assert!(is_off(&alarm));
     }
 

@@ -6,9 +6,11 @@
 //! Two looks in a row must show that the loop does not sleep before a heartbeat is expected: callbacks that are done within some
 //! milliseconds are not worth a wakeup. The same holds for a GIL that another thread holds: a loop that sleeps would be starved if
 //! it had anything to do. So then it is woken, and waits for the GIL as it would for its own reasons.
+//!
+//! If the sampler itself has not run for longer than a stall, the process was stopped or had no CPU. Then the loop counts as late,
+//! as it would if it had been woken for its heartbeats.
 
 use crate::system::descriptors::epoll_watches;
-use crate::watch::expectation::Expectation;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
@@ -35,6 +37,8 @@ pub struct Woken {
     pub woke_ns: u64,
     /// The CPU times of its thread at that moment.
     pub cpu: Option<CpuTimes>,
+    /// The sampler has not run since then: it is unknown what the loop has done.
+    pub unseen: bool,
 }
 
 #[derive(Default)]
@@ -81,11 +85,23 @@ impl Sleep {
     pub fn follow(
         &mut self,
         sample: &Sample<'_>,
-        seen_ns: u64,
+        (seen_ns, stall_ns): (u64, u64),
         heartbeat: &HeartbeatState,
         files: &ThreadFiles,
     ) -> Option<Woken> {
         let now_ns = sample.now_ns;
+        if sample.gap_ns > sample.planned_gap_ns + stall_ns {
+            self.woken = None;
+            let unseen = Woken {
+                woke_ns: seen_ns + heartbeat.period_ns(),
+                cpu: self.last.and_then(|last| last.cpu),
+                unseen: true,
+            };
+            let is_awake = heartbeat
+                .alarm
+                .wake(seen_ns, unseen.woke_ns, unseen.woke_ns);
+            return is_awake.then_some(unseen);
+        }
         let call = files.sleeps_in();
         let sleeps = self.is_asleep(call, heartbeat);
         if sleeps && (sample.probed || sample.is_gil_free()) {
@@ -102,14 +118,12 @@ impl Sleep {
             self.woken = Some(Woken {
                 woke_ns: woke_ns(&last, &Look::new(now_ns, files), runs),
                 cpu: last.cpu,
+                unseen: false,
             });
             return None;
         };
-        heartbeat.alarm.wake(seen_ns, woken.woke_ns, now_ns);
-        let awake = Expectation::Beat {
-            due_ns: woken.woke_ns,
-        };
-        (heartbeat.alarm.expectation() == awake).then_some(woken)
+        let is_awake = heartbeat.alarm.wake(seen_ns, woken.woke_ns, now_ns);
+        is_awake.then_some(woken)
     }
 
     /// Whether a look has shown that the loop does not sleep, and the next one will decide.

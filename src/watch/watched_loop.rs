@@ -128,9 +128,10 @@ impl WatchedLoop {
     ) {
         let mut woken = None;
         if let Expectation::Asleep { seen_ns } = self.heartbeat.alarm.expectation() {
+            let limits = (seen_ns, watch.settings.stall_ns);
             woken = self
                 .sleep
-                .follow(sample, seen_ns, &self.heartbeat, &self.files);
+                .follow(sample, limits, &self.heartbeat, &self.files);
         }
         let due_ns = self.heartbeat.due_ns();
         if due_ns != self.due_ns {
@@ -145,7 +146,7 @@ impl WatchedLoop {
                 Some(woken) => woken.cpu,
                 None => self.files.cpu_times(),
             };
-            self.woken = woken.is_some();
+            self.woken = woken.is_some_and(|woken| !woken.unseen);
             if self.woken {
                 return; // what the loop does once the timer has woken it is seen at the next sample
             }

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,6 +150,37 @@ def test_a_forked_child_leaves_the_heartbeat_of_its_sleeping_parent_alone() -> N
     for child in children:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert ("blocked, waiting", "nap") in map(seen, reported)
+
+
+def test_a_process_that_was_stopped_while_its_loop_slept_had_no_cpu() -> None:
+    program = dedent(
+        f"""
+        import asyncio, sys
+        from gilscope.watch.api import Watch
+
+        async def main():
+            await asyncio.sleep({UNTIL_STEADY + UNTIL_ASLEEP})
+            print("up", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+            await asyncio.sleep(0.1)
+
+        with Watch() as watch:
+            asyncio.run(main())
+        print({{stall.cause for stall in watch.snapshot().worst if stall.duration > 0.25}})
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        time.sleep(UNTIL_ASLEEP)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        assert process.stdout.read() == "{'no CPU'}\n"
 
 
 def test_a_loop_that_is_woken_by_its_sockets_is_not_late() -> None:
