@@ -149,9 +149,9 @@ def echo(watch: Watch) -> Cost:
 
 
 def turns_beside_a_hog(watch: Watch) -> Cost:
-    """A thread that gets its turn at the GIL 40 times, beside another one that holds the GIL for 10 ms again and again."""
+    """A thread that gets its turn at the GIL 100 times, beside another one that holds the GIL for 10 ms again and again."""
     hold = PyDLL(None).usleep
-    return _turns(watch, [lambda: hold(10_000)], 40)
+    return _turns(watch, [lambda: hold(10_000)], 100)
 
 
 def turns_beside_python(watch: Watch) -> Cost:
