@@ -12,7 +12,7 @@ pub const FRAMES_KEPT_AT_EACH_END: usize = 64;
 pub enum Certainty {
     /// The thread could not change its frames meanwhile: another thread held the GIL from before the read until after it.
     Proved,
-    /// Two reads in a row were equal in all frames, code objects and instructions.
+    /// Two reads in a row were equal in all frames, code objects and instructions; only the innermost frame may have gone on.
     ReadTwice,
 }
 
