@@ -69,7 +69,7 @@ impl HeartbeatFile {
         if is_locked_by_another(&file) {
             return Err(refused(
                 &name,
-                "another process writes it: give each process a file of its own",
+                "another watch or process writes it: give each a file of its own",
             ));
         }
         let identity = identity(file.as_raw_fd()).ok_or_else(io::Error::last_os_error)?;

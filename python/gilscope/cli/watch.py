@@ -84,9 +84,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--log",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="FILE",
-    help="Append to FILE a line of JSON for each stall while it lasts, and another one when it is over.",
+    help='Append to FILE, or write to "stderr", a line of JSON for each stall while it lasts, and another one when it is over.',
 )
 @click.option(
     "--hang",
@@ -109,7 +109,7 @@ def command(
     live: bool,
     seconds: float | None,
     signal_name: str | None,
-    log: Path | None,
+    log: str | None,
     hang: float | None,
     on_hang: OnHang | None,
     command_line: tuple[str, ...],
@@ -125,6 +125,8 @@ def command(
         on_hang = arguments.on_hang(on_hang, hang=hang, name="--on-hang", needs="--hang 30s")
     except ValueError as error:
         raise BadInput(f"{error}") from None
+    for output in outputs:
+        checked(output, live_formats())
     watch = ProgramWatch(
         stall=f"{stall}s",
         sample=f"{sample}s",
@@ -136,8 +138,6 @@ def command(
         hang=None if hang is None else f"{hang}s",
         on_hang=on_hang if hang else None,
     )
-    for output in outputs:
-        checked(output, live_formats())
     asked = Program(
         pid=os.getpid(),
         command=tuple(escaped(word) for word in named if word),
@@ -159,10 +159,12 @@ def _stderr() -> LogFile | None:
         return None
 
 
-def _checked(log: Path | None) -> Path | None:
+def _checked(log: str | None) -> str | None:
     """Return ``log`` if it can be written. It is opened again for the watch."""
     try:
         arguments.log_file(log)
     except OSError as error:
         raise BadInput(f"--log: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"--{error}") from None
     return log

@@ -27,7 +27,8 @@ def ending(end: Ending | None) -> Iterator[str]:
             f"; the figures end {duration(end.unseen)} before that" if end.unseen else ""
         )
     for stall in end.stalls:
-        where = f" at {place_of(stall.culprit)}" if stall.culprit else "; the line was not sampled"
+        unknown = "; its line is in the stacks above" if end.kind == "hang" else "; the line was not sampled"
+        where = f" at {place_of(stall.culprit)}" if stall.culprit else unknown
         thread = f" (thread {stall.thread.removeprefix('thread ')})" if stall.thread else ""
         over = "is not over" if end.kind == "runs" else "was not over"
         yield f"one stall {over}: {duration(stall.so_far)} so far{where}{thread}"

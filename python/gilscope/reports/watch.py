@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,9 @@ def title(report: WatchReport) -> str:
 def span(report: WatchReport) -> Iterator[str]:
     """Yield which part of the watch the report covers, and why it was written, unless it covers the whole watch."""
     if report.excerpt is not None:
-        ended = f"{datetime.fromisoformat(report.excerpt.ended):%Y-%m-%d %H:%M:%S}"
+        ended = report.excerpt.ended
+        with suppress(ValueError):  # the file has been changed by hand
+            ended = f"{datetime.fromisoformat(ended):%Y-%m-%d %H:%M:%S}"
         yield f"up to {ended} UTC, {WHY_WRITTEN[report.excerpt.reason]}"
 
 

@@ -39,7 +39,10 @@ def opened(path: Path) -> Iterator[Callable[[WatchReport, Callable[[], Trace]], 
     _must_be_replaceable(target, path)
     is_page = path.name.lower().endswith(PAGE)
     temporary = target.with_name(f".gilscope-{os.urandom(8).hex()}{PAGE if is_page else '.tmp'}")
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
     def write(report: WatchReport, trace: Callable[[], Trace]) -> None:
         if not (is_page and _drawn_elsewhere(report, temporary)):

@@ -6,7 +6,6 @@ import atexit
 import inspect
 import os
 import weakref
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Self
 
@@ -153,7 +152,7 @@ class Watch:
         """
         if self._session is None:
             raise RuntimeError("this watch has not been started: there is nothing to dump")
-        self._session.dump(Path(path))
+        self._session.dump(arguments.dump_path(path))
 
     @property
     def failed_dumps(self) -> int:

@@ -26,11 +26,6 @@ DUMP_SIGNALS = frozenset({signals.SIGUSR1, signals.SIGUSR2, signals.SIGHUP, sign
 STDERR = "stderr"
 STDERR_DESCRIPTOR = 2
 
-MAX_SECONDS_WITHOUT_UNIT = 60
-"""A stall of more seconds than this was probably meant in milliseconds."""
-DUMP_SIGNALS = frozenset({signals.SIGUSR1, signals.SIGUSR2, signals.SIGHUP, signals.SIGQUIT})
-"""Besides the real-time signals. Python, asyncio, profilers and the system use the others, or they cannot be caught."""
-
 
 def log_file(log: str | os.PathLike[str] | int | None) -> LogFile | None:
     """Return the open file of a log: at a path, open already as a descriptor, or the program's stderr."""
@@ -41,8 +36,8 @@ def log_file(log: str | os.PathLike[str] | int | None) -> LogFile | None:
         raise TypeError(f'log must be a path, a file descriptor or "stderr", not {log!r}{hint}')
     if isinstance(log, int) and log < 0:
         raise ValueError(f"log must be an open file descriptor, which is 0 or more, not {log}")
-    if not isinstance(log, int) and not os.fspath(log):
-        raise ValueError('log must be a path, a file descriptor or "stderr", not an empty path')
+    if not isinstance(log, int):
+        _must_be_path(log, "log")
     try:
         if log == STDERR:
             return _stderr()
@@ -50,9 +45,20 @@ def log_file(log: str | os.PathLike[str] | int | None) -> LogFile | None:
             return LogFile.of(log)
         # The program may change its working directory before the file is opened again.
         return LogFile.at(os.fsencode(Path(log).absolute()))
+    except OverflowError:
+        raise OSError(errno.EBADF, f"cannot write the log to descriptor {log}: it is not open") from None
     except OSError as error:
         what = f"descriptor {log}" if isinstance(log, int) else f"{os.fspath(log)}"
-        raise OSError(error.errno, f"cannot write the log to {what}: {error.strerror}") from None
+        why = "it is not open for writing" if error.errno == errno.EBADF and what != STDERR else error.strerror
+        raise OSError(error.errno, f"cannot write the log to {what}: {why}") from None
+
+
+def _must_be_path(value: str | bytes | PathLike[str] | PathLike[bytes], name: str) -> None:
+    path = os.fsencode(value)
+    if not path:
+        raise ValueError(f"{name} must be a path, not an empty string")
+    if b"\0" in path:
+        raise ValueError(f"{name} must be a path, without the NUL character in {value!r}")
 
 
 def _stderr() -> LogFile:
@@ -95,8 +101,7 @@ def heartbeat_file(value: str | bytes | PathLike[str] | PathLike[bytes] | None) 
         path = os.fspath(value)
     except TypeError:
         raise TypeError(f"heartbeat_file must be the path of a file, not {value!r}") from None
-    if not path:
-        raise ValueError("heartbeat_file must be the path of a file, not an empty string")
+    _must_be_path(path, "heartbeat_file")
     return os.path.abspath(os.fsencode(path))  # noqa: PTH100 - bytes, and links are not followed
 
 
@@ -129,6 +134,7 @@ def dump_dir(value: object) -> Path | None:
         return None
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"dump_dir must be the path of a folder, not {value!r}")
+    _must_be_path(value, "dump_dir")
     folder = Path(os.fsdecode(value)).absolute()
     if not folder.is_dir():
         raise ValueError(f"dump_dir: {folder} is not a folder: make it first, or choose another one")
@@ -137,6 +143,14 @@ def dump_dir(value: object) -> Path | None:
             f"dump_dir: no file can be written in {folder}: choose another folder, or change its permissions"
         )
     return folder
+
+
+def dump_path(value: str | PathLike[str]) -> Path:
+    """Return where to write a dump."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"path must be the path of a file, not {value!r}")
+    _must_be_path(value, "path")
+    return Path(os.fsdecode(value))
 
 
 def dump_signal(value: object) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -68,6 +69,18 @@ def _opened() -> Callable[[Path], AbstractContextManager[Callable[..., None]]]:
     return found
 
 
+def _working_directory() -> Path:
+    """Return the working directory. Raises ``OSError`` if no file can be written there."""
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise OSError(error.errno, "dumps are written in the working directory, which is gone: give dump_dir") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = "dumps are written in the working directory, where no file can be written: give dump_dir"
+        raise PermissionError(errno.EACCES, why, str(folder))
+    return folder
+
+
 class Dumps:
     """The dumps of one watch that a signal or a stall causes. All is done in the thread that reports stalls."""
 
@@ -75,7 +88,7 @@ class Dumps:
         self._settings = settings
         self._source = source
         # The program may change its working directory.
-        self._directory = settings.directory or (Path.cwd() if self._is_needed else Path())
+        self._directory = settings.directory or (_working_directory() if self._is_needed else Path())
         self._files: deque[Path] = deque()
         self._pending: tuple[Stall, float] | None = None
         self._next = -inf

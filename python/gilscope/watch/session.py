@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 import threading
 from math import inf
@@ -105,15 +106,13 @@ class Session:
         self._stop_listening_to_gc()
         if self._watcher is not None:
             self._watcher.close()
-            if self._reporter != threading.get_ident():
+            if self._reporter != threading.get_ident():  # else the reports that are left come after this
                 self._reported_all.wait(MAX_SECONDS_FOR_ON_STALL_AT_STOP)
-            close_logs(self._watcher)
+                close_logs(self._watcher)
         self._last = self._take()
 
     def abandon(self) -> None:
         """End in a forked child, where the native threads do not exist."""
-        if self._watcher is not None:
-            self._watcher.leave_dump_signal()
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
@@ -145,6 +144,15 @@ class Session:
         return [LoopLag(beat.at - self.began, beat.lag) for beat in beats]
 
     def _start_watcher(self) -> Watcher:
+        try:
+            return self._started_watcher()
+        except OSError as error:
+            path = self._settings.heartbeat_file
+            if path is None or error.filename != os.fsdecode(path):
+                raise
+            raise OSError(error.errno, f"cannot write heartbeat_file: {error.strerror}", error.filename) from None
+
+    def _started_watcher(self) -> Watcher:
         settings = self._settings
         watcher = Watcher(
             stall=settings.stall,
@@ -236,6 +244,8 @@ class Session:
             log.exception("gilscope cannot report stalls any more")
         finally:
             self._reported_all.set()
+            if self._last is not None:  # stopped by this thread
+                close_logs(watcher)
 
     def _record(self, report: StallReport, watcher: Watcher, *, reads_gil: bool) -> None:
         """Judge one stall. If that fails, the stall counts as lost, and the next one is judged all the same."""
