@@ -324,7 +324,7 @@ def test_an_open_file_is_refused_with_the_way_to_pass_it(tmp_path: Path) -> None
         Watch(log=file)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("log", "complaint"), [(-1, "0 or more, not -1"), ("", "not an empty path"), ("a\0b", "NUL")])
+@pytest.mark.parametrize(("log", "complaint"), [(-1, "0 or more, not -1"), ("", "not an empty string"), ("a\0b", "NUL")])
 def test_a_log_that_cannot_exist_is_refused(log: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Watch(log=log)
@@ -338,5 +338,5 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_watch_starts(log: An
 
 
 def test_a_descriptor_that_is_only_read_from_is_refused(pipe: tuple[int, int]) -> None:
-    with pytest.raises(OSError, match=f"cannot write the log to descriptor {pipe[0]}: Bad file descriptor"):
+    with pytest.raises(OSError, match=f"cannot write the log to descriptor {pipe[0]}: it is not open for writing"):
         Watch(log=pipe[0])

@@ -229,7 +229,7 @@ def test_two_processes_cannot_have_the_same_file(tmp_path: Path) -> None:
     file = tmp_path / "beat.json"
     with running(file, does="await asyncio.sleep(1000)"):
         told(file, lambda said: said["loops"])
-        with pytest.raises(ValueError, match="another process writes it: give each process a file of its own"):
+        with pytest.raises(ValueError, match="another watch or process writes it: give each a file of its own"):
             Watch(heartbeat_file=file).start()
 
 
