@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::system::clock;
 use crate::watch::expectation::{Expectation, ExpectationCell};
 use crate::watch::timer::Timer;
 
@@ -47,7 +48,8 @@ impl Alarm {
     /// The loop sleeps in its selector, as was seen at `now_ns`: no beat is expected until it runs again. Has no effect if the beat
     /// has come meanwhile, or if the timer is not ours any more. For the sampler.
     pub fn fall_asleep(&self, due_ns: u64, now_ns: u64) {
-        let is_ours = |timer: &Timer| timer.is_set_for(due_ns, now_ns);
+        // The clock is read anew: the loops before this one took some of the time since `now_ns`.
+        let is_ours = |timer: &Timer| timer.is_set_for(due_ns, clock::now_ns());
         let asleep = Expectation::Asleep { seen_ns: now_ns };
         if self.timer.as_ref().is_some_and(is_ours)
             && self

@@ -36,6 +36,8 @@ pub struct LatePeriod {
     last_activity: Option<Activity>,
     /// How often in a row stacks could not be read.
     failures: u32,
+    /// How often stacks were read early, for a hold that the last ones did not show.
+    unseen_holds: u32,
     pub(super) wait: Option<GilWait>,
 }
 
@@ -56,6 +58,7 @@ impl LatePeriod {
             last_activity: None,
             wait: None,
             failures: 0,
+            unseen_holds: 0,
         }
     }
 

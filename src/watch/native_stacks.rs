@@ -4,6 +4,7 @@ use crate::gil::ThreadIds;
 use crate::gil::known_objects::{KnownObjects, Seen};
 use crate::gil::reader::Reader;
 use crate::gil::stack::{self, Doubt, FRAMES_KEPT_AT_EACH_END};
+use crate::system::clock::now_ns;
 use crate::system::scheduling::own_cpu_time_ns;
 use crate::watch::gil_wait::Sample;
 use crate::watch::stack_requests::{MAX_THREADS, StackSample};
@@ -14,11 +15,37 @@ pub struct NativeStacks {
     pub reader: Reader,
     /// `None` if tasks and requests cannot be read.
     pub objects: Option<KnownObjects>,
+    /// When the sample began in which stacks are read, and how many loops are late.
+    sample_ns: u64,
+    late_loops: u64,
 }
 
+/// Stacks are read for this long in one sample; what is left follows in the next one.
+const MAX_NS_PER_SAMPLE: u64 = 2_000_000;
+
 impl NativeStacks {
+    #[allow(clippy::large_types_passed_by_value)] // once in a watch
+    pub fn new(reader: Reader, objects: Option<KnownObjects>) -> Self {
+        Self {
+            reader,
+            objects,
+            sample_ns: 0,
+            late_loops: 0,
+        }
+    }
+
+    pub fn begin_sample(&mut self, now_ns: u64, late_loops: u64) {
+        self.sample_ns = now_ns;
+        self.late_loops = late_loops;
+    }
+
+    /// Whether there is time left to read stacks in this sample.
+    pub fn has_time(&self) -> bool {
+        now_ns().saturating_sub(self.sample_ns) < MAX_NS_PER_SAMPLE
+    }
+
     /// Reads the stacks of a loop's thread, of the thread that holds the GIL, and of `others`. A stack that is in doubt is
-    /// left out. `None` if all are, and if the holder's is, unless `takes_less`. `event_loop` is the address of the loop's
+    /// left out. `None` if all are, and if the loop's or the holder's is, unless `takes_less`. `event_loop` is the address of the loop's
     /// object.
     pub fn take(
         &mut self,
@@ -57,7 +84,7 @@ impl NativeStacks {
             }
         }
         let is_there = |holder: ThreadIds| stacks.iter().any(|stack| stack.ident == holder.ident);
-        let is_complete = holder.is_none_or(|holder| holder == own || is_there(holder));
+        let is_complete = is_there(own) && holder.is_none_or(is_there);
         if stacks.is_empty() || !(is_complete || takes_less) {
             return None;
         }
@@ -65,7 +92,8 @@ impl NativeStacks {
             id: 0,
             asked_ns: None,
             attached_ns: sample.now_ns,
-            took_ns: own_cpu_time_ns() - began_ns,
+            // Each late loop has its share of the time for stacks.
+            took_ns: (own_cpu_time_ns() - began_ns) * self.late_loops.max(1),
             stacks,
             task: task.map(|(name, coroutine)| CurrentTask { name, coroutine }),
         })

@@ -110,6 +110,14 @@ impl Rhythm {
         now_ns >= self.full_until_ns
     }
 
+    /// Whether a loop that sleeps is seen to run again so soon that no stall is missed.
+    pub fn sees_waking_in_time(&self, stall_ns: u64, heartbeat_ns: u64) -> bool {
+        let Periods {
+            busy_ns, quiet_ns, ..
+        } = self.periods;
+        quiet_ns * 10 / 9 + busy_ns * 3 / 2 + heartbeat_ns <= stall_ns
+    }
+
     /// Whether a look at `now_ns` is the planned one.
     pub fn is_planned(&self, now_ns: u64) -> bool {
         now_ns >= self.planned_ns

@@ -3,9 +3,9 @@
 //!
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
-use std::sync::Arc;
+mod stalls;
+
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::gil::GilState;
 use crate::system::clock::now_ns;
@@ -13,19 +13,14 @@ use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::hang::HangGuard;
-use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::rhythm::{Periods, Rhythm, Seen};
 use crate::watch::stall_log::StallLog;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
-/// A stall's report waits for its stack sample until this long after the stall: a later stack shows something else.
-const MAX_WAIT_FOR_STACKS_NS: u64 = 100_000_000;
 /// The sampler reads its own CPU time after this time, because that takes a microsecond.
 const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
-/// How long a watch that closes waits for a stack sample.
-const MAX_WAIT_AT_CLOSE_NS: u64 = 5_000_000;
 
 /// Runs the thread.
 pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
@@ -69,6 +64,8 @@ struct Sampler<'a> {
     last_ns: u64,
     /// When this sample was to be taken.
     meant_ns: u64,
+    /// When the prober was last asked to read the names of threads.
+    visited_ns: u64,
     loops: Vec<WatchedLoop>,
     loops_version: u64,
     /// `None` if stacks cannot be read without the GIL: then the prober takes them.
@@ -88,6 +85,7 @@ impl<'a> Sampler<'a> {
             probe_pace: Pace::new(),
             last_ns: watch.started_ns,
             meant_ns: watch.started_ns,
+            visited_ns: 0,
             loops: Vec::new(),
             loops_version: 0,
             stacks,
@@ -134,7 +132,11 @@ impl<'a> Sampler<'a> {
         self.last_ns = now_ns;
         self.watch.note_for_dumps(now_ns);
         self.update_loops();
-        let may_sleep = self.rhythm.is_steady(now_ns);
+        let may_sleep = self.may_loops_sleep(now_ns);
+        if let Some(stacks) = &mut self.stacks {
+            let late_loops = self.loops.iter().filter(|it| it.is_late()).count();
+            stacks.begin_sample(now_ns, late_loops as u64);
+        }
         for watched in &mut self.loops {
             let known = self.open.len();
             watched.add(
@@ -171,7 +173,12 @@ impl<'a> Sampler<'a> {
                 .due_probes
                 .follow(self.watch, &mut self.probe_pace, sample, other_holds);
         }
-        if has_unnamed && self.watch.due_probes.request_visit() {
+        // Names are read with the GIL held: not more often than the GIL is probed.
+        if has_unnamed
+            && now_ns >= self.visited_ns + self.watch.settings.probe_ns
+            && self.watch.due_probes.request_visit()
+        {
+            self.visited_ns = now_ns;
             self.watch.stack_requests.wake();
         }
         if self.loops.iter().any(WatchedLoop::hides_system_calls) {
@@ -193,11 +200,14 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    fn nap(&self) {
+    fn nap(&mut self) {
         // The thread sleeps in any case, even if samples are wanted more often than they can be taken.
         let least_ns = self.watch.settings.sample_ns / 2;
-        let left_ns = self.rhythm.next_ns().saturating_sub(now_ns());
-        self.watch.nap(left_ns.max(least_ns));
+        let now_ns = now_ns();
+        let span_ns = self.rhythm.next_ns().saturating_sub(now_ns).max(least_ns);
+        // What the sampler itself has just done took no time from the program.
+        self.meant_ns = now_ns + span_ns;
+        self.watch.nap(span_ns);
     }
 
     fn choose_next(&mut self, now_ns: u64, held: bool) {
@@ -212,7 +222,13 @@ impl<'a> Sampler<'a> {
                 .gil_usage
                 .with(|usage| usage.planned_ns = planned_ns);
         }
-        self.meant_ns = self.rhythm.next_ns();
+    }
+
+    /// Whether a loop that sleeps need not be woken for its heartbeats.
+    fn may_loops_sleep(&self, now_ns: u64) -> bool {
+        let settings = self.watch.settings;
+        let (stall_ns, heartbeat_ns) = (settings.stall_ns, settings.heartbeat_ns);
+        self.rhythm.is_steady(now_ns) && self.rhythm.sees_waking_in_time(stall_ns, heartbeat_ns)
     }
 
     fn may_a_loop_stall(&self) -> bool {
@@ -220,76 +236,5 @@ impl<'a> Sampler<'a> {
         self.loops
             .iter()
             .any(|watched| watched.may_stall(self.last_ns, stall_ns))
-    }
-
-    /// Drops the loops that have ended, and adds the new ones.
-    fn update_loops(&mut self) {
-        let version = self.watch.heartbeats_version();
-        if version == self.loops_version {
-            return;
-        }
-        self.loops_version = version;
-        for heartbeat in self.watch.take_ended_heartbeats() {
-            let mut ended = match self.position(&heartbeat) {
-                Some(at) => self.loops.swap_remove(at),
-                None => WatchedLoop::new(heartbeat), // it began and ended between two samples
-            };
-            self.end_late_period(&mut ended);
-        }
-        for heartbeat in self.watch.heartbeats() {
-            if self.position(&heartbeat).is_none() {
-                self.loops.push(WatchedLoop::new(heartbeat));
-            }
-        }
-    }
-
-    fn position(&self, heartbeat: &Arc<HeartbeatState>) -> Option<usize> {
-        self.loops
-            .iter()
-            .position(|watched| Arc::ptr_eq(&watched.heartbeat, heartbeat))
-    }
-
-    /// Reports the stalls whose stack sample is there, or will not come any more.
-    fn report_stalls(&mut self, now_ns: u64) {
-        let requests = &self.watch.stack_requests;
-        for (id, mut stall) in std::mem::take(&mut self.open) {
-            if let Some(id) = id {
-                let sample = requests.take_sample(id);
-                if sample.is_none()
-                    && now_ns < stall.late.came_ns.saturating_add(MAX_WAIT_FOR_STACKS_NS)
-                {
-                    self.open.push((Some(id), stall));
-                    continue;
-                }
-                requests.cancel(id);
-                if let Some(segment) = stall.segments.last_mut() {
-                    segment.sample = sample;
-                }
-            }
-            self.watch.add_stall(stall);
-        }
-    }
-
-    fn close(&mut self) {
-        let end_ns = now_ns() + MAX_WAIT_AT_CLOSE_NS;
-        while self.watch.stack_requests.is_pending() && now_ns() < end_ns {
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        self.update_loops();
-        for mut watched in std::mem::take(&mut self.loops) {
-            self.end_late_period(&mut watched);
-        }
-        self.report_stalls(u64::MAX);
-        self.hangs.wait_until_written();
-    }
-
-    fn end_late_period(&mut self, ended: &mut WatchedLoop) {
-        let known = self.open.len();
-        ended.end_late_period(self.watch, &mut self.open);
-        if let Some(logs) = self.watch.logs.get() {
-            let over = &mut self.open[known..];
-            self.log
-                .follow(logs, over, (ended.heartbeat.loop_number, None), now_ns());
-        }
     }
 }

@@ -86,7 +86,7 @@ impl Watcher {
             match Reader::in_process(py)? {
                 Ok(reader) => {
                     let objects = KnownObjects::learn(py)?;
-                    native_stacks = Some(NativeStacks { reader, objects });
+                    native_stacks = Some(NativeStacks::new(reader, objects));
                 }
                 Err(why) => stacks_unreadable = Some(why),
             }

@@ -13,6 +13,8 @@ use crate::watch::thread_files::{Activity, ThreadFiles};
 const HOLD_PART: u64 = 10;
 /// If the stack of the thread that holds the GIL could not be read this often in a row, the others have to do.
 const MAX_FAILURES: u32 = 5;
+/// For how many holds in one late period stacks are read before it is time to: their number is limited, as all others are.
+const MAX_UNSEEN_HOLDS: u32 = 200;
 /// How often stacks are requested early in one late period, because the callback does something else.
 const MAX_EARLY_REQUESTS: usize = 30;
 
@@ -61,8 +63,12 @@ impl LatePeriod {
         is_over: impl FnOnce() -> bool,
     ) -> bool {
         let hold_is_unseen = self.hold_is_unseen();
-        if sample.now_ns < self.next_request_ns && !hold_is_unseen {
+        let is_due = sample.now_ns >= self.next_request_ns;
+        if !(is_due || hold_is_unseen) || !native.has_time() {
             return false;
+        }
+        if !is_due {
+            self.unseen_holds += 1;
         }
         self.noticed
             .get_or_insert_with(|| (sample.now_ns, sample.holder()));
@@ -98,6 +104,9 @@ impl LatePeriod {
         let (Some(wait), Some(last)) = (&self.wait, self.segments.last()) else {
             return false;
         };
+        if self.unseen_holds > MAX_UNSEEN_HOLDS {
+            return false;
+        }
         let is_long_enough = wait.hold.length_ns() >= self.stall_ns / HOLD_PART;
         is_long_enough
             && wait.hold.by.native != 0
