@@ -50,6 +50,8 @@ MIN_SECONDS_BEFORE_END = 0.02
 """What came later than this before a stall's end may have come when the GIL was free again."""
 MAX_SECONDS_AFTER_END = 0.08
 MIN_SECONDS_IN_COMMON = 0.03
+SECONDS_TO_SETTLE = 4.0
+"""A service runs for days: its cost is measured once a tool has begun to sample as it goes on to."""
 PAUSE = 0.1
 
 
@@ -123,6 +125,8 @@ def program(tool: str, case: str, path: Path, stalls: int, idle: float) -> None:
         for _ in range(stalls):
             await causes.CASES[case]()
             await asyncio.sleep(PAUSE)
+        if not stalls:
+            await asyncio.sleep(SECONDS_TO_SETTLE)
         used, began = time.process_time(), time.monotonic()
         await asyncio.sleep(idle)
         print(json.dumps([(time.process_time() - used) / (time.monotonic() - began), watchdog.began]), flush=True)
