@@ -16,9 +16,9 @@ use crate::system::clock::now_ns;
 
 /// How long reading a task, a request and the stack once more may take. Whoever reads may be made to wait, and the loop may go
 /// on meanwhile: to a task whose coroutine has the memory of the one before, and runs the same code.
-const MAX_NS: u64 = 1_000_000;
+const MAX_NS: u64 = 2_000_000;
 /// How often they are read, if the thread goes on meanwhile.
-const MAX_READS: usize = 4;
+const MAX_READS: usize = 10;
 
 /// What was read, which is right if a later stack has the same outermost frames still, so many of them.
 #[derive(Clone, PartialEq, Eq)]
