@@ -4,6 +4,9 @@
 //! The handler adds 1 to a number, and then calls the handler that was there before, if there was one: nothing changes for the
 //! program. A handler that the program installs later replaces this one. A forked child is treated as if there were only the
 //! handler from before.
+//!
+//! The handler may be installed again in front of one that calls it, or that puts it back later, as faulthandler's does. So what
+//! was there before is remembered for good, and a call that comes out of the handler from before is not passed on to it.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -12,6 +15,9 @@ use crate::locked::Locked;
 
 /// One more than the number of the last signal.
 const SIGNALS: usize = 65;
+/// In how many threads at once a circle of handlers is noticed at its first turn. In a further thread it goes on until one of them
+/// is done.
+const CALLERS: usize = 16;
 
 /// What the handler needs to know of a signal. Every access is `SeqCst`: signals are rare.
 struct Slot {
@@ -21,6 +27,8 @@ struct Slot {
     /// The handler before, and its flags.
     earlier: AtomicUsize,
     earlier_flags: AtomicI32,
+    /// The threads that are in the handler before; 0 where there is none. A thread-local could allocate memory in the handler.
+    callers: [AtomicI32; CALLERS],
 }
 
 static SLOTS: [Slot; SIGNALS] = [const {
@@ -29,10 +37,12 @@ static SLOTS: [Slot; SIGNALS] = [const {
         pid: AtomicU32::new(0),
         earlier: AtomicUsize::new(libc::SIG_DFL),
         earlier_flags: AtomicI32::new(0),
+        callers: [const { AtomicI32::new(0) }; CALLERS],
     }
 }; SIGNALS];
 
-/// Of each signal: how many count it, and what is to be restored after the last of them.
+/// Of each signal that has ever been counted: how many count it, and what is to be restored after the last of them. It stays after
+/// the last, because the program may put the handler back: faulthandler does so if it was registered meanwhile.
 static INSTALLED: Locked<[Option<Installed>; SIGNALS]> = Locked::new([const { None }; SIGNALS]);
 
 struct Installed {
@@ -92,7 +102,6 @@ impl Drop for CountedSignal {
                     );
                 }
             }
-            all[self.index] = None;
         });
     }
 }
@@ -160,6 +169,15 @@ extern "C" fn handle(number: i32, info: *mut libc::siginfo_t, context: *mut libc
     else {
         return;
     };
+    // SAFETY: the call has no arguments and always succeeds.
+    let me = unsafe { libc::gettid() };
+    if slot
+        .callers
+        .iter()
+        .any(|it| it.load(Ordering::SeqCst) == me)
+    {
+        return; // the handler before has called this one, which has counted the signal already
+    }
     let is_counted = std::process::id() == slot.pid.load(Ordering::SeqCst);
     if is_counted {
         slot.count.fetch_add(1, Ordering::SeqCst);
@@ -173,11 +191,18 @@ extern "C" fn handle(number: i32, info: *mut libc::siginfo_t, context: *mut libc
         },
         libc::SIG_DFL | libc::SIG_IGN => {}
         earlier => {
-            let with_info = slot.earlier_flags.load(Ordering::SeqCst) & libc::SA_SIGINFO != 0;
+            let place = slot.callers.iter().find(|it| {
+                it.compare_exchange(0, me, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
+            });
+            let flags = slot.earlier_flags.load(Ordering::SeqCst);
+            if flags & libc::SA_NODEFER != 0 {
+                unblock(number);
+            }
             // SAFETY: the kernel called this address for this signal until our handler took its place, with these arguments:
             // all three of them if the flag is set, and else the first.
             unsafe {
-                if with_info {
+                if flags & libc::SA_SIGINFO != 0 {
                     let earlier: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
                         std::mem::transmute(earlier);
                     earlier(number, info, context);
@@ -186,6 +211,22 @@ extern "C" fn handle(number: i32, info: *mut libc::siginfo_t, context: *mut libc
                     earlier(number);
                 }
             }
+            if let Some(place) = place {
+                place.store(0, Ordering::SeqCst);
+            }
         }
+    }
+}
+
+/// Lets the signal arrive while its handler runs, as `SA_NODEFER` does: faulthandler's raises it, to call the handler before it. A
+/// signal that arrived only after the handler would be the next one for faulthandler, without end. The flag itself would not do:
+/// faulthandler may install an action of ours that it has kept from before. The kernel restores the mask after the handler.
+fn unblock(number: i32) {
+    // SAFETY: all three calls are listed in signal-safety(7), and the set is filled in before it is read.
+    unsafe {
+        let mut signals: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut signals);
+        libc::sigaddset(&raw mut signals, number);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals, std::ptr::null_mut());
     }
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START = """
-import ctypes, os, signal, sys, threading, time, warnings
+import ctypes, faulthandler, os, signal, sys, threading, time, warnings
 from pathlib import Path
 import gilscope
 
@@ -152,6 +152,59 @@ print(len(dumps()))
         tmp_path,
     )
     assert printed == ["3"]
+
+
+FAULTHANDLER = """
+file = open(os.devnull, "w")
+
+def signal_twice(watches):
+    for number in 1, 2:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        wait_for_dumps(number * watches)
+"""
+
+
+def test_a_watch_that_starts_again_in_front_of_its_own_handler_still_counts_a_signal_once(tmp_path: Path) -> None:
+    """faulthandler puts back the handler that it found, also when the watch has stopped."""
+    printed, _ = run(
+        FAULTHANDLER
+        + """
+watch = watched()
+watch.start()
+faulthandler.register(signal.SIGUSR2, file=file)
+watch.stop()
+faulthandler.unregister(signal.SIGUSR2)
+with watched():
+    signal_twice(watches=1)
+print(len(dumps()))
+if (pid := os.fork()) == 0:  # the action from before the first watch is there again
+    os.kill(os.getpid(), signal.SIGUSR2)
+    os._exit(0)
+print(ended(pid) == -signal.SIGUSR2)
+""",
+        tmp_path,
+    )
+    assert printed == ["2", "True"]
+
+
+@pytest.mark.parametrize("watches", [1, 2])
+def test_a_watch_may_start_after_a_handler_that_calls_the_watchs_own(tmp_path: Path, watches: int) -> None:
+    printed, _ = run(
+        FAULTHANDLER
+        + f"""
+watch = watched()
+watch.start()
+faulthandler.register(signal.SIGUSR2, file=file, chain=True)
+if {watches} == 1:
+    watch.stop()
+with watched():
+    signal_twice({watches})
+watch.stop()
+print(len(dumps()))
+""",
+        tmp_path,
+    )
+    assert printed == [str(2 * watches)]
 
 
 @pytest.mark.parametrize("fork", ["os.fork()", "held.fork()"])
