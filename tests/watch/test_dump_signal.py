@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from gilscope import Watch
 from gilscope.records.read import read
 from gilscope.records.watch_report import WatchReport
 
@@ -136,7 +138,8 @@ print(calls, dumps())
 def test_two_watches_answer_the_same_signal_and_the_last_of_them_gives_it_back(tmp_path: Path) -> None:
     printed, _ = run(
         """
-signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+calls = []
+signal.signal(signal.SIGUSR2, lambda *_: calls.append(len(calls)))
 one, other = watched(), watched()
 one.start()
 other.start()
@@ -146,12 +149,12 @@ one.stop()
 os.kill(os.getpid(), signal.SIGUSR2)
 wait_for_dumps(3)
 other.stop()
-os.kill(os.getpid(), signal.SIGUSR2)  # is ignored again
-print(len(dumps()))
+os.kill(os.getpid(), signal.SIGUSR2)  # is the program's alone again
+print(calls, len(dumps()))
 """,
         tmp_path,
     )
-    assert printed == ["3"]
+    assert printed == ["[0, 1, 2] 3"]
 
 
 FAULTHANDLER = """
@@ -205,6 +208,19 @@ print(len(dumps()))
         tmp_path,
     )
     assert printed == [str(2 * watches)]
+
+
+def test_an_ignored_signal_is_refused_because_children_would_no_longer_ignore_it() -> None:
+    """As under nohup, which ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(
+            ValueError, match=r"dump_signal: the program ignores SIGHUP, .*choose one .* such as SIGUSR2"
+        ):
+            Watch(dump_signal=signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    Watch(dump_signal=signal.SIGUSR2)
 
 
 @pytest.mark.parametrize("fork", ["os.fork()", "held.fork()"])

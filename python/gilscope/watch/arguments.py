@@ -159,12 +159,17 @@ def dump_signal(value: object) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"dump_signal must be a signal such as signal.SIGUSR2, not {value!r}")
-    if value in DUMP_SIGNALS or signals.SIGRTMIN <= value <= signals.SIGRTMAX:
-        return int(value)
-    raise ValueError(
-        f"dump_signal: {_name(value)} cannot be used, because the system, Python or asyncio uses it: choose SIGUSR1, SIGUSR2, "
-        "SIGHUP, SIGQUIT, or one from SIGRTMIN to SIGRTMAX"
-    )
+    if value not in DUMP_SIGNALS and not signals.SIGRTMIN <= value <= signals.SIGRTMAX:
+        raise ValueError(
+            f"dump_signal: {_name(value)} cannot be used, because the system, Python or asyncio uses it: choose SIGUSR1, SIGUSR2, "
+            "SIGHUP, SIGQUIT, or one from SIGRTMIN to SIGRTMAX"
+        )
+    if signals.getsignal(value) == signals.SIG_IGN:  # in a new program the kernel keeps this, but no handler
+        raise ValueError(
+            f"dump_signal: the program ignores {_name(value)}, and so do the programs that it starts, which the signal would end "
+            "if it were caught here: choose one that is not ignored, such as SIGUSR2"
+        )
+    return int(value)
 
 
 def _name(number: int) -> str:
