@@ -13,6 +13,7 @@ pub mod event_fd;
 pub mod kept_file;
 pub mod kept_stderr;
 pub mod other_threads;
+pub mod own_file;
 pub mod own_threads;
 pub mod pace;
 pub mod placement;

@@ -55,13 +55,26 @@ pub fn owned(number: RawFd) -> io::Result<OwnedFd> {
 
 /// The same file with a number of at least `lowest`.
 pub fn raised(file: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is open.
-    owned(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })
+    copy(&file, lowest)
 }
 
 /// The same file with a number that programs do not use.
 pub fn raised_high(file: OwnedFd) -> io::Result<OwnedFd> {
-    raised(file, HIGH_NUMBER.min(highest_number() - NUMBERS_LEFT_ABOVE))
+    raised(file, lowest_high())
+}
+
+/// The same file with a number that programs do not use, or the file as it is if no such number is free.
+pub fn high(file: OwnedFd) -> OwnedFd {
+    copy(&file, lowest_high()).unwrap_or(file)
+}
+
+fn copy(file: &OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open.
+    owned(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })
+}
+
+fn lowest_high() -> RawFd {
+    HIGH_NUMBER.min(highest_number() - NUMBERS_LEFT_ABOVE)
 }
 
 /// The device and the inode of an open file.

@@ -55,7 +55,7 @@ impl OtherThreads {
                 tid: thread.tid,
                 state,
                 cpu_time_before_ns: cpu_time_ns - last_cpu_time_ns,
-                run_queue_delay_before_ns: run_queue_delay_ns - last_delay_ns,
+                run_queue_delay_before_ns: run_queue_delay_ns.saturating_sub(last_delay_ns),
                 cpu_time_ns,
                 run_queue_delay_ns,
             })
@@ -73,7 +73,7 @@ impl OtherThreads {
             let (cpu_time_ns, run_queue_delay_ns) = thread.last?;
             Some(ActiveThread {
                 cpu_time_ns: cpu_time_ns - active.cpu_time_ns,
-                run_queue_delay_ns: run_queue_delay_ns - active.run_queue_delay_ns,
+                run_queue_delay_ns: run_queue_delay_ns.saturating_sub(active.run_queue_delay_ns),
                 ..*active
             })
         };

@@ -11,10 +11,8 @@
 //!
 //! Measured costs: schedstat 1 us, clock 0.5 us, `stat` 4 us (read only if the clock stands still).
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use crate::system::clock::{now_ns, read_clock_ns};
+use crate::system::own_file::OwnFile;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ThreadState {
@@ -32,14 +30,14 @@ const THREAD_CPU_CLOCK: i32 = 4 | 2;
 /// The open files of one thread of this process.
 pub struct ThreadStats {
     clock: libc::clockid_t,
-    schedstat: File,
-    stat: File,
+    schedstat: OwnFile,
+    stat: OwnFile,
 }
 
 impl ThreadStats {
     /// `None` if the kernel provides no statistics, or there is no such thread.
     pub fn of(tid: i32) -> Option<Self> {
-        let open = |name| File::open(format!("/proc/self/task/{tid}/{name}")).ok();
+        let open = |name| OwnFile::open(&format!("/proc/self/task/{tid}/{name}"));
         let stats = Self {
             clock: cpu_clock(tid),
             schedstat: open("schedstat")?,

@@ -60,6 +60,8 @@ pub struct HangGuard {
     limits: Limits,
     /// An earlier text is still being written.
     writes: Arc<AtomicBool>,
+    /// A text for which no thread could be started yet.
+    unwritten: Option<Arc<str>>,
     /// Threads whose names the prober was asked to read, and when that was.
     asked: HashSet<ThreadIds>,
     asked_ns: u64,
@@ -76,6 +78,7 @@ impl HangGuard {
                 most_ns: max_ns_per_sample(settings.sample_ns),
             },
             writes: Arc::default(),
+            unwritten: None,
             asked: HashSet::new(),
             asked_ns: 0,
         }
@@ -113,6 +116,9 @@ impl HangGuard {
         if self.hang.is_some() && sample.now_ns >= self.asked_ns + NS_BETWEEN_LOOKS_AT_THREADS {
             self.asked_ns = sample.now_ns;
             self.ask_for_names(watch, &mut native);
+            if let (Some(stderr), Some(text)) = (&watch.stderr, self.unwritten.take()) {
+                self.write(stderr, text, false);
+            }
         }
         if let (Some(hang), false) = (self.hang, hung.is_empty()) {
             let text = hang_dump::text(watch, &hung, native);
@@ -153,7 +159,7 @@ impl HangGuard {
         (self.hang.is_some() && (is_in_debugger || is_traced())).then_some(Excuse::IsDebugged)
     }
 
-    fn report(&self, watch: &WatchState, hang: Hang, mut text: String) {
+    fn report(&mut self, watch: &WatchState, hang: Hang, mut text: String) {
         if hang.exits {
             let _ = writeln!(
                 text,
@@ -161,7 +167,7 @@ impl HangGuard {
             );
         }
         if let Some(stderr) = &watch.stderr {
-            self.write(Arc::clone(stderr), text, hang.exits);
+            self.write(stderr, text.into(), hang.exits);
         }
         if hang.exits {
             if let Some(page) = watch.page.get() {
@@ -173,23 +179,30 @@ impl HangGuard {
     }
 
     /// Writes the text, in a thread of its own: a file may block its writer whatever `poll` says. Waits for it if `waits`.
-    fn write(&self, stderr: Arc<KeptStderr>, text: String, waits: bool) {
+    ///
+    /// Where no thread can be started, a process that ends writes the text here. One that runs on tries again each second, because
+    /// the sampler must not be blocked.
+    fn write(&mut self, stderr: &Arc<KeptStderr>, text: Arc<str>, waits: bool) {
         // AcqRel: a later text is begun only after the earlier one has been written.
         if self.writes.swap(true, Ordering::AcqRel) {
             return;
         }
         let writes = Arc::clone(&self.writes);
+        let (to, kept) = (Arc::clone(stderr), Arc::clone(&text));
         let write = move || {
-            stderr.write(text.as_bytes(), MAX_TO_WRITE);
+            to.write(kept.as_bytes(), MAX_TO_WRITE);
             writes.store(false, Ordering::Release); // pairs with the swap
         };
         // The sampler blocks all signals, and so does the thread that it starts.
         let thread = std::thread::Builder::new().name("gilscope-dump".into());
         if thread.spawn(write).is_err() {
             self.writes.store(false, Ordering::Release);
-            return;
-        }
-        if waits {
+            if waits {
+                stderr.write(text.as_bytes(), MAX_TO_WRITE);
+            } else {
+                self.unwritten = Some(text);
+            }
+        } else if waits {
             self.wait_until_written();
         }
     }

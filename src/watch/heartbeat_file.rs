@@ -7,29 +7,36 @@
 //! container by itself. A record lies in one page, so a reader sees it torn only if it copies that page within the same
 //! nanoseconds as the writer: then it sees digits of two records that are a second apart.
 //!
+//! A program that closes all descriptors, as a daemon does, closes the file too. Then it is opened again by its path, unless
+//! that leads to another file by now: after `chroot`, for example.
+//!
 //! A thread of its own writes, which never attaches: a disk that stands still delays neither the sampler nor the program.
 
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Condvar;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::locked::Locked;
-use crate::system::descriptors::{identity, owned, raised_high};
+use crate::system::descriptors::{high, identity, owned};
 use crate::watch::heartbeat_record::{BEGINNING, record_now};
 use crate::watch::state::WatchState;
 
 const NS_BETWEEN_WRITES: u64 = 1_000_000_000;
 /// A watch that stops waits this long for its file to be removed.
 const MAX_WAIT_AT_CLOSE: Duration = Duration::from_secs(1);
+/// `O_NONBLOCK`: a named pipe without a reader must not block.
+const FLAGS: libc::c_int =
+    libc::O_RDWR | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
 
 pub struct HeartbeatFile {
-    number: RawFd,
+    /// Only the thread that writes gives the file another number. Relaxed: that thread, and who has waited for it, use it.
+    number: AtomicI32,
     identity: (u64, u64),
     /// Absolute.
     path: CString,
@@ -46,17 +53,10 @@ impl HeartbeatFile {
         let name = String::from_utf8_lossy(&path).into_owned();
         let path = CString::new(path)
             .map_err(|_| PyValueError::new_err("heartbeat_file contains a NUL character"))?;
-        // O_NONBLOCK: a named pipe without a reader must not block.
-        let flags = libc::O_RDWR
-            | libc::O_CREAT
-            | libc::O_CLOEXEC
-            | libc::O_NOFOLLOW
-            | libc::O_NOCTTY
-            | libc::O_NONBLOCK;
         // SAFETY: the path ends with a NUL.
-        let file = owned(unsafe { libc::open(path.as_ptr(), flags, 0o644) })
+        let file = owned(unsafe { libc::open(path.as_ptr(), FLAGS | libc::O_CREAT, 0o644) })
             .map_err(|error| with_path(&error, &name))?;
-        let file = raised_high(file)?;
+        let file = high(file);
         if !is_regular(&file) {
             return Err(refused(&name, "not a regular file"));
         }
@@ -74,7 +74,7 @@ impl HeartbeatFile {
         }
         let identity = identity(file.as_raw_fd()).ok_or_else(io::Error::last_os_error)?;
         Ok(Self {
-            number: file.into_raw_fd(),
+            number: AtomicI32::new(file.into_raw_fd()),
             identity,
             path,
             pid: std::process::id(),
@@ -104,36 +104,59 @@ impl HeartbeatFile {
     }
 
     fn write(&self, record: &[u8]) {
-        if self.is_ours() {
+        if let Some(number) = self.open_number() {
             // SAFETY: the kernel reads the bytes of `record`. The descriptor has just been seen to be our file.
-            unsafe { libc::pwrite(self.number, record.as_ptr().cast(), record.len(), 0) };
+            unsafe { libc::pwrite(number, record.as_ptr().cast(), record.len(), 0) };
         }
     }
 
     /// Removes the file. After `chroot` the path may lead elsewhere, and without privileges it may not be removed: then the
     /// file is emptied.
     fn remove(&self) {
-        if !self.is_ours() {
+        let Some(number) = self.open_number() else {
             return;
-        }
+        };
         // SAFETY: the kernel fills in the record, and the path ends with a NUL. The descriptor is our file.
         unsafe {
             let mut there: libc::stat = std::mem::zeroed();
             let is_there = libc::lstat(self.path.as_ptr(), &raw mut there) == 0
                 && (there.st_dev, there.st_ino) == self.identity;
             if !is_there || libc::unlink(self.path.as_ptr()) != 0 {
-                libc::ftruncate(self.number, 0);
+                libc::ftruncate(number, 0);
             }
         }
     }
 
-    fn is_ours(&self) -> bool {
-        std::process::id() == self.pid && self.is_still_open()
+    /// The number of our file, which is opened again if the program has closed it. `None` in a forked child, after `close`, and if
+    /// it cannot be opened again.
+    fn open_number(&self) -> Option<RawFd> {
+        if std::process::id() != self.pid || self.is_closed.load(Ordering::Acquire) {
+            return None; // Acquire: as in `is_still_open`
+        }
+        if !self.is_still_open() {
+            self.reopen()?;
+        }
+        Some(self.number())
+    }
+
+    fn reopen(&self) -> Option<()> {
+        // SAFETY: the path ends with a NUL.
+        let file = high(owned(unsafe { libc::open(self.path.as_ptr(), FLAGS) }).ok()?);
+        // Another file may have got the inode of ours, and another process may have taken our file over.
+        let is_ours = identity(file.as_raw_fd()) == Some(self.identity)
+            && is_regular(&file)
+            && is_empty_or_ours(&file)
+            && !is_locked_by_another(&file);
+        is_ours.then(|| self.number.store(file.into_raw_fd(), Ordering::Relaxed))
     }
 
     fn is_still_open(&self) -> bool {
         // Acquire: pairs with the swap in `close`, after which the number may be given to another file.
-        !self.is_closed.load(Ordering::Acquire) && identity(self.number) == Some(self.identity)
+        !self.is_closed.load(Ordering::Acquire) && identity(self.number()) == Some(self.identity)
+    }
+
+    fn number(&self) -> RawFd {
+        self.number.load(Ordering::Relaxed) // as its field says
     }
 
     /// Closes the descriptor in a forked child, which has no part in the file.
@@ -144,10 +167,11 @@ impl HeartbeatFile {
     }
 
     fn close(&self) {
+        let is_open = self.is_still_open();
         // AcqRel: of two threads that close, one does.
-        if self.is_still_open() && !self.is_closed.swap(true, Ordering::AcqRel) {
+        if !self.is_closed.swap(true, Ordering::AcqRel) && is_open {
             // SAFETY: the descriptor is our file, and is closed only once: then it is not ours any more.
-            drop(unsafe { OwnedFd::from_raw_fd(self.number) });
+            drop(unsafe { OwnedFd::from_raw_fd(self.number()) });
         }
     }
 }
@@ -155,6 +179,7 @@ impl HeartbeatFile {
 impl Drop for HeartbeatFile {
     fn drop(&mut self) {
         if std::process::id() == self.pid {
+            self.remove(); // of a watch that failed to start: else the file is closed already
             self.close();
         }
     }

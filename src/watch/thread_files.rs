@@ -1,9 +1,7 @@
 //! What the system reports about one thread of this process in `/proc/self/task/TID`. The thread itself is not involved.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use crate::gil::Gil;
+use crate::system::own_file::OwnFile;
 use crate::system::run_queue::ThreadStats;
 
 /// What a thread is doing.
@@ -39,16 +37,16 @@ pub struct CpuTimes {
     pub queued_ns: u64,
 }
 
-/// One thread's files, kept open: a read takes 1 to 3 us.
+/// One thread's files, kept open: a read takes 1 to 3 us. If the program closes them, nothing is known of the thread any more.
 pub struct ThreadFiles {
-    syscall: Option<File>,
+    syscall: Option<OwnFile>,
     stats: Option<ThreadStats>,
 }
 
 impl ThreadFiles {
     pub fn new(native_id: u64) -> Self {
         Self {
-            syscall: File::open(format!("/proc/self/task/{native_id}/syscall")).ok(),
+            syscall: OwnFile::open(&format!("/proc/self/task/{native_id}/syscall")),
             stats: i32::try_from(native_id).ok().and_then(ThreadStats::of),
         }
     }
@@ -123,7 +121,7 @@ impl ThreadFiles {
     }
 }
 
-fn text<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
+fn text<'a>(file: &OwnFile, buffer: &'a mut [u8]) -> Option<&'a str> {
     let length = file.read_at(buffer, 0).ok()?;
     std::str::from_utf8(&buffer[..length]).ok()
 }

@@ -3,9 +3,11 @@
 //! A pending `call_later` would also work, and is used with loops that cannot watch a file. But it makes every iteration of
 //! the loop read the clock and its heap of timers: 2.6 % of an iteration that does nothing else.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-pub struct Timer(OwnedFd);
+/// The program may close the file, and get its number for a file of its own, which is left alone: so the number is only used
+/// while it is that of a timer. The timers of a process cannot be told from each other, as they have one inode.
+pub struct Timer(RawFd);
 
 impl Timer {
     /// `None` if the process may not open more files.
@@ -17,8 +19,7 @@ impl Timer {
                 libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
             )
         };
-        // SAFETY: the descriptor was just opened, and nothing else uses it.
-        (number >= 0).then(|| Self(unsafe { OwnedFd::from_raw_fd(number) }))
+        (number >= 0).then_some(Self(number))
     }
 
     /// In a forked child: puts a timer that never expires in the place of the parent's, which the child shares until then.
@@ -26,19 +27,29 @@ impl Timer {
     /// The loop that the child has inherited goes on watching a file of this number, and nothing in the parent's epoll, which
     /// the child shares as well, is changed. Once the parent has ended, the last reference to its timer is gone.
     pub fn part_from_parent(&self) {
+        if !self.is_there() {
+            return;
+        }
         if let Some(own) = Self::new() {
-            // SAFETY: both descriptors are open, and ours; the second keeps its number.
+            // SAFETY: both descriptors are open, and ours as far as can be known; the second keeps its number.
             unsafe { libc::dup3(own.fileno(), self.fileno(), libc::O_CLOEXEC) };
         }
     }
 
     pub fn fileno(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.0
+    }
+
+    fn is_there(&self) -> bool {
+        self.left_ns().is_some()
     }
 
     /// Makes the file readable at `due_ns`, or never if that is 0. An earlier expiry is cleared: it need not be read.
     #[allow(clippy::cast_possible_wrap)] // nanoseconds within a second, and seconds within 585 years
     pub fn set(&self, due_ns: u64) {
+        if !self.is_there() {
+            return; // the program has closed our descriptor: heartbeats end
+        }
         let never = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -50,7 +61,7 @@ impl Timer {
                 tv_nsec: (due_ns % 1_000_000_000) as libc::c_long,
             },
         };
-        // SAFETY: the kernel reads `due`. The call fails only if the program has closed our descriptor: then heartbeats end.
+        // SAFETY: the kernel reads `due`.
         unsafe {
             libc::timerfd_settime(
                 self.fileno(),
@@ -85,5 +96,36 @@ impl Timer {
         let once = setting.it_interval.tv_sec == 0 && setting.it_interval.tv_nsec == 0;
         let left = setting.it_value;
         (status == 0 && once).then_some(left.tv_sec as u64 * 1_000_000_000 + left.tv_nsec as u64)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if self.is_there() {
+            // SAFETY: the descriptor is ours, as far as can be known, and this is the only place that closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(self.0) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timer;
+    use crate::system::descriptors::{identity, owned};
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_file_of_the_programs_that_has_got_the_number_of_a_timer_is_neither_replaced_nor_closed() {
+        let timer = Timer::new().unwrap();
+        let number = timer.fileno();
+        let foreign = File::open("/dev/zero").unwrap();
+        // SAFETY: both descriptors are open, and the second is of this test.
+        unsafe { libc::dup3(foreign.as_raw_fd(), number, libc::O_CLOEXEC) };
+        timer.set(1);
+        timer.part_from_parent();
+        drop(timer);
+        let kept = owned(number).unwrap();
+        assert_eq!(identity(kept.as_raw_fd()), identity(foreign.as_raw_fd()));
     }
 }

@@ -110,7 +110,6 @@ impl Watcher {
         if let Some(logs) = logs {
             Logs::start(&state, logs)?;
         }
-        watcher.start_writing()?;
         let sampled = Arc::clone(&state);
         watcher.start("gilscope-sample", move || {
             sampler::run(&sampled, native_stacks);
@@ -119,6 +118,7 @@ impl Watcher {
             // The thread keeps one thread state: then attaching takes 50 ns, and 300 ns with a new one each time.
             let _ = Python::try_attach(|py| py.detach(|| prober::run(&state, &current_task)));
         })?;
+        watcher.start_writing()?; // last: if the start fails, the file is gone when the error is raised
         Ok(watcher)
     }
 

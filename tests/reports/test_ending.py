@@ -132,6 +132,14 @@ def test_a_server_that_only_starts_workers_is_told_how_to_watch_one() -> None:
             ),
             "one stall was not over: 5.25 s so far at /srv/a.py:3 in f (thread MainThread)",
         ),
+        (
+            Ending(kind="signal", signal="SIGKILL", stalls=(UnfinishedStall(thread="", so_far=5.25, culprit=None),)),
+            "one stall was not over: 5.25 s so far; the line was not sampled",
+        ),
+        (
+            Ending(kind="hang", stalls=(UnfinishedStall(thread="MainThread", so_far=5.25, culprit=None),)),
+            "one stall was not over: 5.25 s so far; its line is in the stacks above (thread MainThread)",
+        ),
     ],
 )
 def test_an_ending_is_one_sentence(ending: Ending, sentence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_a_start_that_fails_raises_and_leaves_no_listener(watch: Watch) -> None:
     with pytest.raises(RuntimeError, match="can't start new thread"):
         watch.start()
     assert gc.callbacks == listeners
+
+
+def test_a_start_that_fails_leaves_no_heartbeat_file(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    watch = Watch(log=writes, heartbeat_file=tmp_path / "beat.json")
+    with watch:
+        pass
+    os.close(writes)
+    os.close(reads)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        watch.start()
+    assert list(tmp_path.iterdir()) == []

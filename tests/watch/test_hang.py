@@ -257,6 +257,36 @@ def test_the_stacks_go_to_the_stderr_that_the_program_had_when_the_watch_started
     assert (ended.returncode, HANGS in ended.stderr, later.read_bytes()) == (70, True, b"")
 
 
+NO_THREADS = """
+    import resource
+    pages = int(open("/proc/self/statm").read().split()[0])
+    at_most = pages * resource.getpagesize() + 1_000_000  # less than the stack of a thread
+    resource.setrlimit(resource.RLIMIT_AS, (at_most, -1))"""
+
+
+def test_the_stacks_are_written_at_the_end_also_where_no_thread_can_be_started() -> None:
+    command = script(HANGS_FOR_EVER, hangs=f"{NO_THREADS}\n    block()")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
+    assert ended.returncode == 70
+    assert "<string>:8 in block\n" in ended.stderr
+    assert ended.stderr.endswith("gilscope: the process ends with status 70\n")
+
+
+def test_the_stacks_are_written_once_a_thread_can_be_started_again() -> None:
+    hangs = f"""{NO_THREADS}
+    ctypes.CDLL(None).usleep(2_000_000)
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    await asyncio.sleep(30)
+    os._exit(0)"""
+    command = script(HANGS_FOR_EVER.replace('on_hang="exit"', 'on_hang="dump"'), hangs=hangs)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert HANGS in process.stderr.readline()
+        finally:
+            process.kill()
+
+
 def test_the_task_and_the_request_of_the_loop_are_named() -> None:
     hangs = """
     async def app(scope, receive, send): block()
@@ -313,7 +343,8 @@ def test_a_forked_child_does_not_keep_stderr_open() -> None:
         from gilscope import Watch
 
         def high():
-            return [number for number in os.listdir("/proc/self/fd") if int(number) >= 500]
+            high = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd") if int(number) >= 500]
+            return [name for name in high if os.path.exists(name) and "/task/" not in os.readlink(name)]
 
         with Watch(hang=30):
             print(len(high()))

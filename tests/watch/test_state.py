@@ -208,6 +208,29 @@ def test_a_program_that_closes_all_files_is_not_harmed_and_no_other_file_is_writ
     assert (ended.returncode, ended.stderr, foreign.read_bytes()) == (0, "", b"")
 
 
+def test_a_program_that_has_closed_all_files_still_beats(tmp_path: Path) -> None:
+    file = tmp_path / "beat.json"
+    with running(file, does="os.closerange(3, 4096); time.sleep(1000)"):
+        told(file, lambda said: said["state"] == "blocked" and said["age"] > 1)
+
+
+def test_the_file_of_a_program_that_has_closed_all_files_is_removed_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "beat.json"
+    with running(file, does="pass", ends="os.closerange(3, 4096)") as process:
+        assert (process.wait(SECONDS_TO_LIVE), file.exists()) == (0, False)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_file_that_was_closed_is_not_written_if_its_path_leads_nowhere_or_to_another_file(
+    tmp_path: Path, *, other: bool
+) -> None:
+    file, left = tmp_path / "beat.json", tmp_path / "left"
+    moves = f"os.rename({str(file)!r}, {str(left)!r}); " + (f"open({str(file)!r}, 'w').write('x'); " if other else "")
+    with running(file, does="pass", ends=f"{moves}os.closerange(3, 4096); time.sleep(1.5)") as process:
+        assert process.wait(SECONDS_TO_LIVE) == 0
+    assert (left.stat().st_size, file.exists() and file.read_text()) == (2048, other and "x")
+
+
 def test_a_file_that_is_not_a_heartbeat_file_is_not_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "service.py"
     file.write_text("print('hello')\n")
