@@ -324,7 +324,9 @@ def test_an_open_file_is_refused_with_the_way_to_pass_it(tmp_path: Path) -> None
         Watch(log=file)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("log", "complaint"), [(-1, "0 or more, not -1"), ("", "not an empty string"), ("a\0b", "NUL")])
+@pytest.mark.parametrize(
+    ("log", "complaint"), [(-1, "0 or more, not -1"), ("", "not an empty string"), ("a\0b", "NUL")]
+)
 def test_a_log_that_cannot_exist_is_refused(log: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Watch(log=log)
