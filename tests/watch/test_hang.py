@@ -260,8 +260,9 @@ def test_the_stacks_go_to_the_stderr_that_the_program_had_when_the_watch_started
 NO_THREADS = """
     import resource
     pages = int(open("/proc/self/statm").read().split()[0])
-    at_most = pages * resource.getpagesize() + 1_000_000  # less than the stack of a thread
-    resource.setrlimit(resource.RLIMIT_AS, (at_most, -1))"""
+    at_most = pages * resource.getpagesize() + 1_900_000  # less than the stack of a thread
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (at_most, before[1]))"""
 
 
 def test_the_stacks_are_written_at_the_end_also_where_no_thread_can_be_started() -> None:
@@ -275,7 +276,7 @@ def test_the_stacks_are_written_at_the_end_also_where_no_thread_can_be_started()
 def test_the_stacks_are_written_once_a_thread_can_be_started_again() -> None:
     hangs = f"""{NO_THREADS}
     ctypes.CDLL(None).usleep(2_000_000)
-    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    resource.setrlimit(resource.RLIMIT_AS, before)
     await asyncio.sleep(30)
     os._exit(0)"""
     command = script(HANGS_FOR_EVER.replace('on_hang="exit"', 'on_hang="dump"'), hangs=hangs)
