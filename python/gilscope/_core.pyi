@@ -531,6 +531,9 @@ class LogFile:
     def of(descriptor: int) -> LogFile:
         """Open the file again that is open as ``descriptor``. ``OSError`` if that is not open for writing."""
 
+    def close_in_child(self) -> None:
+        """Close, in a forked child, the file that its parent opened. A watch that the child starts opens it again."""
+
 def say_in_log(watcher: Watcher, text: str) -> None:
     """Write a line to the log in words, if the watcher has one. Does not wait until it is written."""
 

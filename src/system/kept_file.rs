@@ -7,6 +7,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::system::descriptors::{highest_number, identity, owned, raised};
 
@@ -40,6 +41,8 @@ pub struct KeptFile {
     number: RawFd,
     identity: (u64, u64),
     kind: Kind,
+    /// The number may be that of another descriptor by now, of the same file.
+    is_gone: AtomicBool,
 }
 
 impl KeptFile {
@@ -51,8 +54,19 @@ impl KeptFile {
     /// Opens the same file again, after the program has closed it. Another one at `path` by now is foreign: the program may
     /// have changed its root directory.
     pub fn open_again(&self, path: &CStr) -> Option<Self> {
+        self.leave();
         let file = Self::open_with(path, 0).ok()?;
-        (file.identity == self.identity).then_some(file)
+        file.is_same(self).then_some(file)
+    }
+
+    /// The program has closed the descriptor: its number may be used again, even for the same file.
+    pub fn leave(&self) {
+        // Release: pairs with the load in `is_there`.
+        self.is_gone.store(true, Ordering::Release);
+    }
+
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Keeps another descriptor of the file that is open as `number`.
@@ -120,12 +134,23 @@ impl KeptFile {
             kind: kind(file.as_raw_fd()),
             identity,
             number: file.into_raw_fd(),
+            is_gone: AtomicBool::new(false),
         })
     }
 
     /// Whether the descriptor is still that of the file. Another thread of the program may close it right after this.
-    fn is_there(&self) -> bool {
-        identity(self.number) == Some(self.identity)
+    pub fn is_there(&self) -> bool {
+        // Acquire: pairs with `leave` and `close`, after which the number may be another descriptor's.
+        !self.is_gone.load(Ordering::Acquire) && identity(self.number) == Some(self.identity)
+    }
+
+    /// Closes the descriptor while others still refer to it: in a forked child, where they do not write.
+    pub fn close(&self) {
+        // AcqRel: of two threads that close, one does.
+        if self.is_there() && !self.is_gone.swap(true, Ordering::AcqRel) {
+            // SAFETY: the descriptor is ours, and is closed only once.
+            unsafe { libc::close(self.number) };
+        }
     }
 
     fn send(&self, bytes: &[u8]) -> isize {
@@ -175,10 +200,7 @@ impl KeptFile {
 
 impl Drop for KeptFile {
     fn drop(&mut self) {
-        if self.is_there() {
-            // SAFETY: the descriptor is ours.
-            unsafe { libc::close(self.number) };
-        }
+        self.close();
     }
 }
 

@@ -68,8 +68,8 @@ impl LogWriter {
         &self.threads
     }
 
-    pub fn file(&self) -> std::io::Result<Arc<KeptFile>> {
-        self.file.file()
+    pub fn file(&self) -> &LogFile {
+        &self.file
     }
 
     pub fn push(&self, item: Item, begins: bool) {

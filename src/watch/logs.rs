@@ -9,7 +9,7 @@ use crate::histogram::seconds;
 use crate::system::clock::{now_ns, read_clock_ns};
 use crate::system::signals;
 use crate::watch::line_choice::{LineChoice, LineRules};
-use crate::watch::log_file::{PyLogFile, with_number};
+use crate::watch::log_file::PyLogFile;
 use crate::watch::log_line::{Entry, dropped_json, left_out};
 use crate::watch::log_writer::{Item, LogWriter};
 use crate::watch::state::WatchState;
@@ -65,7 +65,8 @@ impl Logs {
         });
         for (which, writer) in logs.writers.iter().enumerate() {
             let Some(writer) = writer else { continue };
-            let file = writer.file().map_err(|error| with_number(&error))?;
+            let file = writer.file();
+            let file = file.file().map_err(|error| file.refused(&error))?;
             let (watch, mine) = (Arc::clone(watch), Arc::clone(writer));
             let run = move || {
                 let line = |item: &Item, dropped| line(&watch, which, item, dropped);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -265,6 +266,18 @@ def test_a_log_at_a_path_is_opened_again_when_the_program_has_closed_it(tmp_path
     assert events(log) == {"stall", "end"}
 
 
+def test_a_log_at_a_path_is_written_on_when_it_gets_the_same_descriptor_again(tmp_path: Path) -> None:
+    log = tmp_path / "stalls.log"
+    script = """
+    with Watch(stall=0.05, log=sys.argv[1]) as watch:
+        os.closerange(3, 65536)
+        asyncio.run(stalling())
+    print(watch.snapshot().log_dropped)
+    """
+    assert child.output(STALLING + script, str(log)) == ["0"]
+    assert events(log) == {"stall", "end"}
+
+
 def test_a_log_that_the_program_has_closed_and_removed_is_not_made_again(tmp_path: Path) -> None:
     victim, log = tmp_path / "victim", tmp_path / "stalls.log"
     script = CLOSES_ALL.replace("asyncio.run", "os.unlink(log); asyncio.run")
@@ -287,6 +300,89 @@ def test_a_forked_child_writes_nothing(tmp_path: Path) -> None:
     """
     (pid,) = child.output(STALLING + script, str(log))
     assert {line["pid"] for line in lines(log.read_bytes())} == {int(pid)}
+
+
+@pytest.mark.parametrize("start", ["start", "start_with_first_loop"])
+def test_a_forked_child_does_not_keep_the_log_open(start: str) -> None:
+    script = """
+    reader, writer = os.pipe()
+    child_lives, end = os.pipe()
+    watch = Watch(log=writer)
+    getattr(watch, sys.argv[1])()
+    os.close(writer)
+    warnings.simplefilter("ignore")  # there are threads
+    if os.fork() == 0:
+        os.close(end)
+        os.read(child_lives, 1)
+        os._exit(0)
+    asyncio.run(asyncio.sleep(0))
+    watch.stop()
+    at_its_end, _, _ = select.select([reader], [], [], 60)
+    print(bool(at_its_end))
+    os.close(end)
+    os.wait()
+    """
+    assert child.output(STALLING + "    import select\n" + script, start) == ["True"]
+
+
+def test_a_forked_child_that_starts_the_watch_writes_to_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "stalls.log"
+    script = """
+    watch = Watch(stall=0.05, log=sys.argv[1])
+    watch.start()
+    warnings.simplefilter("ignore")  # there are threads
+    if (pid := os.fork()) == 0:
+        with watch:
+            asyncio.run(stalling())
+        os._exit(0)
+    os.wait()
+    watch.stop()
+    print(pid)
+    """
+    (pid,) = child.output(STALLING + script, str(log))
+    assert {line["pid"] for line in lines(log.read_bytes())} == {int(pid)}
+
+
+def test_a_watch_that_starts_after_its_descriptor_was_used_again_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    script = """
+    log = os.open(os.devnull, os.O_WRONLY)
+    watch = Watch(stall=0.05, log=log)
+    os.closerange(3, 65536)
+    assert os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT) == 3
+    os.dup2(3, log)
+    try:
+        watch.start()
+    except OSError as error:
+        print(error.strerror.replace(str(log), "LOG"))
+    asyncio.run(stalling())
+    """
+    complaint = "cannot write the log to descriptor LOG: it is closed, or another file's by now"
+    assert child.output(STALLING + script, str(victim)) == [complaint]
+    assert victim.read_bytes() == b""
+
+
+def test_a_watch_is_not_started_again_without_its_descriptor(pipe: tuple[int, int]) -> None:
+    log = os.dup(pipe[1])
+    watch = Watch(log=log)
+    with watch:
+        pass
+    os.close(log)
+    with pytest.raises(OSError, match=f"cannot write the log to descriptor {log}: it is closed") as raised:
+        watch.start()
+    assert raised.value.errno == errno.EBADF
+
+
+def test_a_watch_is_not_started_again_without_the_folder_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "folder" / "stalls.log"
+    log.parent.mkdir()
+    watch = Watch(log=log)
+    with watch:
+        pass
+    log.unlink()
+    log.parent.rmdir()
+    with pytest.raises(FileNotFoundError, match=f"cannot write the log to {log}: No such file or directory"):
+        watch.start()
 
 
 def test_stderr_is_the_one_that_the_program_had_when_the_watch_was_made(tmp_path: Path) -> None:

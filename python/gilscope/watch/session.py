@@ -116,6 +116,8 @@ class Session:
         self._loops.abandon()
         self._children.stop()
         self._stop_listening_to_gc()
+        for file in filter(None, (self._settings.log, self._settings.live)):
+            file.close_in_child()
         if self._watcher is not None:
             self._watcher.leave_dump_signal()
             close_in_child(self._watcher)

@@ -10,7 +10,7 @@ use crate::watch::log_file::LogFile;
 fn started(output: &PipeWriter) -> Arc<LogWriter> {
     let file = Arc::new(LogFile::of_descriptor(output.as_raw_fd()).unwrap());
     let writer = Arc::new(LogWriter::new(file));
-    let (mine, file) = (Arc::clone(&writer), writer.file().unwrap());
+    let (mine, file) = (Arc::clone(&writer), writer.file().file().unwrap());
     writer.threads().add(std::thread::spawn(move || {
         let line = |item: &Item, dropped| match item {
             Item::Text(text) => format!("{text} {dropped}\n"),
