@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(
                     pytest.mark.skip(reason="thorough: left to the default, the oldest and the newest Python")
                 )
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measure no coverage, here and in child processes: its functions would be on the stacks, and it keeps code objects."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    if sys.version_info < (3, 12):
+        yield  # it is native there
+        return
+    tools = [tool for tool in range(6) if "coverage" in (sys.monitoring.get_tool(tool) or "")]
+    events = [sys.monitoring.get_events(tool) for tool in tools]
+    for tool in tools:
+        sys.monitoring.set_events(tool, 0)
+    yield
+    for tool, event in zip(tools, events, strict=True):
+        sys.monitoring.set_events(tool, event)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,7 +9,7 @@ use super::objects::Objects;
 use super::reader::Reader;
 use super::requests::Requests;
 use super::specimens::Specimens;
-use super::stack::{Doubt, Frame, Stack};
+use super::stack::{Doubt, Stack};
 use super::tasks::Tasks;
 use super::thread_names::ThreadNames;
 use crate::system::clock::now_ns;
@@ -99,7 +99,7 @@ impl KnownObjects {
         event_loop: usize,
     ) -> Result<Seen, Doubt> {
         let mut stack = reader.stack(native_id)?;
-        for _ in 0..MAX_READS {
+        for reads in 1..=MAX_READS {
             let begun_ns = now_ns();
             let read = || {
                 let task = self.tasks.and_then(|tasks| tasks.read(event_loop, &stack));
@@ -110,20 +110,18 @@ impl KnownObjects {
             let frames = frames.max(request.as_ref().map_or(0, |request| request.frames));
             // What changes while it is read differs. A task whose name is the same before and after a request has made it.
             let is_stable = frames == 0 || read() == (task.clone(), request.clone());
-            let is_there = frames == 0
-                || match reader.stack(native_id) {
-                    Ok(again) => {
-                        let before = std::mem::replace(&mut stack, again);
-                        is_stable && have_in_common(&before, &stack, frames)
-                    }
-                    Err(_) => false,
-                };
+            let is_there = frames == 0 || (is_stable && reader.stands(&stack, frames));
             if is_there && now_ns().saturating_sub(begun_ns) < MAX_NS {
                 return Ok(Seen {
                     stack,
                     task: task.map(|task| task.value),
                     request: request.map(|request| request.value),
                 });
+            }
+            if reads < MAX_READS
+                && let Ok(again) = reader.stack(native_id)
+            {
+                stack = again;
             }
         }
         Ok(Seen {
@@ -132,17 +130,4 @@ impl KnownObjects {
             request: None,
         })
     }
-}
-
-/// Whether the outermost frames of two stacks are the same, so many of them. The innermost frame of all may have gone on.
-fn have_in_common(before: &Stack, after: &Stack, frames: usize) -> bool {
-    let place = |frame: &Frame| (frame.address, frame.code, frame.instruction);
-    let outermost = |stack: &Stack| {
-        let first = stack.frames.len().checked_sub(frames)?;
-        let (inner, outer) = stack.frames[first..].split_first()?;
-        let innermost = if first == 0 { -1 } else { inner.instruction };
-        let outer: Vec<_> = outer.iter().map(place).collect();
-        Some((inner.address, inner.code, innermost, outer))
-    };
-    outermost(before).is_some_and(|before| Some(before) == outermost(after))
 }

@@ -26,9 +26,9 @@ use self::codes::Codes;
 use self::data_stack::DataStack;
 use self::layout::Layout;
 use self::target::{Target, ThreadState};
-use self::walk::Walk;
+use self::walk::{RawFrame, Walk};
 use crate::gil::memory::Memory;
-use crate::gil::stack::{Certainty, Doubt, Stack};
+use crate::gil::stack::{Certainty, Doubt, Frame, Stack};
 use crate::gil::{ThreadIds, Unreadable};
 
 /// How often it is tried to read a stack that changes meanwhile.
@@ -109,6 +109,40 @@ impl Reader {
             }
         }
         Err(doubt)
+    }
+
+    /// Whether the thread of this stack still is where its outermost frames were, so many of them; the innermost frame of all may
+    /// have gone on. One read is enough: what is read while the stack changes does not look like that.
+    pub fn stands(&mut self, stack: &Stack, outermost: usize) -> bool {
+        let Some(first) = stack.frames.len().checked_sub(outermost) else {
+            return false;
+        };
+        if !matches!(self.state_of(stack.thread.native), Ok(state) if state.address == stack.state)
+        {
+            return false;
+        }
+        let offset = self.target.layout.code.instructions;
+        let is_same = |at: usize, (frame, raw): (&Frame, &RawFrame)| {
+            let place = raw.code.wrapping_add(offset);
+            let place = place.wrapping_add_signed(2 * frame.instruction as isize);
+            frame.address == raw.address
+                && frame.code == raw.code
+                && (first + at == 0 || place == raw.instruction)
+        };
+        for _ in 0..MAX_ATTEMPTS {
+            let read = self.walk.read(&self.target, &mut self.stack, stack.state);
+            if read.is_err() {
+                continue;
+            }
+            let Some(beginning) = self.walk.frames.len().checked_sub(outermost) else {
+                return false;
+            };
+            let pairs = stack.frames[first..]
+                .iter()
+                .zip(&self.walk.frames[beginning..]);
+            return pairs.enumerate().all(|(at, pair)| is_same(at, pair));
+        }
+        false
     }
 
     fn attempt(&mut self, native_id: u64) -> Result<Stack, Failure> {

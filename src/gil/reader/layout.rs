@@ -63,7 +63,6 @@ pub struct State {
     /// `datastack_chunk`; `datastack_top` follows.
     pub chunk: usize,
     /// The frame below all others, which every chain of frames ends at.
-    pub base_frame: Option<usize>,
     pub size: usize,
 }
 
@@ -127,7 +126,6 @@ const V311: Layout = Layout {
         ids: 152,
         frame: FramePointer::InCFrame(56, 8),
         chunk: 296,
-        base_frame: None,
         size: 312,
     },
     frame: Frame {
@@ -169,7 +167,6 @@ const V312: Layout = Layout {
         ids: 136,
         frame: FramePointer::InCFrame(56, 0),
         chunk: 232,
-        base_frame: None,
         size: 248,
     },
     frame: Frame {

@@ -16,8 +16,6 @@ pub struct Position {
     /// The newest chunk of the data stack, and where its frames end.
     pub chunk: usize,
     pub top: usize,
-    /// The frame that all chains end at.
-    pub base: Option<usize>,
 }
 
 impl Position {
@@ -52,7 +50,6 @@ impl Position {
             innermost,
             chunk: address(layout.chunk)?,
             top: address(layout.chunk + 8)?,
-            base: layout.base_frame.map(address).transpose()?,
         })
     }
 }

@@ -20,7 +20,6 @@ struct Words {
     /// `interp` follows.
     state_next: usize,
     current_frame: usize,
-    base_frame: Option<usize>,
     /// `native_thread_id` and `datastack_chunk` follow.
     thread_id: usize,
     /// `executable`, `instr_ptr` and `localsplus` follow.
@@ -37,7 +36,6 @@ const V313: Words = Words {
     ceval_gil: 13,
     state_next: 20,
     current_frame: 22,
-    base_frame: None,
     thread_id: 23,
     frame_previous: 28,
     frame_owner: 32,
@@ -50,7 +48,6 @@ const V314: Words = Words {
     ceval_gil: 14,
     state_next: 23,
     current_frame: 25,
-    base_frame: None,
     thread_id: 26,
     frame_previous: 31,
     frame_owner: 35,
@@ -63,7 +60,6 @@ const V315: Words = Words {
     ceval_gil: 14,
     state_next: 23,
     current_frame: 25,
-    base_frame: Some(26),
     thread_id: 29,
     frame_previous: 39,
     frame_owner: 43,
@@ -128,7 +124,6 @@ fn layout(words: &Words, minor: u8, word: impl Fn(usize) -> Option<usize>) -> Op
             ids,
             frame: FramePointer::Direct(near(words.current_frame)?),
             chunk,
-            base_frame: words.base_frame.and_then(near),
             size: chunk.max(ids) + 16,
         },
         frame: Frame {

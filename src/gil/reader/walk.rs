@@ -51,9 +51,7 @@ impl Walk {
 
     fn follow(&mut self, target: &Target, stack: &mut DataStack) -> Result<(), Doubt> {
         let layout = target.layout.frame;
-        let Position {
-            innermost, base, ..
-        } = self.position;
+        let Position { innermost, .. } = self.position;
         let mut at = innermost;
         // Calls of C code are at most as many as those of Python code, about.
         for _ in 0..2 * MAX_FRAMES {
@@ -96,7 +94,7 @@ impl Walk {
                     Some(offset) => fields.byte(offset).is_some_and(|entry| entry != 0),
                     None => owner >= INTERPRETER,
                 };
-                return if !is_entry || base.is_some_and(|base| base != at) {
+                return if !is_entry {
                     Err(Doubt::Structure)
                 } else if self.frames.is_empty() {
                     Err(Doubt::NoFrame)
