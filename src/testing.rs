@@ -4,15 +4,19 @@ mod stack_reading;
 mod stall_rules;
 mod task_reading;
 
+use std::sync::atomic::Ordering;
+
 use pyo3::prelude::*;
 
 use crate::arguments;
 use crate::bridge;
 use crate::countdown::count_down_until;
 use crate::gil::ThreadIds;
+use crate::histogram::{nanoseconds, seconds};
 use crate::system::clock::now_ns;
 use crate::testing::stall_rules::EvidenceRecord;
 use crate::watch::line_choice::LineRules;
+use crate::watch::rhythm::FULL_RATE_FOR_NS;
 use crate::watch::ring::Span;
 use crate::watch::watcher::Watcher;
 
@@ -44,6 +48,16 @@ impl Testing {
                 count_down_until(n, || false)
             })
             .sum()
+    }
+
+    /// Let the watches that start from now on sample at their full rate for so long, in seconds, instead of 3. Return the time that
+    /// was set before.
+    #[staticmethod]
+    fn set_full_rate_at_start(duration: f64) -> PyResult<f64> {
+        let duration_ns = nanoseconds(duration)?;
+        // Relaxed: used by itself.
+        let before_ns = FULL_RATE_FOR_NS.swap(duration_ns, Ordering::Relaxed);
+        Ok(seconds(before_ns))
     }
 
     /// Add `count` holds of 1 ms by threads that take turns, and `count` beats and probes, to what `watcher` keeps of the last

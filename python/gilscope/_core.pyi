@@ -1071,6 +1071,13 @@ class _Testing:
         """
 
     @staticmethod
+    def set_full_rate_at_start(duration: float) -> float:
+        """Let the watches that start from now on sample at their full rate for so many seconds, instead of 3.
+
+        Return the seconds that were set before.
+        """
+
+    @staticmethod
     def fill_rings(watcher: Watcher, count: int, threads: int) -> int:
         """Add ``count`` holds of 1 ms by ``threads`` threads, beats and probes to what ``watcher`` keeps of the last minutes.
 

@@ -6,11 +6,15 @@
 //! the gap after it stand for what the look shows. Extra looks, between two planned ones, follow what has just been seen: a loop
 //! that is late, or that has begun to run.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::system::pace::Pace;
 use crate::watch::state::Settings;
 
 /// A watch looks most often during this time after its start: a short program gets as many samples as it can.
 const FULL_RATE_AT_START_NS: u64 = 3_000_000_000;
+/// The same, as tests change it.
+pub static FULL_RATE_FOR_NS: AtomicU64 = AtomicU64::new(FULL_RATE_AT_START_NS);
 /// The GIL is taken for busy until it was free at all planned looks during this time.
 const BUSY_FOR_NS: u64 = 250_000_000;
 const BUSY_PERIODS: u64 = 4;
@@ -94,7 +98,8 @@ impl Rhythm {
         Self {
             pace,
             periods,
-            full_until_ns: now_ns.saturating_add(FULL_RATE_AT_START_NS),
+            // Relaxed: used by itself.
+            full_until_ns: now_ns.saturating_add(FULL_RATE_FOR_NS.load(Ordering::Relaxed)),
             busy_until_ns: 0,
             next_rate: Rate::Full,
             rate: Rate::Full,

@@ -16,16 +16,18 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
+from gilscope import _core
 from gilscope.watch.api import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gilscope.records.stall import Cause, Stall
 
 from tests.support.stalling import LONG, Run, hold, nap, run_asyncio, run_uvloop, seen, undisturbed
 
-UNTIL_STEADY = 3.4
+FULL_RATE_AT_START = 0.2
+UNTIL_STEADY = FULL_RATE_AT_START + 0.4
 """Seconds from the start of a watch until it lets loops sleep."""
 UNTIL_ASLEEP = 0.4
 MAX_ERROR = LONG / 4
@@ -35,6 +37,13 @@ MAX_ERROR = LONG / 4
 
 WITHOUT_CPU: set[Cause] = {"no CPU", "unknown"}
 """Causes of stalls by a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def _soon_steady() -> Iterator[None]:
+    before = _core._Testing.set_full_rate_at_start(FULL_RATE_AT_START)
+    yield
+    _core._Testing.set_full_rate_at_start(before)
 
 
 @pytest.fixture(params=[run_asyncio, run_uvloop])
@@ -156,7 +165,10 @@ def test_a_process_that_was_stopped_while_its_loop_slept_had_no_cpu() -> None:
     program = dedent(
         f"""
         import asyncio, sys
+        from gilscope._core import _Testing
         from gilscope.watch.api import Watch
+
+        _Testing.set_full_rate_at_start({FULL_RATE_AT_START})
 
         async def main():
             await asyncio.sleep({UNTIL_STEADY + UNTIL_ASLEEP})
