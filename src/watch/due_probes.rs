@@ -14,6 +14,8 @@ use crate::watch::state::WatchState;
 
 /// Planned samples are probes only if they are at most this part of the mean time between probes apart while the GIL is busy.
 const MIN_SAMPLES_PER_PROBE: u64 = 4;
+/// Of so many probes of a GIL that is held, one is made, once a watch has lasted for some seconds.
+const PROBES_PER_TURN: u64 = 8;
 /// Probes that wait for the prober. It counts all of them when it attaches, so there are more only if it never does.
 const MAX_DUE: usize = 10_000;
 /// Attaching takes some microseconds if the GIL is free.
@@ -50,6 +52,7 @@ impl DueProbes {
         pace: &mut Pace,
         (now_ns, weight_ns): (u64, u64),
         holds: bool,
+        is_steady: bool,
     ) {
         if !self.follow_samples {
             return;
@@ -61,10 +64,24 @@ impl DueProbes {
                 (0..number).for_each(|_| watch.record_wait(now_ns, free_ns));
             }
             _ => {
-                self.add(now_ns, number);
-                watch.stack_requests.wake();
+                let number = if is_steady {
+                    Self::thinned(pace, number)
+                } else {
+                    number
+                };
+                if number > 0 {
+                    self.add(now_ns, number);
+                    watch.stack_requests.wake();
+                }
             }
         }
+    }
+
+    /// Each turn of the prober's may cost a thread of the program its own, so only one probe in [`PROBES_PER_TURN`] is made, and
+    /// counts for as many.
+    fn thinned(pace: &mut Pace, number: u64) -> u64 {
+        let made = (0..number).filter(|_| pace.below(PROBES_PER_TURN) == 0);
+        PROBES_PER_TURN * made.count() as u64
     }
 
     /// How many probes fall on a sample that stands for `weight_ns`.
@@ -152,6 +169,13 @@ mod tests {
                 "{weight_ns}: {number} of {expected}"
             );
         }
+    }
+
+    #[test]
+    fn thinned_probes_are_as_many_on_average() {
+        let mut pace = Pace::seeded(3);
+        let number: u64 = (0..100_000).map(|_| DueProbes::thinned(&mut pace, 1)).sum();
+        assert!(number.abs_diff(100_000) < 5_000, "{number}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const QUIET_PERIODS: u64 = 18;
 /// A loop is late after this part of the threshold. While the GIL is busy, gaps are no longer than this on average.
 pub const LATE_PART_OF_STALL: u64 = 10;
 /// The rate is full once a loop is late by this part of the threshold. A loop beside some busy threads is late by less all the time.
-pub const FULL_RATE_PART_OF_STALL: u64 = 4;
+pub const FULL_RATE_PART_OF_STALL: u64 = 2;
 
 /// How far apart the looks are on average.
 #[derive(Clone, Copy)]

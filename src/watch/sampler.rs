@@ -168,10 +168,7 @@ impl<'a> Sampler<'a> {
         let other_holds = holder != self.watch.prober.native() && state.holder.is_some();
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
         if is_planned {
-            let sample = (now_ns, self.rhythm.weight_ns());
-            self.watch
-                .due_probes
-                .follow(self.watch, &mut self.probe_pace, sample, other_holds);
+            self.probe(now_ns, other_holds);
         }
         // Names are read with the GIL held: not more often than the GIL is probed.
         if has_unnamed
@@ -198,6 +195,19 @@ impl<'a> Sampler<'a> {
                 .min();
             page.note_sample(now_ns, late_since);
         }
+    }
+
+    fn probe(&mut self, now_ns: u64, other_holds: bool) {
+        let sample = (now_ns, self.rhythm.weight_ns());
+        let is_steady = self.rhythm.is_steady(now_ns);
+        let probes = &self.watch.due_probes;
+        probes.follow(
+            self.watch,
+            &mut self.probe_pace,
+            sample,
+            other_holds,
+            is_steady,
+        );
     }
 
     fn nap(&mut self) {

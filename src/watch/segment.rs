@@ -27,7 +27,7 @@ pub const BY_PROBER: Pauses = Pauses {
 };
 /// By the sampler, without the GIL: 90 times in 2 s, 180 times in a minute.
 pub const BY_SAMPLER: Pauses = Pauses {
-    first_part: 5,
+    first_part: 2,
     min_part: 10,
     part_of_lateness: 25,
     early_part: u64::MAX,
