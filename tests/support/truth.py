@@ -161,7 +161,7 @@ YIELDS = [
         "Python/ceval.c, each turn of a loop",
         lambda: lambda: sum(n * n for n in range(200_000)),
     ),
-    Case("a recursive function", "yields", "Python/ceval.c, each RESUME", lambda: lambda: fibonacci(20)),
+    Case("a recursive function", "yields", "Python/ceval.c, each RESUME", lambda: lambda: fibonacci(24)),
     Case(
         "list(map(lambda))",
         "yields",
