@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     shown: frozenset[str]
     """All functions of all threads that it shows a line of."""
     span: tuple[float, float] | None = None
-    """The part of the stall that it tells of, if it says so."""
+    """The part of the stall that the finding covers; ``None`` if the tool does not report that."""
 
 
 Stacks = list[list[str]]

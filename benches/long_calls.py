@@ -120,7 +120,7 @@ class Calibrated(NamedTuple):
 
 
 def calibrate(kind: Kind) -> Calibrated:
-    """Call with larger and larger amounts until one takes long enough to tell how long others will."""
+    """Call with larger and larger amounts until a call takes long enough to predict the duration of others."""
     amount = kind.start
     while (seconds := _seconds(kind, amount)) < SECONDS_TO_CALIBRATE:
         amount *= 2

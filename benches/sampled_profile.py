@@ -1,6 +1,6 @@
 """Attaches `profiling.sampling` of CPython 3.15 to a program, and reads its profile stall by stall.
 
-The profiler tells of no stalls. What it saw during each is what somebody finds who looks at the right part of its profile.
+The profiler reports no stalls. For each stall, this module reads the part of the profile that was sampled during the stall.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 class Tail:
-    """Notes each line of a file as it is written. The kernel tells of each write (inotify), so nothing polls."""
+    """Notes each line of a file as it is written. The kernel reports each write (inotify), so nothing polls."""
 
     def __init__(self, path: Path) -> None:
         path.touch()

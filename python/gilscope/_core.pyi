@@ -452,7 +452,7 @@ class Watcher:
     ) -> Watcher:
         """Start to watch.
 
-        The signal ``dump_signal`` makes :meth:`next_stall` return, until :meth:`close` gives it back to the program.
+        The signal ``dump_signal`` makes :meth:`next_stall` return. :meth:`close` restores the program's own handler.
 
         ``current_task`` returns a loop's current task, and must run no Python code. Without ``read_gil`` no interpreter
         memory is read. With ``trace`` holds and beats are kept one by one. Each of ``logs`` starts another thread, and

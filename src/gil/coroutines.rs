@@ -12,7 +12,7 @@ use super::stack::Stack;
 const IS_COROUTINE: usize = 0x80;
 /// `CO_FAST_LOCAL` of `CPython`'s `pycore_code.h`: a variable that is not of a function around.
 const IS_LOCAL: u8 = 0x20;
-/// So many words of a code object are read at once.
+/// How many words of a code object are read at once.
 const HEAD_WORDS: usize = 16;
 /// Since 3.14 the lowest bits of a reference in a frame are no part of the address.
 const TAG: usize = 3;

@@ -108,7 +108,7 @@ impl Tasks {
 
     fn name(&self, task: usize) -> Option<String> {
         let name = self.objects.object(task + self.name)?;
-        // Since 3.14 a task that nobody has named has its number instead.
+        // Since 3.14 a task without a name of its own has a number instead.
         match self.objects.number(name) {
             Some(number) => Some(format!("Task-{number}")),
             None => self.objects.text(name, MAX_CHARACTERS),
@@ -175,7 +175,7 @@ impl<'py> Known<'py> {
 }
 
 /// Makes the known tasks the current ones of the calling thread, one after the other, and sees where the thread state refers
-/// to them. The functions are native and release the GIL at no time: nobody sees the tasks.
+/// to them. The functions are native and never release the GIL: no other thread sees the tasks.
 fn in_thread(
     objects: &Objects,
     asyncio: &Bound<'_, PyModule>,

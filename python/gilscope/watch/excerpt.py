@@ -75,7 +75,7 @@ def trace(watcher: Watcher, report: WatchReport) -> Trace:
 
 
 def command() -> tuple[str, ...]:
-    """Return what this process was told to run."""
+    """Return the command line of this process."""
     return tuple(escaped(word) for word in sys.orig_argv[1:]) or ("this process",)
 
 
