@@ -39,6 +39,8 @@ mod _core {
     #[pymodule_export]
     use crate::gc_pauses::GcListener;
     #[pymodule_export]
+    use crate::gil::process::find_process;
+    #[pymodule_export]
     use crate::gil::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]
     use crate::gil::{gil_unreadable, stacks_unreadable};

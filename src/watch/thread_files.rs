@@ -1,4 +1,4 @@
-//! What the system reports about one thread of this process in `/proc/self/task/TID`. The thread itself is not involved.
+//! What the system reports about one thread in `/proc/PID/task/TID`, of this process or of another one. The thread itself is not involved.
 
 use crate::gil::Gil;
 use crate::system::own_file::OwnFile;
@@ -48,6 +48,16 @@ impl ThreadFiles {
         Self {
             syscall: OwnFile::open(&format!("/proc/self/task/{native_id}/syscall")),
             stats: i32::try_from(native_id).ok().and_then(ThreadStats::of),
+        }
+    }
+
+    /// The files of another process's thread, whose id is that in our PID namespace.
+    pub fn of(pid: libc::pid_t, tid: u64) -> Self {
+        Self {
+            syscall: OwnFile::open(&format!("/proc/{pid}/task/{tid}/syscall")),
+            stats: i32::try_from(tid)
+                .ok()
+                .and_then(|tid| ThreadStats::of_process(pid, tid)),
         }
     }
 
