@@ -8,6 +8,7 @@ pub mod cannot_attach;
 mod elf;
 mod images;
 mod life;
+mod names;
 mod outer_ids;
 
 use std::fs;
@@ -18,11 +19,14 @@ use pyo3::prelude::*;
 use self::cannot_attach::{CannotAttach, Version};
 use self::elf::{Class, Image};
 use self::life::Life;
+use self::names::ThreadNames;
 use self::outer_ids::OuterIds;
 use super::memory::Memory;
+use super::objects::Objects;
 use super::reader::Reader;
 use super::reader::layout::Layout;
 use super::reader::target::Target;
+use super::stack::Stack;
 use super::{Gil, ThreadIds, Unreadable};
 
 /// The first and the last minor version of Python 3 that can be read.
@@ -36,6 +40,7 @@ pub struct Process {
     version: Version,
     target: Target,
     threads: Reader,
+    names: Option<ThreadNames>,
     outer_ids: OuterIds,
     life: Life,
 }
@@ -76,12 +81,13 @@ impl Process {
         for mapped in images {
             let found = Image::at(memory, mapped.base).map(|image| interpreter(memory, &image));
             match found {
-                Some(Ok((version, target))) => {
+                Some(Ok((version, target, names))) => {
                     return Ok(Self {
                         pid,
                         version,
                         target,
                         threads: Reader::new(&target),
+                        names,
                         outer_ids: OuterIds::of(pid),
                         life: Life::of(pid, target.gil_address()),
                     });
@@ -121,6 +127,19 @@ impl Process {
         self.outer_ids.get(native)
     }
 
+    /// Whether the main interpreter collects garbage just now.
+    pub fn is_collecting(&self) -> bool {
+        self.target.is_collecting()
+    }
+
+    /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
+    pub fn thread_name(&self, stack: &Stack) -> Option<String> {
+        if self.outer_ids.is_main(stack.thread.native) {
+            return Some("MainThread".into());
+        }
+        self.names.as_ref()?.read(stack)
+    }
+
     /// Whether the process has ended, or has replaced its program by another one.
     pub fn has_ended(&self) -> bool {
         self.life.has_ended()
@@ -135,7 +154,10 @@ pub fn find_process(pid: libc::pid_t) -> PyResult<Version> {
 }
 
 /// The main interpreter of the CPython that an image contains. `NotPython` if it contains none.
-fn interpreter(memory: Memory, image: &Image) -> Result<(Version, Target), CannotAttach> {
+fn interpreter(
+    memory: Memory,
+    image: &Image,
+) -> Result<(Version, Target, Option<ThreadNames>), CannotAttach> {
     let runtime = image.symbol("_PyRuntime").ok_or(CannotAttach::NotPython)?;
     let version = image.symbol("Py_Version").and_then(|at| memory.word(at));
     let version = version.ok_or(CannotAttach::Version(None))?.to_le_bytes();
@@ -155,7 +177,9 @@ fn interpreter(memory: Memory, image: &Image) -> Result<(Version, Target), Canno
     let target = Target::find(memory, &layout, runtime, code_type)
         .map_err(|_| CannotAttach::Layout(version))?;
     if is_type(memory, code_type, b"code\0") && target.has_plausible_gil() {
-        Ok((version, target))
+        let objects = Objects::locate(memory, &layout, version.1, |name| image.symbol(name));
+        let names = objects.map(|objects| ThreadNames::of(objects, &layout, version.1));
+        Ok((version, target, names))
     } else {
         Err(CannotAttach::Layout(version))
     }

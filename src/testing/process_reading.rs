@@ -43,6 +43,16 @@ impl ProcessReader {
         row(self.reader.with(|reader| reader.stack(native_id)))
     }
 
+    /// The name that the thread has for `threading`.
+    fn thread_name(&self, native_id: u64) -> Option<String> {
+        let stack = self.reader.with(|reader| reader.stack(native_id)).ok()?;
+        self.process.with(|process| process.thread_name(&stack))
+    }
+
+    fn is_collecting(&self) -> bool {
+        self.process.with(|process| process.is_collecting())
+    }
+
     /// The native id of the thread that holds the GIL, and how often the GIL has changed hands.
     fn gil(&self) -> (Option<u64>, u64) {
         let state = self.process.with(|process| process.gil().read());

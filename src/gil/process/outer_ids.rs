@@ -8,6 +8,8 @@ pub struct OuterIds {
     pid: libc::pid_t,
     /// Whether ids are the same inside and outside.
     same: bool,
+    /// The id of the main thread inside.
+    main: u64,
     outer: HashMap<u64, u64>,
 }
 
@@ -17,8 +19,14 @@ impl OuterIds {
         Self {
             pid,
             same: ids.is_none_or(|(outer, inner)| outer == inner),
+            main: ids.map_or(u64::from(pid.unsigned_abs()), |(_, inner)| inner),
             outer: HashMap::new(),
         }
+    }
+
+    /// Whether the thread with this id inside is the process's first one.
+    pub fn is_main(&self, inner: u64) -> bool {
+        self.main == inner
     }
 
     /// The id outside of the thread that has this one inside; `None` if there is no such thread now.

@@ -107,6 +107,13 @@ impl Target {
             && holder.is_some_and(|holder| holder == 0 || is_plausible(holder))
     }
 
+    /// Whether the main interpreter collects garbage just now.
+    pub fn is_collecting(&self) -> bool {
+        let mut bytes = [0; 4];
+        let at = self.interpreter + self.layout.interpreter.collecting;
+        self.memory.read(at, &mut bytes) && i32::from_ne_bytes(bytes) == 1
+    }
+
     /// `None` if the GIL changes just now, or cannot be read.
     pub fn look_at_gil(&self) -> Option<Look> {
         // The kernel may copy the fields in any order. Only one that is read before and after the others shows that they
