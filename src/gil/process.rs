@@ -10,6 +10,7 @@ mod images;
 mod life;
 mod names;
 mod outer_ids;
+pub mod variables;
 
 use std::fs;
 use std::io;
@@ -21,6 +22,7 @@ use self::elf::{Class, Image};
 use self::life::Life;
 use self::names::ThreadNames;
 use self::outer_ids::OuterIds;
+use self::variables::Variables;
 use super::memory::Memory;
 use super::objects::Objects;
 use super::reader::Reader;
@@ -41,6 +43,7 @@ pub struct Process {
     target: Target,
     threads: Reader,
     names: Option<ThreadNames>,
+    variables: Option<Variables>,
     outer_ids: OuterIds,
     life: Life,
 }
@@ -81,13 +84,14 @@ impl Process {
         for mapped in images {
             let found = Image::at(memory, mapped.base).map(|image| interpreter(memory, &image));
             match found {
-                Some(Ok((version, target, names))) => {
+                Some(Ok((version, target, variables))) => {
                     return Ok(Self {
                         pid,
                         version,
                         target,
                         threads: Reader::new(&target),
-                        names,
+                        names: variables.map(|variables| ThreadNames::of(variables, version.1)),
+                        variables,
                         outer_ids: OuterIds::of(pid),
                         life: Life::of(pid, target.gil_address()),
                     });
@@ -127,6 +131,11 @@ impl Process {
         self.outer_ids.get(native)
     }
 
+    /// How to read the variables of frames, and objects; `None` if a type of Python's is missing.
+    pub fn variables(&self) -> Option<Variables> {
+        self.variables
+    }
+
     /// Whether the main interpreter collects garbage just now.
     pub fn is_collecting(&self) -> bool {
         self.target.is_collecting()
@@ -157,7 +166,7 @@ pub fn find_process(pid: libc::pid_t) -> PyResult<Version> {
 fn interpreter(
     memory: Memory,
     image: &Image,
-) -> Result<(Version, Target, Option<ThreadNames>), CannotAttach> {
+) -> Result<(Version, Target, Option<Variables>), CannotAttach> {
     let runtime = image.symbol("_PyRuntime").ok_or(CannotAttach::NotPython)?;
     let version = image.symbol("Py_Version").and_then(|at| memory.word(at));
     let version = version.ok_or(CannotAttach::Version(None))?.to_le_bytes();
@@ -177,9 +186,11 @@ fn interpreter(
     let target = Target::find(memory, &layout, runtime, code_type)
         .map_err(|_| CannotAttach::Layout(version))?;
     if is_type(memory, code_type, b"code\0") && target.has_plausible_gil() {
-        let objects = Objects::locate(memory, &layout, version.1, |name| image.symbol(name));
-        let names = objects.map(|objects| ThreadNames::of(objects, &layout, version.1));
-        Ok((version, target, names))
+        let symbol = |name: &str| image.symbol(name);
+        let objects = Objects::locate(memory, &layout, version.1, symbol);
+        let variables = objects
+            .map(|objects| Variables::of(objects, &layout, version.1, symbol("PyFloat_Type")));
+        Ok((version, target, variables))
     } else {
         Err(CannotAttach::Layout(version))
     }
