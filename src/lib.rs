@@ -41,6 +41,8 @@ mod _core {
     #[pymodule_export]
     use crate::gil::process::find_process;
     #[pymodule_export]
+    use crate::gil::process::loops::count_loops;
+    #[pymodule_export]
     use crate::gil::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]
     use crate::gil::{gil_unreadable, stacks_unreadable};

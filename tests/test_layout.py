@@ -17,6 +17,7 @@ LEVELS = [
     {"isolated"},
     {"trial", "checks"},
     {"demo", "comparison", "watch"},
+    {"attach"},
     {"reports", "prometheus", "stalls"},
     {"cli", "pytest_plugin"},
     {"__main__"},

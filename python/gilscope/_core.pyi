@@ -48,6 +48,7 @@ __all__ = [
     "bridge_workers",
     "close_in_child",
     "close_logs",
+    "count_loops",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
@@ -417,6 +418,9 @@ def gil_unreadable() -> str | None:
     The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
     and acquires the GIL once.
     """
+
+def count_loops(pid: int) -> int | None:
+    """Count the threads of another process that run an event loop now; ``None`` if it cannot be attached to."""
 
 def find_process(pid: int) -> tuple[int, int, int]:
     """Find the Python interpreter of another process from its memory; return its version: major, minor, micro.

@@ -8,12 +8,14 @@ pub mod cannot_attach;
 mod elf;
 mod images;
 mod life;
+pub mod loops;
 mod names;
 mod outer_ids;
 pub mod variables;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use pyo3::prelude::*;
 
@@ -73,7 +75,7 @@ impl Process {
         let memory = Memory::of(pid);
         match memory.refusal(first.base) {
             Some(libc::ENOSYS) => return Err(CannotAttach::Filter),
-            Some(libc::EPERM | libc::EACCES) => return Err(CannotAttach::Rights),
+            Some(libc::EPERM | libc::EACCES) => return Err(why_refused(pid, first.base)),
             Some(libc::ESRCH) => return Err(CannotAttach::Gone),
             _ => {}
         }
@@ -167,7 +169,15 @@ fn interpreter(
     memory: Memory,
     image: &Image,
 ) -> Result<(Version, Target, Option<Variables>), CannotAttach> {
-    let runtime = image.symbol("_PyRuntime").ok_or(CannotAttach::NotPython)?;
+    let Some(runtime) = image.symbol("_PyRuntime") else {
+        // Python 3.6 and older have none.
+        let is_older = image.symbol("PyEval_EvalFrameEx").is_some();
+        return Err(if is_older {
+            CannotAttach::Version(None)
+        } else {
+            CannotAttach::NotPython
+        });
+    };
     let version = image.symbol("Py_Version").and_then(|at| memory.word(at));
     let version = version.ok_or(CannotAttach::Version(None))?.to_le_bytes();
     let version = (version[3], version[2], version[1]);
@@ -202,6 +212,17 @@ fn is_type<const N: usize>(memory: Memory, kind: usize, name: &[u8; N]) -> bool 
     let at = memory.word(kind + TYPE_NAME);
     let at = at.and_then(|at| usize::try_from(at).ok());
     at.is_some_and(|at| memory.read(at, &mut text)) && text == *name
+}
+
+/// Why the system refuses to read a process's memory: a filter of system calls leaves other ways open, missing rights do not.
+fn why_refused(pid: libc::pid_t, address: usize) -> CannotAttach {
+    let memory = fs::File::open(format!("/proc/{pid}/mem"));
+    let is_open = memory.is_ok_and(|memory| memory.read_at(&mut [0], address as u64).is_ok());
+    if is_open {
+        CannotAttach::Filter
+    } else {
+        CannotAttach::Rights
+    }
 }
 
 /// Why there is no process with this id that could be read, as far as anyone may know it.
