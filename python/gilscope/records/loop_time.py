@@ -40,6 +40,8 @@ class BusyStack(Record, frozen=True, kw_only=True):
     frames: tuple[int, ...]
     """The callback's frames as indices into ``TimeTree.frames``, outermost first, without those of the event loop that called
     it. Empty if the stack was not read."""
+    culprit: int | None = None
+    """The innermost frame of the user's code, as in ``Stall.culprit``; an index into ``TimeTree.frames``."""
     task: str | None = None
     """The name of the task that ran."""
     coroutine: str | None = None
