@@ -11,6 +11,7 @@ const PARTS: u64 = 50;
 /// After this time the mean is adjusted.
 const WINDOW_NS: u64 = 250_000_000;
 
+#[allow(clippy::struct_field_names)] // `_ns` is the unit
 pub struct StackBudget {
     mean_ns: u64,
     window_began_ns: u64,
