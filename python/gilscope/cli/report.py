@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,8 +19,13 @@ from gilscope.reports.terminal import TerminalReport
 
 if TYPE_CHECKING:
     from gilscope.records.watch_report import WatchReport
+    from gilscope.reports.files import Format
 
 STDIN = Path("-")
+
+
+ALL_FORMATS: dict[str, Format[Any]] = {**FORMATS, **WATCH_FORMATS}
+"""Of every kind of result: which of them the one in the file has is known once the file is read."""
 
 
 @click.command(short_help="Show a saved result again, or compare two of them.")
@@ -45,6 +50,8 @@ def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
         raise BadInput("-o writes one result: leave out OTHER")
     if file == other == STDIN:
         raise BadInput("standard input holds only one result: give a file for the other")
+    for output in outputs:
+        checked(output, ALL_FORMATS)
     result = _read(file)
     if other is not None:
         _compare(file, result, other, _read(other))

@@ -119,7 +119,7 @@ def _box(box: Box, use: Use, left: float, width: float, row: int) -> str:
 def _label(step: Step) -> str:
     """Return what a box says: the function first, because a narrow box cuts off the rest, and the file without its folders."""
     if step.frame is None or not step.frame.file:
-        return step.text.strip("[]")
+        return step.text.strip("[]").removeprefix("waiting for the ")
     return f"{step.frame.function}  {step.frame.file.rpartition('/')[2]}:{step.frame.line}"
 
 

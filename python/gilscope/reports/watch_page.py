@@ -36,7 +36,7 @@ def page(report: WatchReport) -> str:
         "watch.html",
         heading=escape(heading(report)),
         figures="".join(
-            f"<li>{escape(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
+            f"<li>{_line(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
         ),
         figure="" if chart is None else _figure(report),
         time=flames(report),
@@ -53,18 +53,24 @@ def page(report: WatchReport) -> str:
     )
 
 
+def _line(words: str) -> str:
+    """Return ``words`` as HTML. A number stays on one line with its percent sign."""
+    return escape(words).replace(" %", "\u00a0%")
+
+
 def _saturated(loop: Saturated) -> str:
-    lines = "".join(f"<div class='place'>{escape(line)}</div>" for line in loop.lines)
-    return (
-        f"<div class='warning'><b>{escape(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
-    )
+    lines = "".join(f"<div class='place'>{_line(line)}</div>" for line in loop.lines)
+    return f"<div class='warning'><b>{_line(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
 
 
 def _figure(report: WatchReport) -> str:
+    what = measured(report)
     return filled(
         "watch_figure.html",
         lag=TICK_COLOUR,
-        bar="lag of the event loop" if report.timeline is None else f"maximum lag in {duration(report.timeline.width)}",
+        bar=f"{what} of the event loop"
+        if report.timeline is None
+        else f"maximum {what} in {duration(report.timeline.width)}",
         threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
@@ -74,9 +80,9 @@ def _caption(report: WatchReport) -> Iterator[str]:
     """Yield sentences on how to read the picture, and on what it leaves out."""
     line, seen = report.timeline, report.snapshot
     if line is None:
-        yield "This report was written without a time line, so the picture has no lags and no threads."
+        yield f"This report was written without a time line, so the picture has no {measured(report)}s and no threads."
     else:
-        yield f"Each bar is the maximum lag in {duration(line.width)}. Where there is no bar, no event loop ran."
+        yield f"Each bar is the maximum {measured(report)} in {duration(line.width)}. Where there is no bar, no event loop ran."
         tracks = watch_chart.tracks_drawn(line)
         if tracks:
             yield "A thread's row shows how much of the time the thread held the GIL: a full row is all of it."
