@@ -134,6 +134,14 @@ def live_formats(
     return {".perfetto.json": Format(encode, imports=("gilscope.reports.watch_trace",)), **WATCH_FORMATS}
 
 
+def dump_formats(
+    *, pid: int = 0, holds: Iterable[Hold] = (), lags: Iterable[LoopLag] = ()
+) -> dict[str, Format[WatchReport]]:
+    """Return the formats for a dump, which has no time tree."""
+    formats = live_formats(pid=pid, holds=holds, lags=lags)
+    return {suffix: form for suffix, form in formats.items() if suffix not in OF_TIME}
+
+
 def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]:
     """Return the one of ``formats`` that belongs to the suffix of ``file``.
 
