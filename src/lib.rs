@@ -71,6 +71,8 @@ mod _core {
     #[pymodule_export]
     use crate::watch::logs::{close_logs, say_in_log, set_program_packages};
     #[pymodule_export]
+    use crate::watch::loop_reports::{BusySums, BusyTree, LoopSums, loop_times, time_tree};
+    #[pymodule_export]
     use crate::watch::program::RunProgram;
     #[pymodule_export]
     use crate::watch::progress::{share_samples, stalled_now};

@@ -18,6 +18,8 @@ use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::logs::Logs;
+use crate::watch::loop_reports::copied_sums;
+use crate::watch::loop_times::LoopTimes;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::Periods;
@@ -51,6 +53,7 @@ pub struct WatchState {
     ended: Condvar,
     pub gc: GcListener,
     pub gil_usage: Locked<GilUsage>,
+    pub loop_times: Locked<LoopTimes>,
     pub names: Locked<HashMap<ThreadIds, String>>,
     pub stack_requests: StackRequests,
     pub prober: ProberTurns,
@@ -105,6 +108,7 @@ impl WatchState {
             ended: Condvar::new(),
             gc: GcListener::default(),
             gil_usage: Locked::new(GilUsage::new(started_ns, settings.trace)),
+            loop_times: Locked::new(LoopTimes::new()),
             names: Locked::default(),
             stack_requests: StackRequests::default(),
             prober: ProberTurns::default(),
@@ -229,6 +233,7 @@ impl WatchState {
             collected_ns: self.gc.collected_ns(),
             cost_ns: self.cost_ns(),
             lost: self.lost(),
+            loops: self.loop_times.with(|times| copied_sums(times)),
         }
     }
 

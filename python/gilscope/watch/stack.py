@@ -70,6 +70,19 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
     return tuple(stack) if above == len(stack) else ()
 
 
+def busy_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[Frame, ...]:
+    """Return the frames of the callback that a busy loop is running; if it is running none, those of the loop itself.
+
+    Innermost first, and ``above`` as for :func:`callback_frames`.
+    """
+    if frames := callback_frames(stack, above):
+        return frames
+    for index, frame in enumerate(stack):
+        if index == above or _place(frame) in {(LOOP, "BaseEventLoop._run_once"), *BELOW_CALLBACKS}:
+            return tuple(stack[: index + 1])
+    return tuple(stack)
+
+
 def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
     """Return the stack without what passes the result of a call on, if a thread of a pool does nothing else.
 
