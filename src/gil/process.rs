@@ -11,6 +11,7 @@ mod life;
 pub mod loops;
 mod names;
 pub mod outer_ids;
+mod symbol_table;
 pub mod variables;
 
 use std::fs;
@@ -24,6 +25,7 @@ use self::elf::{Class, Image};
 use self::life::Life;
 use self::names::ThreadNames;
 use self::outer_ids::OuterIds;
+use self::symbol_table::SymbolTable;
 use self::variables::Variables;
 use super::memory::Memory;
 use super::objects::Objects;
@@ -56,12 +58,12 @@ impl Process {
         if pid.unsigned_abs() == std::process::id() {
             return Err(CannotAttach::Own);
         }
+        if let Some(why) = why_no_process(pid) {
+            return Err(why);
+        }
         let found = Self::search(pid);
         // A process that ends while it is looked at has ended; whatever was missing in it is of no interest.
-        match found {
-            Err(why) => Err(why_no_process(pid).unwrap_or(why)),
-            found => found,
-        }
+        found.map_err(|why| why_no_process(pid).unwrap_or(why))
     }
 
     fn search(pid: libc::pid_t) -> Result<Self, CannotAttach> {
@@ -83,27 +85,38 @@ impl Process {
         if elf::class(memory, first.base) == Some(Class::Bits32) {
             doubt = CannotAttach::ThirtyTwoBit;
         }
-        for mapped in images {
-            let found = Image::at(memory, mapped.base).map(|image| interpreter(memory, &image));
-            match found {
-                Some(Ok((version, target, variables))) => {
-                    return Ok(Self {
-                        pid,
-                        version,
-                        target,
-                        threads: Reader::new(&target),
-                        names: variables.map(|variables| ThreadNames::of(variables, version.1)),
-                        variables,
-                        outer_ids: OuterIds::of(pid),
-                        life: Life::of(pid, target.gil_address()),
-                    });
-                }
+        for mapped in &images {
+            let Some(image) = Image::at(memory, mapped.base) else {
+                continue;
+            };
+            match interpreter(memory, &|name| image.symbol(name)) {
+                Ok(found) => return Ok(Self::new(pid, found)),
                 // A process may load a second CPython that it never starts, or one that cannot be read.
-                Some(Err(why)) if why != CannotAttach::NotPython => doubt = why,
-                _ => {}
+                Err(why) if why != CannotAttach::NotPython => doubt = why,
+                Err(_) => {}
             }
         }
+        // A program may contain CPython and export nothing of it.
+        if doubt == CannotAttach::NotPython
+            && let Some(table) = SymbolTable::of(pid, first)
+        {
+            let found = interpreter(memory, &|name| table.symbol(name));
+            return found.map(|found| Self::new(pid, found));
+        }
         Err(doubt)
+    }
+
+    fn new(pid: libc::pid_t, (version, target, variables): Found) -> Self {
+        Self {
+            pid,
+            version,
+            target,
+            threads: Reader::new(&target),
+            names: variables.map(|variables| ThreadNames::of(variables, version.1)),
+            variables,
+            outer_ids: OuterIds::of(pid),
+            life: Life::of(pid, target.gil_address()),
+        }
     }
 
     pub fn pid(&self) -> libc::pid_t {
@@ -173,27 +186,30 @@ pub fn find_process(pid: libc::pid_t) -> PyResult<Version> {
     Ok(Process::find(pid)?.version())
 }
 
-/// The main interpreter of the CPython that an image contains. `NotPython` if it contains none.
+/// An interpreter that was found.
+type Found = (Version, Target, Option<Variables>);
+
+/// The main interpreter of the CPython that has these symbols. `NotPython` if they are none of CPython's.
 fn interpreter(
     memory: Memory,
-    image: &Image,
-) -> Result<(Version, Target, Option<Variables>), CannotAttach> {
-    let Some(runtime) = image.symbol("_PyRuntime") else {
+    symbol: &dyn Fn(&str) -> Option<usize>,
+) -> Result<Found, CannotAttach> {
+    let Some(runtime) = symbol("_PyRuntime") else {
         // Python 3.6 and older have none.
-        let is_older = image.symbol("PyEval_EvalFrameEx").is_some();
+        let is_older = symbol("PyEval_EvalFrameEx").is_some();
         return Err(if is_older {
             CannotAttach::Version(None)
         } else {
             CannotAttach::NotPython
         });
     };
-    let version = image.symbol("Py_Version").and_then(|at| memory.word(at));
+    let version = symbol("Py_Version").and_then(|at| memory.word(at));
     let version = version.ok_or(CannotAttach::Version(None))?.to_le_bytes();
     let version = (version[3], version[2], version[1]);
     if version.0 != 3 || !MINORS.contains(&version.1) {
         return Err(CannotAttach::Version(Some(version)));
     }
-    let code_type = image.symbol("PyCode_Type");
+    let code_type = symbol("PyCode_Type");
     let code_type = code_type.ok_or(CannotAttach::Layout(version))?;
     let layout = Layout::find(memory, runtime, version.1).map_err(|why| match why {
         Unreadable::FreeThreaded => CannotAttach::FreeThreaded(version),
@@ -205,7 +221,6 @@ fn interpreter(
     let target = Target::find(memory, &layout, runtime, code_type)
         .map_err(|_| CannotAttach::Layout(version))?;
     if is_type(memory, code_type, b"code\0") && target.has_plausible_gil() {
-        let symbol = |name: &str| image.symbol(name);
         let objects = Objects::locate(memory, &layout, version.1, symbol);
         let variables = objects
             .map(|objects| Variables::of(objects, &layout, version.1, symbol("PyFloat_Type")));

@@ -6,6 +6,8 @@ use std::io;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mapped {
     pub base: usize,
+    /// The first and the last address of the first part, as `/proc` writes them.
+    pub range: String,
     pub path: String,
 }
 
@@ -51,6 +53,7 @@ fn parse(line: &str) -> Option<Mapped> {
     let base = usize::from_str_radix(range.split_once('-')?.0, 16).ok()?;
     is_start.then(|| Mapped {
         base,
+        range: range.to_owned(),
         path: path.to_owned(),
     })
 }
