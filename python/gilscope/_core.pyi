@@ -572,7 +572,7 @@ def loops_alive(watcher: Watcher) -> list[tuple[int, ThreadInfo, str, float]]:
 def loop_times(watcher: Watcher) -> list[LoopSums]:
     """Return how long each loop was busy and asleep so far, by its number. ``RuntimeError`` in a forked child.
 
-    If there were more than 100, those that have ended and were busy for the shortest time share the number 0.
+    If there were more than 50, those that have ended and were busy for the shortest time share the number 0.
     """
 
 def time_tree(watcher: Watcher) -> BusyTree:
@@ -740,6 +740,10 @@ class Recent:
     @property
     def lost(self) -> int:
         """Stalls that were not taken in time."""
+
+    @property
+    def loops(self) -> list[LoopSums]:
+        """How long each loop was busy and asleep. This may begin up to a second earlier, too."""
 
     @property
     def width(self) -> float:

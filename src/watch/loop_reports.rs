@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::gil::ThreadIds;
 use crate::histogram::seconds;
-use crate::watch::loop_times::LoopTimes;
+use crate::watch::loop_times::{LoopTimes, OTHER_LOOPS};
 use crate::watch::prober;
 use crate::watch::reports::ThreadInfo;
 use crate::watch::stacks::FrameData;
@@ -12,6 +12,7 @@ use crate::watch::time_tree::Branch;
 use crate::watch::watcher::Watcher;
 
 #[pyclass(frozen, get_all, module = "gilscope._core")]
+#[derive(Clone)]
 pub struct LoopSums {
     pub r#loop: u64,
     pub thread: ThreadInfo,
@@ -67,6 +68,7 @@ pub fn time_tree(py: Python<'_>, watcher: &Watcher) -> PyResult<BusyTree> {
 }
 
 /// The sums of a loop, before its thread's name is looked up.
+#[derive(Clone)]
 pub struct CopiedSums {
     number: u64,
     thread: ThreadIds,
@@ -87,8 +89,26 @@ pub fn copied_sums(times: &LoopTimes) -> Vec<CopiedSums> {
 }
 
 impl CopiedSums {
+    /// What was added to the `earlier` sums. A loop for which nothing was is left out; and so are the loops that share their time,
+    /// because the sums of a loop may have become theirs meanwhile.
+    pub fn since(now: Vec<Self>, earlier: &[Self]) -> Vec<Self> {
+        let later = |mut sums: Self| {
+            if let Some(before) = earlier.iter().find(|before| before.number == sums.number) {
+                sums.busy_ns = sums.busy_ns.saturating_sub(before.busy_ns);
+                sums.asleep_ns = sums.asleep_ns.saturating_sub(before.asleep_ns);
+                sums.saturated_ns = sums.saturated_ns.saturating_sub(before.saturated_ns);
+            }
+            sums
+        };
+        now.into_iter()
+            .filter(|sums| sums.number != OTHER_LOOPS)
+            .map(later)
+            .filter(|sums| sums.busy_ns + sums.asleep_ns > 0)
+            .collect()
+    }
+
     /// `info` looks a thread's name up.
-    pub fn named(self, info: impl Fn(ThreadIds) -> ThreadInfo) -> LoopSums {
+    pub fn named(&self, info: impl Fn(ThreadIds) -> ThreadInfo) -> LoopSums {
         LoopSums {
             r#loop: self.number,
             thread: info(self.thread),

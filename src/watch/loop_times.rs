@@ -13,7 +13,7 @@ use crate::watch::stack_budget::StackBudget;
 use crate::watch::time_tree::{BusyStack, TimeTree};
 
 /// Loops with times of their own. If there are more, those that have ended and were busy for the shortest time share one.
-const MAX_LOOPS: usize = 100;
+const MAX_LOOPS: usize = 50;
 /// The number of all the loops that share their time.
 pub const OTHER_LOOPS: u64 = 0;
 

@@ -18,6 +18,7 @@ use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::logs::Logs;
+use crate::watch::loop_reports::copied_sums;
 use crate::watch::loop_times::LoopTimes;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
@@ -236,6 +237,7 @@ impl WatchState {
             collected_ns: self.gc.collected_ns(),
             cost_ns: self.cost_ns(),
             lost: self.lost(),
+            loops: self.loop_times.with(|times| copied_sums(times)),
         }
     }
 
