@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gilscope.records.attached import Attached
 from gilscope.records.base import SCHEMA, Amount, Count, Positive, Record
 from gilscope.records.ending import Ending
+from gilscope.records.loop_time import LoopTime, TimeTree
 from gilscope.records.machine import Machine
 from gilscope.records.stall import Cause, Site, Stall
 from gilscope.records.timeline import Timeline
@@ -123,6 +125,8 @@ class Snapshot(Record, frozen=True, kw_only=True):
     """Why stacks cannot be read while another thread holds the GIL. They are then taken once the GIL is released."""
     log_dropped: Count = 0
     """Lines that the log of stalls was not given: more than ten in a second, or more than its reader has read."""
+    loops: tuple[LoopTime, ...] = ()
+    """How busy each loop was; empty in a file of an older version."""
 
 
 class Excerpt(Record, frozen=True, kw_only=True):
@@ -156,3 +160,8 @@ class WatchReport(Record, frozen=True, kw_only=True):
     """``None`` in a file of an older version that did not write it."""
     excerpt: Excerpt | None = None
     """The part of the watch that ``snapshot`` and ``timeline`` cover; ``None`` if that is the whole watch."""
+    time: TimeTree | None = None
+    """What the loops did while they were busy; ``None`` in a file of an older version."""
+    attached: Attached | None = None
+    """The process, if it was sampled from outside by ``gilscope attach``. ``lags`` are then the lengths of the loops' turns: from
+    when a loop leaves its selector to when it is back there."""
