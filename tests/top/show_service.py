@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
 from gilscope.top.app import show
 
 from tests.top.service import Service, troubled
+
+if TYPE_CHECKING:
+    from gilscope.records.watch_report import Snapshot
 
 
 class Running(Service):
@@ -21,7 +25,7 @@ class Running(Service):
         self.began = time.monotonic()
         self.stalled = troubled(at=60.0).stalled
 
-    def snapshot(self):  # noqa: ANN201
+    def snapshot(self) -> Snapshot:
         self.at = time.monotonic() - self.began
         if self._what == "fails" and self.at > 0.2:
             raise RuntimeError("this view fails")

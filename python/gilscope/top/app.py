@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +18,7 @@ from gilscope.top.terminal import Terminal
 from gilscope.top.view import Choice, screen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rich.text import Text
 
@@ -29,6 +30,7 @@ SECONDS_BETWEEN_UPDATES = 1.0
 SECONDS_TO_FIRST_UPDATE = 0.5
 SECONDS_TO_NOTICE_THE_END = 0.1
 
+PassOn = Callable[[signal.Signals], object]
 Why = Literal["quit", "ended"] | signal.Signals
 """Why the view is over: someone quit, the process ended, or this process received a signal."""
 
@@ -38,9 +40,12 @@ def can_draw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
-def show(live: Live, *, threshold: float, output: str | None = None) -> Why:
-    """Show the process on stdout, drawn on a terminal, else as one line a second. Return why that is over."""
-    with _caught(signal.SIGINT, signal.SIGTERM) as caught:
+def show(live: Live, *, threshold: float, output: str | None = None, pass_on: PassOn | None = None) -> Why:
+    """Show the process on stdout, drawn on a terminal, else as one line a second. Return why that is over.
+
+    SIGINT and SIGTERM end it, unless they are to be passed on to the process.
+    """
+    with caught_signals(pass_on) as caught:
         model = Model(live, threshold=threshold)
         if can_draw():
             return _draw(View(live, model, output), caught)
@@ -153,11 +158,12 @@ def _print(live: Live, model: Model, caught: list[signal.Signals]) -> Why:
 
 
 @contextmanager
-def _caught(*numbers: signal.Signals) -> Iterator[list[signal.Signals]]:
-    """Collect these signals instead of ending by them, so that the terminal is restored and the summary printed."""
+def caught_signals(pass_on: PassOn | None = None) -> Iterator[list[signal.Signals]]:
+    """Collect SIGINT and SIGTERM, or pass them on, instead of ending by them: the terminal is restored, the summary printed."""
     caught: list[signal.Signals] = []
-    note: Callable[[int, object], None] = lambda number, _: caught.append(signal.Signals(number))  # noqa: E731
-    before = {number: signal.signal(number, note) for number in numbers}
+    handle = pass_on or caught.append
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: handle(signal.Signals(number))) for number in numbers}
     try:
         yield caught
     finally:

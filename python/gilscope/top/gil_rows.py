@@ -65,7 +65,7 @@ def stack_lines(name: str, stack: tuple[Frame, ...], rows: int, width: int) -> l
 
 def _longest_hold(hold: LongHold | None, width: int) -> Text:
     if hold is None:
-        return line((f"no hold longer than four switch intervals in {LONGEST_WINDOW} s", DIM), width=width)
+        return line((f"no thread held the GIL in {LONGEST_WINDOW} s", DIM), width=width)
     begin = f"longest hold in {LONGEST_WINDOW} s: {duration(hold.seconds)} by {printable(str(hold.thread))}"
     return at_place(begin, hold.frame, width)
 

@@ -52,13 +52,13 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
 def _heading(width: int) -> Text:
     text = line((f"{'LOOPS':<{NAME + WINDOW}}", HEADING), width=width)
     text.append(f"{'busy':>{BUSY}}{'turn p50':>{FIGURE}}{'p99':>{FIGURE}}{'max':>{FIGURE}}", DIM)
-    if width - FIGURES - GAP >= MIN_CHART:
+    if _chart_room(width) >= MIN_CHART:
         text.append(" " * GAP + cut("longest in each second", width - FIGURES - GAP), DIM)
     return text
 
 
 def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> list[Text]:
-    room = width - FIGURES - GAP - len(AXIS[0]) - 1
+    room = _chart_room(width)
     chart = marks.chart(row.longest[-room:], len(AXIS)) if room >= MIN_CHART else []
     names = [f"loop {row.loop}", printable(row.thread), ""]
     lines = []
@@ -71,10 +71,14 @@ def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> list[Te
     return lines
 
 
+def _chart_room(width: int) -> int:
+    return width - FIGURES - GAP - len(AXIS[0]) - 1
+
+
 def _one_line(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> Text:
     number = len(WINDOWS) // 2
     text = _figures(f"{row.loop} {printable(row.thread)}", f"{WINDOWS[number]} s", row, number, threshold, width)
-    room = width - FIGURES - GAP
+    room = _chart_room(width)
     if room >= MIN_CHART:
         text.append(" " * GAP + marks.chart(row.longest[-room:], 1)[0], AXIS_STYLES[1])
     return text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
+from gilscope.attach.live import LongHold
+from gilscope.records.stall import Thread
 from gilscope.top.picture import LoopRow, Picture, SpentRow, ThreadRow
 from gilscope.top.sums import LONGEST_WINDOW, WINDOWS, Sums
 from gilscope.top.turns import SECONDS_KEPT, Turns
@@ -11,9 +14,9 @@ from gilscope.watch.bins import distinct, thread_name
 from gilscope.watch.sites import Sites
 
 if TYPE_CHECKING:
-    from gilscope.attach.live import Live, LongHold, StallNow, Turn
+    from gilscope.attach.live import Live, StallNow, Turn
     from gilscope.records.loop_time import LoopDoing, TimeTree
-    from gilscope.records.stall import Frame, Site, Stall, Thread
+    from gilscope.records.stall import Frame, Site, Stall
     from gilscope.records.watch_report import Snapshot
 
     Spent = tuple[int, LoopDoing, Frame | None, str | None, Frame | None]
@@ -41,7 +44,8 @@ class Model:
         self._spent: Sums[Spent] = Sums(at, _spent_sums(self._live.time_tree()) if seen else {})
         self._turns: dict[int, Turns] = {}
         self._last_turns: dict[int, float] = {}
-        self._holds: dict[tuple[int, float], LongHold] = {}
+        self._long_holds: dict[tuple[int, float], LongHold] = {}
+        self._short_holds: deque[LongHold] = deque()
         self._stalls: dict[tuple[int, float], Stall] = {}
         self._now: tuple[StallNow, ...] = ()
         self._threads: list[Thread] = []
@@ -64,8 +68,7 @@ class Model:
         self._add_turns(live.turns(max(self._began, before - 1)))
         self._threads = live.threads()
         oldest = max(self._began, at - LONGEST_WINDOW)
-        self._holds.update({(it.thread.native_id, it.start): it for it in live.long_holds(max(oldest, before - 1))})
-        self._holds = {key: it for key, it in self._holds.items() if it.start + it.seconds > oldest}
+        self._add_holds(max(self._began, before), oldest)
         self._stalls.update({(it.loop, it.start): it for it in live.stalls(max(oldest, before - MAX_SECONDS_TO_JUDGE))})
         self._stalls = {key: it for key, it in self._stalls.items() if it.end > oldest}
 
@@ -85,12 +88,25 @@ class Model:
             loops=self._loop_rows(),
             held=(None,) * len(WINDOWS) if unreadable else self._shares(HELD),
             threads=self._thread_rows(),
-            longest_hold=max(self._holds.values(), key=lambda hold: hold.seconds, default=None),
+            longest_hold=max(
+                self._long_holds.values() or self._short_holds, key=lambda hold: hold.seconds, default=None
+            ),
             spent=self._spent_rows(),
             culprits=self._culprits(),
             now=self._now,
             stacks={},
         )
+
+    def _add_holds(self, since: float, oldest: float) -> None:
+        """Add the long holds, and for when there are none, the longest of all that ended since the last update."""
+        self._long_holds.update({(it.thread.native_id, it.start): it for it in self._live.long_holds(since)})
+        self._long_holds = {key: it for key, it in self._long_holds.items() if it.start + it.seconds > oldest}
+        longest = max(self._live.holds(since), key=lambda hold: hold.end - hold.start, default=None)
+        if longest is not None:
+            thread = Thread(longest.native_id, longest.name)
+            self._short_holds.append(LongHold(thread, longest.start, longest.end - longest.start, None))
+        while self._short_holds and self._short_holds[0].start + self._short_holds[0].seconds <= oldest:
+            self._short_holds.popleft()
 
     def _add_turns(self, turns: list[Turn]) -> None:
         ended: dict[int, list[tuple[float, float]]] = {}

@@ -63,7 +63,7 @@ class Picture(NamedTuple):
     """The share of the time in which the GIL was held; ``None`` if unknown."""
     threads: tuple[ThreadRow, ...]
     longest_hold: LongHold | None
-    """Of the last minute."""
+    """Of the last minute; without a line unless the hold was longer than four switch intervals."""
     spent: tuple[SpentRow, ...]
     culprits: tuple[Site, ...]
     """Of the last minute, the one that stalled the loops for longest first."""

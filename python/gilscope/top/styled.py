@@ -20,7 +20,7 @@ MIN_PLACE = 24
 
 def line(*parts: str | tuple[str, str], width: int) -> Text:
     """Return one line of at most ``width`` columns."""
-    text = Text.assemble(*parts, no_wrap=True, overflow="crop", end="")
+    text = Text.assemble(*parts, no_wrap=True, overflow="crop")
     text.truncate(width, overflow="crop")
     return text
 
