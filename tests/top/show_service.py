@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from gilscope.cli import reader_may_go
 from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
 from gilscope.top.app import show
@@ -23,19 +24,23 @@ class Running(Service):
         super().__init__()
         self._what = what
         self.began = time.monotonic()
+        self._updates = 0
         self.stalled = troubled(at=60.0).stalled
+        if what == "stalls":
+            self.late = troubled().late
 
     def snapshot(self) -> Snapshot:
         self.at = time.monotonic() - self.began
-        if self._what == "fails" and self.at > 0.2:
+        self._updates += 1
+        if self._what == "fails" and self._updates > 1:
             raise RuntimeError("this view fails")
-        if self._what == "ends" and self.at > 0.2:
-            self.ended = True
+        self.ended = self._what == "ends" and self._updates > 1
         return super().snapshot()
 
 
 if __name__ == "__main__":
     live = Running(sys.argv[1])
-    why = show(live, threshold=0.05)
-    put(TerminalReport(live.report(live.command)))
-    print(f"over: {why}")
+    with reader_may_go(sys.stdout):
+        why = show(live, threshold=0.05)
+        put(TerminalReport(live.report(live.command)))
+        print(f"over: {why}")

@@ -145,7 +145,7 @@ def _draw(view: View, caught: list[signal.Signals]) -> Why:
 
 
 def _print(live: Live, model: Model, caught: list[signal.Signals]) -> Why:
-    due = time.monotonic() + SECONDS_BETWEEN_UPDATES
+    due = time.monotonic() + SECONDS_TO_FIRST_UPDATE
     while not live.ended:
         if caught:
             return caught[0]

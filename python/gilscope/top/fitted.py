@@ -46,6 +46,11 @@ def place(frame: Frame, width: int) -> str:
     return f"{ELLIPSIS}{_end(file, kept)}:{line}"
 
 
+def least_of(frame: Frame) -> int:
+    """Return how many columns the file's name and the line number take."""
+    return cell_len(f"{frame.file.rpartition('/')[2]}:{frame.line}")
+
+
 def _end(text: str, width: int) -> str:
     while cell_len(text) > width:
         text = text[1:]

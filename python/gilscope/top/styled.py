@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from gilscope.top.fitted import cut, place
+from gilscope.top.fitted import cut, least_of, place
 
 if TYPE_CHECKING:
     from gilscope.records.stall import Frame
@@ -37,6 +37,6 @@ def at_place(begin: str, frame: Frame | None, width: int) -> Text:
     if frame is None:
         return line(cut(begin, width), width=width)
     at = " at "
-    least = min(len(place(frame, width)), max(MIN_PLACE, len(frame.file.rpartition("/")[2]) + len(f":{frame.line}")))
+    least = min(len(place(frame, width)), max(MIN_PLACE, least_of(frame)))
     begin = cut(begin, width - len(at) - least)
     return line(begin, at, (place(frame, width - len(begin) - len(at)), PLACE), width=width)

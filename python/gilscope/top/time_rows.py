@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
-from gilscope.top.fitted import cut, place, printable
+from gilscope.top.fitted import cut, least_of, place, printable
 from gilscope.top.styled import DIM, HEADING, PLACE, at_place, filled, line
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from gilscope.attach.live import StallNow
-    from gilscope.records.stall import Site
+    from gilscope.records.stall import Frame, Site
     from gilscope.top.picture import Picture, SpentRow
 
 CAUSE = 19
@@ -22,21 +22,27 @@ MIN_SHARE_OF_PART = 0.1
 INDENT = "    "
 
 
-def now_line(late: tuple[StallNow, ...], width: int) -> Text:
-    """Return what the latest loop does at this moment; a quiet line if no loop is late."""
+def now_lines(late: tuple[StallNow, ...], width: int) -> list[Text]:
+    """Return what the latest loop does at this moment, in two lines if a line is too short; a quiet line if no loop is late."""
     if not late:
-        return line(("no loop is stalled now", DIM), width=width)
+        return [line(("no loop is stalled now", DIM), width=width)]
     first = late[0]
     begin = f"STALL: loop {first.loop} late by {duration(first.seconds)}, {first.cause}"
     more = f"; {len(late) - 1} more" if len(late) > 1 else ""
     thread = f" ({printable(str(first.thread))})" if first.thread else ""
-    at = ""
-    if first.culprit:
-        room = width - len(begin) - len(more) - len(": ")
-        at = place(first.culprit, room)
-        thread = thread if len(at) + len(thread) <= room else ""
-        at = f": {at}"
-    return filled(line(begin + at + thread + more, width=width), width, "bold reverse red")
+    if first.culprit is None:
+        texts = [begin + thread + more]
+    elif len(begin) + len(": ") + least_of(first.culprit) + len(more) <= width:
+        texts = [f"{begin}: {_at(first.culprit, thread, width - len(begin) - len(': ') - len(more))}{more}"]
+    else:
+        texts = [begin + more, f"  at {_at(first.culprit, thread, width - len('  at '))}"]
+    return [filled(line(text, width=width), width, "bold reverse red") for text in texts]
+
+
+def _at(frame: Frame, thread: str, room: int) -> str:
+    """Return a place, with the thread if there is room for it."""
+    at = place(frame, room)
+    return at + thread if len(at) + len(thread) <= room else at
 
 
 def spent_lines(picture: Picture, width: int, rows: int) -> list[Text]:
@@ -88,8 +94,7 @@ def _culprit(site: Site, width: int) -> Text:
     thread = f" ({printable(site.thread)})" if site.thread else ""
     if site.culprit is None:
         return line(begin, cut("many places" if site.many_places else f"line unknown{thread}", room), width=width)
-    at = place(site.culprit, room)
-    return line(begin, (at, PLACE), (thread if len(at) + len(thread) <= room else "", DIM), width=width)
+    return line(begin, (_at(site.culprit, thread, room), PLACE), width=width)
 
 
 def _details(site: Site, width: int) -> list[Text]:

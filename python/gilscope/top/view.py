@@ -10,13 +10,13 @@ from gilscope.top.fitted import cut, printable
 from gilscope.top.gil_rows import gil_lines, stack_lines
 from gilscope.top.loop_rows import height, loop_lines
 from gilscope.top.styled import DIM, filled, line
-from gilscope.top.time_rows import culprit_lines, now_line, spent_lines
+from gilscope.top.time_rows import culprit_lines, now_lines, spent_lines
 
 if TYPE_CHECKING:
     from gilscope.top.glyphs import Glyphs
     from gilscope.top.picture import Picture
 
-MIN_COLUMNS, MIN_ROWS = 40, 10
+MIN_COLUMNS, MIN_ROWS = 60, 10
 TWO_COLUMNS_FROM = 120
 """A terminal that is at least this wide shows what costs time beside the threads and their stacks."""
 COLUMN_GAP = 3
@@ -41,7 +41,7 @@ def screen(picture: Picture, choice: Choice, *, width: int, rows: int, marks: Gl
     lines = [_title(picture, choice, width)]
     if choice.output:
         lines.append(line((f"its output: {printable(choice.output)}", DIM), width=width))
-    lines.append(now_line(picture.now, width))
+    lines += now_lines(picture.now, width)
     room = rows - len(lines) - 1
     body = _in_two_columns if width >= TWO_COLUMNS_FROM else _in_one_column
     body_lines = body(picture, choice, width, room, marks)[:room]
