@@ -24,7 +24,7 @@ ONE_PERCENT = 0.011
 
 def run(service: Service, seconds: Iterable[float], model: Model | None = None) -> Model:
     """Update a model at these moments."""
-    model = model or Model(service, threshold=0.05)
+    model = model or Model(service, threshold=0.05, cpu_time=lambda: 0.012 * service.at)
     for service.at in seconds:
         model.update()
     return model
@@ -127,7 +127,7 @@ def test_a_long_turn_counts_in_every_second_as_long_as_it_was_by_then() -> None:
 def test_a_turn_longer_than_the_chart_fills_it() -> None:
     service = Service()
     service.turn_ends = [Turn(1, 999.0, 998.5)]
-    model = Model(service, threshold=0.05)
+    model = Model(service, threshold=0.05, cpu_time=lambda: 0.012 * service.at)
     service.at = 999.5
     model.update()
     assert None not in loop(model).longest

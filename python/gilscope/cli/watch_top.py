@@ -139,9 +139,8 @@ def _attached(run: Run, child: Child) -> Attachment | None:
 def _show(live: Attachment, run: Run, child: Child) -> None:
     """Show the program until it ends, or until someone quits. Then it runs on: its work is not lost."""
     try:
-        show(live, threshold=run.stall, output=str(child.output), pass_on=child.pass_on)
-    except BrokenPipeError:
-        pass
+        with reader_may_go(sys.stdout):
+            show(live, threshold=run.stall, output=str(child.output), pass_on=child.pass_on)
     except Exception:  # noqa: BLE001 - what fails is the view, and not the program
         to_stderr(traceback.format_exc())
         say("the view has failed, which is a bug in gilscope: please report it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import process_time
 from typing import TYPE_CHECKING
 
 from gilscope.attach.live import LongHold
@@ -14,6 +15,8 @@ from gilscope.watch.bins import distinct, thread_name
 from gilscope.watch.sites import Sites
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilscope.attach.live import Live, StallNow, Turn
     from gilscope.records.loop_time import LoopDoing, TimeTree
     from gilscope.records.stall import Frame, Site, Stall
@@ -23,15 +26,17 @@ if TYPE_CHECKING:
 
 MAX_SECONDS_TO_JUDGE = 5.0
 """A stall is judged and available at the latest so long after its end."""
-HELD, COST = 0, -1
-"""Keys beside native thread ids: all threads together, and gilscope itself."""
+HELD, OTHERS = 0, -1
+"""Keys beside native thread ids: all threads together, and those that were too many to keep apart."""
 
 
 class Model:
     """What a process did in the last minute, or since the last reset if that is less."""
 
-    def __init__(self, live: Live, *, threshold: float) -> None:
+    def __init__(self, live: Live, *, threshold: float, cpu_time: Callable[[], float] = process_time) -> None:
+        """Show a process. ``cpu_time`` returns the CPU time of gilscope itself: of its sampling threads and of the view."""
         self._live = live
+        self._cpu_time = cpu_time
         self._threshold = threshold
         self._snapshot: Snapshot | None = None
         self._start(0.0)
@@ -41,6 +46,7 @@ class Model:
         seen = self._snapshot
         self._loops: Sums[tuple[str, int]] = Sums(at, _loop_sums(seen))
         self._held: Sums[int] = Sums(at, _held_sums(seen))
+        self._cost: Sums[None] = Sums(at, {None: self._cpu_time()})
         self._spent: Sums[Spent] = Sums(at, _spent_sums(self._live.time_tree()) if seen else {})
         self._turns: dict[int, Turns] = {}
         self._last_turns: dict[int, float] = {}
@@ -63,6 +69,7 @@ class Model:
         self._at = at = max(before, seen.elapsed)
         self._loops.add(at, _loop_sums(seen))
         self._held.add(at, _held_sums(seen))
+        self._cost.add(at, {None: self._cpu_time()})
         self._spent.add(at, _spent_sums(live.time_tree()))
         self._now = tuple(sorted(live.now(), key=lambda late: -late.seconds))
         self._add_turns(live.turns(max(self._began, before - 1)))
@@ -84,7 +91,7 @@ class Model:
             since_reset=self._at - self._began,
             threshold=self._threshold,
             ended=live.ended,
-            cost=self._shares(COST)[1] or 0.0,
+            cost=self._cost_share(),
             loops=self._loop_rows(),
             held=(None,) * len(WINDOWS) if unreadable else self._shares(HELD),
             threads=self._thread_rows(),
@@ -136,6 +143,10 @@ class Model:
                 )
         return tuple(rows)
 
+    def _cost_share(self) -> float:
+        span, cost = self._cost.over(WINDOWS[1])
+        return cost[None] / span if span else 0.0
+
     def _shares(self, key: int) -> tuple[float, ...]:
         shares = []
         for seconds in WINDOWS:
@@ -173,8 +184,8 @@ class Model:
 
 
 def _key(native_id: int) -> int:
-    """Return the key of a thread. 0 is that of the threads that were too many to keep apart."""
-    return native_id or -2
+    """Return the key of a thread."""
+    return native_id or OTHERS
 
 
 def _loop_sums(seen: Snapshot | None) -> dict[tuple[str, int], float]:
@@ -186,7 +197,7 @@ def _held_sums(seen: Snapshot | None) -> dict[int, float]:
     if seen is None:
         return {}
     by_thread = {_key(holder.native_id): holder.held for holder in seen.held_by}
-    return {HELD: seen.held or 0.0, COST: seen.cost, **by_thread}
+    return {HELD: seen.held or 0.0, **by_thread}
 
 
 def _spent_sums(tree: TimeTree) -> dict[Spent, float]:

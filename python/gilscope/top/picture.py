@@ -57,7 +57,7 @@ class Picture(NamedTuple):
     threshold: float
     ended: bool
     cost: float
-    """CPU time that gilscope's native threads took, per second."""
+    """CPU time that gilscope itself took, per second."""
     loops: tuple[LoopRow, ...]
     held: tuple[float | None, ...]
     """The share of the time in which the GIL was held; ``None`` if unknown."""
