@@ -114,7 +114,7 @@ def test_many_loops_have_a_line_each_and_the_rest_is_counted() -> None:
 
 def test_without_a_loop_the_view_says_so_and_shows_the_gil() -> None:
     lines = shown(picture(Service(loops=0)))
-    assert lines[2] == "LOOPS  no event loop has run in this process while it was watched"
+    assert lines[2] == "LOOPS  no event loop runs in this process"
     assert any(line.startswith("  MainThread") for line in lines)
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_UPDATES = 1.0
 SECONDS_TO_FIRST_UPDATE = 0.5
-SECONDS_TO_NOTICE_THE_END = 0.1
+SECONDS_BETWEEN_LOOKS = 0.1
+"""Look this often whether a stall has begun, or the process has ended."""
 
 PassOn = Callable[[signal.Signals], object]
 Why = Literal["quit", "ended"] | signal.Signals
@@ -48,7 +49,8 @@ def show(live: Live, *, threshold: float, output: str | None = None, pass_on: Pa
     with caught_signals(pass_on) as caught:
         model = Model(live, threshold=threshold)
         if can_draw():
-            return _draw(View(live, model, output), caught)
+            keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+            return _draw(View(live, model, output, keys=keyboard is not None), keyboard, caught)
         return _print(live, model, caught)
 
 
@@ -74,6 +76,15 @@ class View:
         """Take what has happened since the last update."""
         self._model.update()
         self._look()
+
+    def notice_stall(self) -> bool:
+        """Show a stall that has begun since the last update. Return whether there is one: it may be over by the next."""
+        late = {(it.loop, it.cause, it.culprit) for it in self._picture.now}
+        now = self._live.now()
+        if self._frozen is not None or all((it.loop, it.cause, it.culprit) in late for it in now):
+            return False
+        self._picture = self._picture._replace(now=tuple(sorted(now, key=lambda it: -it.seconds)))
+        return True
 
     def press(self, key: Key) -> None:
         """Do what a key asks for, except to quit."""
@@ -117,9 +128,8 @@ class View:
         return threads[number] if 0 <= number < len(threads) else None
 
 
-def _draw(view: View, caught: list[signal.Signals]) -> Why:
+def _draw(view: View, keyboard: int | None, caught: list[signal.Signals]) -> Why:
     console = PlainConsole(highlight=False, markup=False, emoji=False, force_terminal=True, legacy_windows=False)
-    keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
     encoding = console.encoding
     with Terminal(console, keyboard) as terminal:
         due = time.monotonic() + SECONDS_TO_FIRST_UPDATE
@@ -129,7 +139,7 @@ def _draw(view: View, caught: list[signal.Signals]) -> Why:
             if changed:
                 width, rows = terminal.size
                 terminal.draw(view.lines(width, rows, encoding))
-            keys, changed = terminal.wait(min(due, time.monotonic() + SECONDS_TO_NOTICE_THE_END))
+            keys, changed = terminal.wait(min(due, time.monotonic() + SECONDS_BETWEEN_LOOKS))
             if caught:
                 return caught[0]
             if "quit" in keys:
@@ -141,6 +151,7 @@ def _draw(view: View, caught: list[signal.Signals]) -> Why:
                 view.update()
                 due = max(due + SECONDS_BETWEEN_UPDATES, time.monotonic())
                 changed = True
+            changed |= view.notice_stall()
     return "ended"
 
 
@@ -149,7 +160,7 @@ def _print(live: Live, model: Model, caught: list[signal.Signals]) -> Why:
     while not live.ended:
         if caught:
             return caught[0]
-        time.sleep(max(0.0, min(due - time.monotonic(), SECONDS_TO_NOTICE_THE_END)))
+        time.sleep(max(0.0, min(due - time.monotonic(), SECONDS_BETWEEN_LOOKS)))
         if time.monotonic() >= due:
             model.update()
             print(plain_line(model.picture()), flush=True)

@@ -23,6 +23,7 @@ NAME, WINDOW, BUSY, FIGURE = 14, 6, 6, 9
 FIGURES = NAME + WINDOW + BUSY + 3 * FIGURE
 GAP = 2
 MIN_CHART = 10
+SECONDS_TO_FIRST_FIGURES = 1.5
 BUSY_STYLES = ((0.9, "bold red"), (0.5, "yellow"), (0.0, ""))
 """From this utilization on."""
 
@@ -36,9 +37,8 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
     """Return a heading and the loops: three lines for each if that fits into ``rows``, else one line for each."""
     loops = picture.loops
     if not loops:
-        return [
-            line(("LOOPS", HEADING), ("  no event loop has run in this process while it was watched", DIM), width=width)
-        ][:rows]
+        why = "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
+        return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
     if height(len(loops), large=True) <= rows:
         return [_heading(width), *(text for row in loops for text in _block(row, picture.threshold, width, marks))]
     room = max(0, rows - 1)
