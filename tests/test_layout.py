@@ -19,6 +19,7 @@ LEVELS = [
     {"demo", "comparison", "watch"},
     {"attach"},
     {"reports", "prometheus", "stalls"},
+    {"top"},
     {"cli", "pytest_plugin"},
     {"__main__"},
 ]

@@ -10,7 +10,7 @@ mod images;
 mod life;
 pub mod loops;
 mod names;
-mod outer_ids;
+pub mod outer_ids;
 mod symbol_table;
 pub mod variables;
 
@@ -129,6 +129,15 @@ impl Process {
 
     pub fn gil(&self) -> Gil {
         Gil::of(&self.target)
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How to read the process's objects; `None` if its interpreter does not export their types.
+    pub fn objects(&self) -> Option<Objects> {
+        self.names.as_ref().map(ThreadNames::objects)
     }
 
     /// A reader of the process's stacks. Each of them keeps what it has read of code objects.

@@ -96,6 +96,17 @@ impl ThreadStats {
         fields.nth(field)?.trim_end().parse().ok()
     }
 
+    /// Whether the thread's process is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        let mut text = [0; 512];
+        let Ok(length) = self.stat.read_at(&mut text, 0) else {
+            return false;
+        };
+        let end_of_name = text[..length].iter().rposition(|byte| *byte == b')');
+        let state = end_of_name.and_then(|end| text.get(end + 2));
+        matches!(state, Some(b'T' | b't'))
+    }
+
     /// The core on which the thread ran last.
     pub fn core(&self) -> Option<usize> {
         const FIELDS_FROM_STATE_TO_PROCESSOR: usize = 36;

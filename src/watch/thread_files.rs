@@ -108,6 +108,11 @@ impl ThreadFiles {
             .unwrap_or(SleepsIn::Other)
     }
 
+    /// Whether the thread's process is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        self.stats.as_ref().is_some_and(ThreadStats::is_stopped)
+    }
+
     /// The thread's CPU time.
     pub fn ran_ns(&self) -> Option<u64> {
         self.stats.as_ref()?.cpu_time_ns()

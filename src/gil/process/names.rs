@@ -49,6 +49,10 @@ impl ThreadNames {
         }
     }
 
+    pub fn objects(&self) -> Objects {
+        self.objects
+    }
+
     /// `None` if `threading` has not started the thread with this stack.
     pub fn read(&self, stack: &Stack) -> Option<String> {
         let outermost = stack.frames.last()?;
