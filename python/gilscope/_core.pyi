@@ -51,12 +51,14 @@ __all__ = [
     "bridge_workers",
     "close_in_child",
     "close_logs",
+    "count_loops",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
     "current_frames",
     "ends_process",
+    "find_process",
     "gil_unreadable",
     "loop_times",
     "loops_alive",
@@ -403,6 +405,8 @@ VERSION: Final[str]
 """The version of gilscope."""
 GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
 """Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""
+CANNOT_ATTACH_CODES: Final[tuple[str, ...]]
+"""Every code of a reason why :func:`find_process` finds no interpreter."""
 LONG_HOLD_SWITCH_INTERVALS: Final[int]
 """A hold is long if it takes more than this many switch intervals."""
 BEATS_KEPT: Final[int]
@@ -418,6 +422,17 @@ def gil_unreadable() -> str | None:
 
     The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
     and acquires the GIL once.
+    """
+
+def count_loops(pid: int) -> int | None:
+    """Count the threads of another process that run an event loop now; ``None`` if it cannot be attached to."""
+
+def find_process(pid: int) -> tuple[int, int, int]:
+    """Find the Python interpreter of another process from its memory; return its version: major, minor, micro.
+
+    Raises ``LookupError`` with two arguments if the process cannot be attached to: the code of the reason, one of
+    ``CANNOT_ATTACH_CODES``, and what the reason is about, which may be empty: the version that was found, or the process
+    that the thread with this id belongs to. The process is not stopped and not written to.
     """
 
 def stacks_unreadable() -> str | None:
