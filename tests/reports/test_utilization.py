@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gilscope.records.loop_time import TimeTree
-from gilscope.records.stall import Thread
+from gilscope.records.stall import Frame, Thread
 from gilscope.reports.saturation import saturated
 from gilscope.reports.terminal import text
 from gilscope.reports.utilization import utilization
@@ -48,6 +48,17 @@ def test_what_took_less_than_a_twentieth_of_the_time_is_left_out() -> None:
 def test_neighbouring_lines_of_a_function_count_as_one_at_the_costliest() -> None:
     report = busy(spent("computing", 1.0, SERVE, HANDLER), spent("computing", 3.0, SERVE, NEXT_LINE))
     assert list(utilization(report)) == ["loop 83 % busy: 40 % computing at /srv/app/orders.py:43 in handler"]
+
+
+def test_all_lines_of_a_librarys_function_count_as_one_without_the_folder_of_the_package() -> None:
+    report = busy(spent("computing", 1.0, SERVE, HANDLER), spent("computing", 3.0, SERVE, QUERY))
+    assert report.time is not None
+    folder = "/opt/venv/lib/python3.13/site-packages/fastapi"
+    library = [Frame(f"{folder}/encoders.py", line, "jsonable_encoder") for line in (200, 300)]
+    frames = tuple({HANDLER: library[0], QUERY: library[1]}.get(frame, frame) for frame in FRAMES)
+    assert list(utilization(replace(report, time=replace(report.time, frames=frames)))) == [
+        "loop 83 % busy: 40 % computing at fastapi/encoders.py:300 in jsonable_encoder"
+    ]
 
 
 def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_holder_is_named() -> None:

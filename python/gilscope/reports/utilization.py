@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilscope.formatting import counted
 from gilscope.naming import place_of
-from gilscope.watch.sites import MAX_LINES_APART
+from gilscope.watch.sites import MAX_LINES_APART, is_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ MAX_LOOPS_SHOWN = 5
 WITHOUT_LINE: tuple[LoopDoing, ...] = ("no CPU", "unknown")
 """Where the loop did nothing itself, its line is chance."""
 INDENT = "   "
+INSTALLED_IN = re.compile(r"^.*/(site|dist)-packages/")
 
 
 class Cost(NamedTuple):
@@ -84,7 +86,7 @@ def _use(loops: list[LoopTime], tree: TimeTree | None, *, alone: bool) -> Use:
 
 
 def _costs(stacks: Iterable[BusyStack], tree: TimeTree) -> Iterator[Cost]:
-    """Yield what the stacks cost, neighbouring lines of a function as one."""
+    """Yield what the stacks cost, neighbouring lines of a function as one, and all lines of a library's function."""
     functions: dict[object, dict[Frame | None, list[BusyStack]]] = defaultdict(lambda: defaultdict(list))
     for stack in stacks:
         line = blamed(stack, tree)
@@ -93,7 +95,8 @@ def _costs(stacks: Iterable[BusyStack], tree: TimeTree) -> Iterator[Cost]:
         group: dict[Frame | None, list[BusyStack]] = {}
         last = 0
         for line in sorted(lines, key=_number):
-            if group and _number(line) > last + MAX_LINES_APART:
+            # A line of a library's is chance.
+            if group and _number(line) > last + MAX_LINES_APART and line and is_programs(line):
                 yield _cost(group)
                 group = {}
             group[line] = lines[line]
@@ -137,7 +140,12 @@ def said(cost: Cost) -> str:
         return cost.doing
     if cost.doing == "waiting for the GIL":
         return _held(cost)
-    return f"{cost.doing} at {place_of(cost.frame) if cost.frame else 'a line that was not sampled'}"
+    return f"{cost.doing} at {_place(cost.frame) if cost.frame else 'a line that was not sampled'}"
+
+
+def _place(line: Frame) -> str:
+    """Return where ``line`` is, without the folder that the packages are installed in."""
+    return INSTALLED_IN.sub("", place_of(line))
 
 
 def _held(cost: Cost) -> str:
@@ -145,7 +153,7 @@ def _held(cost: Cost) -> str:
         return cost.doing
     first, *others = cost.holders
     by = f"{first} and {counted(len(others), 'other thread')}" if others else first
-    at = f" at {place_of(cost.frame).rpartition(' in ')[0]}" if cost.frame else ""
+    at = f" at {_place(cost.frame).rpartition(' in ')[0]}" if cost.frame else ""
     return f"{cost.doing} held by {by}{at}"
 
 
