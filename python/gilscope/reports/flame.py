@@ -137,8 +137,12 @@ def _background(box: Box) -> str:
 
 def _says(box: Box, use: Use) -> str:
     spent = sorted(box.spent.items(), key=lambda one: -one[1])
-    doing = ", ".join(f"{percent(seconds / use.total)} {name}" for name, seconds in spent)
-    of_loop = f"{duration(box.seconds)}, {percent(box.seconds / use.total)} of the loop's time ({doing})"
+    doing = ", ".join(
+        f"{percent(seconds / use.total)} {name}" for name, seconds in spent if seconds >= 0.005 * use.total
+    )
+    of_loop = f"{duration(box.seconds)}, {percent(box.seconds / use.total)} of the loop's time" + (
+        f" ({doing})" if doing else ""
+    )
     return f"{box.step.text.strip('[]')}: {of_loop}{_tasks(box)}"
 
 
