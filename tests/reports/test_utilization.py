@@ -61,6 +61,16 @@ def test_all_lines_of_a_librarys_function_count_as_one_without_the_folder_of_the
     ]
 
 
+def test_a_comprehension_counts_to_the_function_that_it_is_in() -> None:
+    report = busy(spent("computing", 3.0, SERVE, HANDLER), spent("computing", 1.0, SERVE, QUERY))
+    assert report.time is not None
+    inner = Frame(HANDLER.file, HANDLER.line, "handler.<locals>.<genexpr>")
+    frames = tuple(inner if frame == QUERY else frame for frame in FRAMES)
+    assert list(utilization(replace(report, time=replace(report.time, frames=frames)))) == [
+        "loop 83 % busy: 40 % computing at /srv/app/orders.py:41 in handler"
+    ]
+
+
 def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_holder_is_named() -> None:
     held = [
         spent("waiting for the GIL", 0.4 + number / 10, HANDLER, holder=f"asyncio_{number}", held_at=HELD_AT)

@@ -23,6 +23,7 @@ MAX_LOOPS_SHOWN = 5
 WITHOUT_LINE: tuple[LoopDoing, ...] = ("no CPU", "unknown")
 """Where the loop did nothing itself, its line is chance."""
 INDENT = "   "
+INNER = re.compile(r"(\.<locals>\.<\w+>)+$")
 INSTALLED_IN = re.compile(r"^.*/(site|dist)-packages/")
 
 
@@ -33,8 +34,6 @@ class Cost(NamedTuple):
     seconds: float
     frame: Frame | None
     """The costliest line. While the loop waited for the GIL, the line of the thread that held it."""
-    lines: tuple[int, ...] = ()
-    """All lines, if there are several."""
     holders: tuple[str, ...] = ()
     """While the loop waited for the GIL: the threads that held it, the longest holder first."""
 
@@ -90,11 +89,11 @@ def _costs(stacks: Iterable[BusyStack], tree: TimeTree) -> Iterator[Cost]:
     functions: dict[object, dict[Frame | None, list[BusyStack]]] = defaultdict(lambda: defaultdict(list))
     for stack in stacks:
         line = blamed(stack, tree)
-        functions[stack.doing, line and (line.file, line.function)][line].append(stack)
+        functions[stack.doing, line and (line.file, _function(line))][line].append(stack)
     for lines in functions.values():
         group: dict[Frame | None, list[BusyStack]] = {}
         last = 0
-        for line in sorted(lines, key=_number):
+        for line in sorted(lines, key=_order):
             # A line of a library's is chance.
             if group and _number(line) > last + MAX_LINES_APART and line and is_programs(line):
                 yield _cost(group)
@@ -115,6 +114,15 @@ def blamed(stack: BusyStack, tree: TimeTree) -> Frame | None:
     return tree.frames[stack.frames[-1]] if stack.frames else None
 
 
+def _order(line: Frame | None) -> tuple[int, str]:
+    return _number(line), line.function if line else ""
+
+
+def _function(line: Frame) -> str:
+    """Return the function that ``line`` is in: a comprehension or a lambda belongs to the function around it."""
+    return INNER.sub("", line.function)
+
+
 def _number(line: Frame | None) -> int:
     return line.line if line else 0
 
@@ -129,7 +137,6 @@ def _cost(lines: dict[Frame | None, list[BusyStack]]) -> Cost:
         doing=stacks[0].doing,
         seconds=sum(stack.seconds for stack in stacks),
         frame=max(lines, key=lambda line: sum(stack.seconds for stack in lines[line])),
-        lines=tuple(map(_number, lines)) if len(lines) > 1 else (),
         holders=tuple(sorted(held, key=lambda name: -held[name])),
     )
 
@@ -144,8 +151,8 @@ def said(cost: Cost) -> str:
 
 
 def _place(line: Frame) -> str:
-    """Return where ``line`` is, without the folder that the packages are installed in."""
-    return INSTALLED_IN.sub("", place_of(line))
+    """Return where ``line`` is, without the folder that the packages are installed in, and with the outer function."""
+    return INNER.sub("", INSTALLED_IN.sub("", place_of(line)))
 
 
 def _held(cost: Cost) -> str:
