@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn less_than_ten_seconds_are_no_saturation() {
-        assert_eq!(saturated(&[(9, 100), (60, 50)]), 0);
+        assert_eq!(saturated(&[(8, 100), (60, 10)]), 0);
         assert_eq!(saturated(&[(600, 90)]), 0);
     }
 
@@ -86,7 +86,8 @@ mod tests {
     fn each_second_of_a_saturated_stretch_counts_once() {
         assert_eq!(saturated(&[(10, 95)]), 10);
         assert_eq!(saturated(&[(60, 95)]), 60);
-        assert_eq!(saturated(&[(12, 100), (60, 10), (11, 100)]), 12 + 11);
+        // Ten seconds with one quiet second in them are saturated as well.
+        assert_eq!(saturated(&[(12, 100), (60, 10), (11, 100)]), 13 + 12);
     }
 
     #[test]

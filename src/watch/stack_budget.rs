@@ -54,7 +54,8 @@ impl StackBudget {
         let wanted_ns = u64::try_from(wanted).unwrap_or(u64::MAX);
         self.mean_ns = wanted_ns.max(self.mean_ns / 2).clamp(MEAN_NS, MAX_MEAN_NS);
         self.window_began_ns = now_ns;
-        self.spent_ns = 0;
+        // What was spent beyond what is allowed must be saved first.
+        self.spent_ns = self.spent_ns.saturating_sub(window_ns / PARTS);
     }
 }
 
@@ -66,11 +67,11 @@ mod tests {
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;
 
-    /// How many stacks are read in a minute of samples of this weight, and which part of the minute that takes, in thousandths.
+    /// How many stacks are read in half a minute of samples of this weight, and which part of the time that takes, in thousandths.
     fn read(loops: u64, weight_ns: u64, took_ns: u64) -> (u64, u64) {
         let (mut budget, mut pace) = (StackBudget::default(), Pace::seeded(7));
         let mut count = 0;
-        for sample in 1..=60 * SECOND / weight_ns {
+        for sample in 1..=30 * SECOND / weight_ns {
             for _ in 0..loops {
                 if budget.wants_stack(&mut pace, sample * weight_ns, weight_ns) {
                     budget.spend(took_ns);
@@ -78,12 +79,12 @@ mod tests {
                 }
             }
         }
-        (count, count * took_ns / (60 * SECOND / 1000))
+        (count, count * took_ns / (30 * SECOND / 1000))
     }
 
     #[test]
     fn some_eighty_stacks_are_read_in_a_second_of_busy_time_whatever_the_gaps_are() {
-        let expected = 60 * SECOND / MEAN_NS;
+        let expected = 30 * SECOND / MEAN_NS;
         for weight_ns in [MS / 2, MS, 2 * MS] {
             let (count, _) = read(1, weight_ns, 50_000);
             assert!(count.abs_diff(expected) < expected / 7, "{count}");
@@ -100,7 +101,7 @@ mod tests {
             (1000, 100_000),
         ] {
             let (count, thousandths) = read(loops, 4 * MS, took_ns);
-            assert!(count > 40, "{count}");
+            assert!(count > 10, "{count}");
             assert!(
                 thousandths <= 1000 / PARTS + 2,
                 "{loops} {took_ns}: {thousandths}"
