@@ -111,9 +111,7 @@ def _placed(box: Box, left: float, scale: float, row: int, least: float) -> Iter
 
 def _box(box: Box, use: Use, left: float, width: float, row: int) -> str:
     place = f"--x:{left:.4f};--w:{width:.4f};--row:{row};background:{_background(box)}"
-    return (
-        f"<button type='button' style='{place}' title='{escape(_says(box, use))}'>{escape(_label(box.step))}</button>"
-    )
+    return f"<button type='button' style='{place}' title='{escape(_says(box, use))}'><span>{escape(_label(box.step))}</span></button>"
 
 
 def _label(step: Step) -> str:

@@ -49,7 +49,7 @@ class Stack(NamedTuple):
 
 
 def named(use: Use) -> str:
-    """Return the title of a loop's time: ``loop 83 % busy``."""
+    """Return the title of a loop's time: ``loop 83% busy``."""
     return f"{use.name} {percent(use.share)} busy"
 
 

@@ -165,7 +165,7 @@ def _held(cost: Cost) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{share:.0%}"
 
 
 def utilization(report: WatchReport, width: int = 0) -> Iterator[str]:
