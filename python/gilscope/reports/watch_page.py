@@ -14,7 +14,7 @@ from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
 from gilscope.reports.utilization import utilization
 from gilscope.reports.watch import MAX_SITES, others, stalls, unseen, where
-from gilscope.reports.watch_figures import gil, heading, lags, measured, span
+from gilscope.reports.watch_figures import gil, heading, lags, span
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -61,13 +61,10 @@ def _saturated(loop: Saturated) -> str:
 
 
 def _figure(report: WatchReport) -> str:
-    what = measured(report)
     return filled(
         "watch_figure.html",
         lag=TICK_COLOUR,
-        bar=f"{what} of the event loop"
-        if report.timeline is None
-        else f"maximum {what} in {duration(report.timeline.width)}",
+        bar="lag of the event loop" if report.timeline is None else f"maximum lag in {duration(report.timeline.width)}",
         threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
@@ -77,9 +74,9 @@ def _caption(report: WatchReport) -> Iterator[str]:
     """Yield sentences on how to read the picture, and on what it leaves out."""
     line, seen = report.timeline, report.snapshot
     if line is None:
-        yield f"This report was written without a time line, so the picture has no {measured(report)}s and no threads."
+        yield "This report was written without a time line, so the picture has no lags and no threads."
     else:
-        yield f"Each bar is the maximum {measured(report)} in {duration(line.width)}. Where there is no bar, no event loop ran."
+        yield f"Each bar is the maximum lag in {duration(line.width)}. Where there is no bar, no event loop ran."
         tracks = watch_chart.tracks_drawn(line)
         if tracks:
             yield "A thread's row shows how much of the time the thread held the GIL: a full row is all of it."
