@@ -17,7 +17,9 @@ LEVELS = [
     {"isolated"},
     {"trial", "checks"},
     {"demo", "comparison", "watch"},
+    {"attach"},
     {"reports", "prometheus", "stalls"},
+    {"top"},
     {"cli", "pytest_plugin"},
     {"__main__"},
 ]

@@ -17,6 +17,7 @@ from gilscope.watch.log_settings import LineRules, LogSettings
 
 __all__ = [
     "BEATS_KEPT",
+    "CANNOT_ATTACH_CODES",
     "GIL_UNREADABLE_CODES",
     "HOLDS_KEPT",
     "LONG_HOLD_SWITCH_INTERVALS",
@@ -51,12 +52,14 @@ __all__ = [
     "bridge_workers",
     "close_in_child",
     "close_logs",
+    "count_loops",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
     "current_frames",
     "ends_process",
+    "find_process",
     "gil_unreadable",
     "loop_times",
     "loops_alive",
@@ -403,6 +406,8 @@ VERSION: Final[str]
 """The version of gilscope."""
 GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
 """Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""
+CANNOT_ATTACH_CODES: Final[tuple[str, ...]]
+"""Every code of a reason why :func:`find_process` finds no interpreter."""
 LONG_HOLD_SWITCH_INTERVALS: Final[int]
 """A hold is long if it takes more than this many switch intervals."""
 BEATS_KEPT: Final[int]
@@ -418,6 +423,17 @@ def gil_unreadable() -> str | None:
 
     The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
     and acquires the GIL once.
+    """
+
+def count_loops(pid: int) -> int | None:
+    """Count the threads of another process that run an event loop now; ``None`` if it cannot be attached to."""
+
+def find_process(pid: int) -> tuple[int, int, int]:
+    """Find the Python interpreter of another process from its memory; return its version: major, minor, micro.
+
+    Raises ``LookupError`` with two arguments if the process cannot be attached to: the code of the reason, one of
+    ``CANNOT_ATTACH_CODES``, and what the reason is about, which may be empty: the version that was found, or the process
+    that the thread with this id belongs to. The process is not stopped and not written to.
     """
 
 def stacks_unreadable() -> str | None:
@@ -1218,6 +1234,52 @@ class _TaskReader:
 
         Return the nanoseconds that each stack took, then those of each stack with the task and the request.
         """
+
+@final
+class _ProcessReader:
+    """Another process read from outside, for gilscope's own tests and benches. Any thread may use it, one at a time.
+
+    Threads are given by the native id inside of the process's PID namespace. A stack comes as from :class:`_StackReader`.
+    """
+
+    def __new__(cls, pid: int) -> Self:
+        """Find the interpreter. Raises ``LookupError`` as :func:`find_process` does."""
+
+    def version(self) -> tuple[int, int, int]:
+        """Return the version of Python."""
+
+    def threads(self) -> list[tuple[int, int, int | None]]:
+        """Return the ``ident`` and the native id of each thread, and the id outside; ``None`` if the thread has ended."""
+
+    def stack(self, native_id: int) -> tuple[str, list[tuple[str, str, int | None, int, int]], int]:
+        """Read a thread's stack."""
+
+    def thread_name(self, native_id: int) -> str | None:
+        """Return the name that ``threading`` has for a thread; ``None`` if ``threading`` has not started the thread."""
+
+    def activity(self, native_id: int) -> str:
+        """Return what a thread is doing: ``"runs"``, ``"waits for the GIL"``, ``"sleeps"`` or ``"unknown"``."""
+
+    def times(self, native_id: int) -> tuple[float, float, int] | None:
+        """Return a thread's CPU time and run-queue delay in seconds, and how often it was put on a CPU."""
+
+    def is_collecting(self) -> bool:
+        """Return whether garbage is collected now."""
+
+    def gil(self) -> tuple[int | None, int]:
+        """Return the native id of the thread that holds the GIL, and how often the GIL has changed hands."""
+
+    def switch_interval(self) -> float:
+        """Return the switch interval in seconds."""
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended or has replaced its program."""
+
+    def variable(self, native_id: int, function: str, name: str) -> float | str | None:
+        """Return a variable of the innermost frame of ``function``, if it is a float or a string."""
+
+    def time_gil(self, looks: int) -> list[int]:
+        """Return the nanoseconds that each of so many looks at the GIL took."""
 
 @final
 class _StackReader:

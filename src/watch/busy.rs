@@ -1,10 +1,11 @@
 //! What a watched loop is doing at a planned sample.
 
+use crate::gil::ThreadIds;
 use crate::watch::expectation::Expectation;
 use crate::watch::gil_wait::Sample;
 use crate::watch::loop_time::Doing;
 use crate::watch::native_stacks::NativeStacks;
-use crate::watch::thread_files::{Activity, SleepsIn};
+use crate::watch::thread_files::{Activity, SleepsIn, ThreadFiles};
 use crate::watch::watched_loop::WatchedLoop;
 
 impl WatchedLoop {
@@ -58,22 +59,26 @@ impl WatchedLoop {
         if self.is_asleep(native) {
             return Doing::Asleep;
         }
-        let own = self.thread();
-        let holder = sample.holder().filter(|holder| holder.native != 0);
-        let holds_gil = holder.is_some_and(|holder| holder.native == own.native);
-        match self.files.activity(sample.gil.map(|(gil, _)| gil)) {
-            Activity::HoldsGil => Doing::HoldsGil,
-            Activity::Runs if holds_gil => Doing::HoldsGil,
-            // The GIL was read some microseconds before the thread's call.
-            Activity::Sleeps if holds_gil && sample.is_same_hold_now() => Doing::HoldsGil,
-            Activity::Runs if sample.gil.is_none() => Doing::Unknown,
-            Activity::Runs => Doing::Runs,
-            Activity::Sleeps => Doing::Sleeps,
-            Activity::WaitsForGil => {
-                let other = holder.filter(|_| !holds_gil);
-                Doing::WaitsForGil(other.unwrap_or_default())
-            }
-            Activity::Unknown => Doing::Unknown,
+        doing(sample, self.thread(), &self.files)
+    }
+}
+
+/// What the thread `own` of a loop is doing that is not asleep in its selector.
+pub fn doing(sample: &Sample<'_>, own: ThreadIds, files: &ThreadFiles) -> Doing {
+    let holder = sample.holder().filter(|holder| holder.native != 0);
+    let holds_gil = holder.is_some_and(|holder| holder.native == own.native);
+    match files.activity(sample.gil.map(|(gil, _)| gil)) {
+        Activity::HoldsGil => Doing::HoldsGil,
+        Activity::Runs if holds_gil => Doing::HoldsGil,
+        // The GIL was read some microseconds before the thread's call.
+        Activity::Sleeps if holds_gil && sample.is_same_hold_now() => Doing::HoldsGil,
+        Activity::Runs if sample.gil.is_none() => Doing::Unknown,
+        Activity::Runs => Doing::Runs,
+        Activity::Sleeps => Doing::Sleeps,
+        Activity::WaitsForGil => {
+            let other = holder.filter(|_| !holds_gil);
+            Doing::WaitsForGil(other.unwrap_or_default())
         }
+        Activity::Unknown => Doing::Unknown,
     }
 }

@@ -128,7 +128,8 @@ impl<'a> Sampler<'a> {
             switches: i64::try_from(state.switches).unwrap_or(0)
                 - 2 * i64::try_from(turns).unwrap_or(0),
             probed: turns != turns_before || (holder != 0 && holder == self.watch.prober.native()),
-            gc: &self.watch.gc,
+            collector: self.watch.gc.collector(),
+            threads: &self.watch.threads,
         };
         self.last_ns = now_ns;
         self.watch.note_for_dumps(now_ns);

@@ -25,6 +25,7 @@ use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::Periods;
 use crate::watch::shared_page::SharedPage;
 use crate::watch::stack_requests::StackRequests;
+use crate::watch::threads::Threads;
 
 /// The name of the watch's own threads, which `threading` does not know.
 pub const OWN_THREAD_NAME: &str = "gilscope";
@@ -46,6 +47,7 @@ pub struct Settings {
 pub struct WatchState {
     pub settings: Settings,
     pub gil: Option<Gil>,
+    pub threads: Threads,
     pub started_ns: u64,
     closing: AtomicBool,
     /// The same as `closing`, to end the sampler's naps.
@@ -97,11 +99,13 @@ struct StallQueue {
 }
 
 impl WatchState {
-    pub fn new(settings: Settings, gil: Option<Gil>, started_ns: u64) -> Self {
+    /// Of a watch of the process that has these `threads`.
+    pub fn new(settings: Settings, gil: Option<Gil>, threads: Threads, started_ns: u64) -> Self {
         let busy_ns = Periods::of(&settings).busy_ns;
         Self {
             settings,
             gil,
+            threads,
             started_ns,
             closing: AtomicBool::new(false),
             closed: Locked::default(),

@@ -1,4 +1,4 @@
-//! What the system reports about one thread of this process in `/proc/self/task/TID`. The thread itself is not involved.
+//! What the system reports about one thread in `/proc/PID/task/TID`, of this process or of another one. The thread itself is not involved.
 
 use std::cell::Cell;
 
@@ -74,6 +74,17 @@ impl ThreadFiles {
         }
     }
 
+    /// The files of another process's thread, whose id is that in our PID namespace.
+    pub fn of(pid: libc::pid_t, tid: u64) -> Self {
+        Self {
+            syscall: OwnFile::open(&format!("/proc/{pid}/task/{tid}/syscall")),
+            stats: i32::try_from(tid)
+                .ok()
+                .and_then(|tid| ThreadStats::of_process(pid, tid)),
+            line: Cell::new(KeptLine::Not),
+        }
+    }
+
     /// From now on until [`Self::end_sample`], all is answered by what the system reports at the first question.
     pub fn begin_sample(&self) {
         self.line.set(KeptLine::Next);
@@ -95,6 +106,11 @@ impl ThreadFiles {
     pub fn sleeps_in(&self) -> SleepsIn {
         self.with_system_call(parse_sleep)
             .unwrap_or(SleepsIn::Other)
+    }
+
+    /// Whether the thread's process is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        self.stats.as_ref().is_some_and(ThreadStats::is_stopped)
     }
 
     /// The thread's CPU time.

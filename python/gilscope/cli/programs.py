@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
@@ -35,18 +36,30 @@ def chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], No
         raise BadInput(f"cannot {name}: {error.strerror}") from None
 
 
+def child_command(module: str | None, command_line: tuple[str, ...]) -> list[str]:
+    """Return the command that runs the program as a process of its own. Raises :class:`BadInput` like :func:`chosen`."""
+    chosen(module, command_line)
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001 - multiprocessing uses it too
+    what = ["-m", module] if module else [_file(command_line[0])]
+    return [sys.executable, *flags, *what, *command_line[0 if module else 1 :]]
+
+
 def _chosen(module: str | None, command_line: tuple[str, ...]) -> Callable[[], None]:
     if module:
         _must_exist(module)
         return partial(program.run_module, module, list(command_line))
     if not command_line:
         raise BadInput("nothing to run: give a SCRIPT, or -m MODULE")
-    script, *arguments = command_line
+    return partial(program.run_script, _file(command_line[0]), list(command_line[1:]))
+
+
+def _file(script: str) -> str:
+    """Return the file to run, which can be read if it is a script."""
     is_here = _exists(script) and not (_is_only_a_folder(Path(script)) and _found(script))
     file = script if is_here or script == program.STDIN else _command(script)
     if is_here and Path(script).is_file():  # what comes from a pipe can be opened only once
         Path(script).open("rb").close()
-    return partial(program.run_script, file, arguments)
+    return file
 
 
 def _must_exist(module: str) -> None:

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json. Repeatable.",
+    help="Write the report to FILE as well, in the format of its suffix: .html, .json, .perfetto.json, .collapsed or "
+    ".speedscope.json. Repeatable.",
 )
 @click.option("--live", is_flag=True, help="Print each stall on stderr while it lasts, and when it is over.")
 @click.option(
@@ -99,8 +100,17 @@ if TYPE_CHECKING:
     type=click.Choice(["dump", "exit"]),
     help="Print the stacks only, or end the program with status 70 as well. Default: dump.",
 )
+@click.option(
+    "--top",
+    is_flag=True,
+    help="Run the program as a child process, and show live what it does, as gilscope top. What the program prints goes to a "
+    "file in the folder for temporary files, named at the start and at the end; its standard input is empty. If you quit the "
+    "view, the program runs on.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT] [ARGS]...")
+@click.pass_context
 def command(
+    context: click.Context,
     module: str | None,
     stall: float,
     sample: float,
@@ -112,12 +122,17 @@ def command(
     log: str | None,
     hang: float | None,
     on_hang: OnHang | None,
+    top: bool,
     command_line: tuple[str, ...],
 ) -> Callable[[], None]:
     """Run SCRIPT like python does, and report at exit why its event loops stalled and which lines caused it.
 
     SCRIPT is a file, or a command of this environment such as uvicorn. The report goes to stderr, and the exit status is the program's own.
     """
+    if top:
+        from gilscope.cli.watch_top import top_of
+
+        return top_of(context, module, command_line, stall=stall, sample=sample, outputs=outputs)
     run = chosen(module, command_line)
     named = (f"-m {module}" if module else None, *command_line)
     try:

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilscope.watch.origin import Origin, origin_of
+from gilscope.watch.origin import Origin, local, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,13 +101,13 @@ def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
 
 
 def _place(frame: Frame) -> tuple[str, str]:
-    return frame.file, frame.function
+    return local(frame.file), frame.function
 
 
 def starts_thread(stack: Sequence[Frame]) -> bool:
     """Whether a thread is waiting for a thread that it has started: until that one has had the GIL for the first time."""
     for frame in stack:
-        if frame.file != THREADING:
+        if local(frame.file) != THREADING:
             return False
         if frame.function == "Thread.start":
             return True
@@ -117,7 +117,7 @@ def starts_thread(stack: Sequence[Frame]) -> bool:
 def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     """Return what runs on top of the loop's own code, such as a signal handler on top of the selector; mostly nothing."""
     for index in range(len(frames), 0, -1):
-        file = frames[index - 1].file
+        file = local(frames[index - 1].file)
         if file != SELECTORS and Path(file).parent != Path(ASYNCIO):
             return tuple(frames[:index])
     return ()

@@ -1,0 +1,1 @@
+"""Another process, read from outside: which processes can be read, and what one of them does."""
