@@ -36,7 +36,7 @@ def page(report: WatchReport) -> str:
         "watch.html",
         heading=escape(heading(report)),
         figures="".join(
-            f"<li>{_line(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
+            f"<li>{escape(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
         ),
         figure="" if chart is None else _figure(report),
         time=flames(report),
@@ -53,14 +53,11 @@ def page(report: WatchReport) -> str:
     )
 
 
-def _line(words: str) -> str:
-    """Return ``words`` as HTML. A number stays on one line with its percent sign."""
-    return escape(words).replace(" %", "\u00a0%")
-
-
 def _saturated(loop: Saturated) -> str:
-    lines = "".join(f"<div class='place'>{_line(line)}</div>" for line in loop.lines)
-    return f"<div class='warning'><b>{_line(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
+    lines = "".join(f"<div class='place'>{escape(line)}</div>" for line in loop.lines)
+    return (
+        f"<div class='warning'><b>{escape(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
+    )
 
 
 def _figure(report: WatchReport) -> str:
