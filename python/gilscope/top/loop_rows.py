@@ -1,4 +1,4 @@
-"""The event loops in the view: how busy they are, how long their turns take, and a chart of the longest."""
+"""The event loops in the view: how busy they are, how late they are, and a chart of the longest lags."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
     """Return a heading and the loops: three lines for each if that fits into ``rows``, else one line for each."""
     loops = picture.loops
     if not loops:
-        why = "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
+        why = (
+            "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
+        )
         return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
     if height(len(loops), large=True) <= rows:
         return [_heading(width), *(text for row in loops for text in _block(row, picture.threshold, width, marks))]
@@ -51,7 +53,7 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
 
 def _heading(width: int) -> Text:
     text = line((f"{'LOOPS':<{NAME + WINDOW}}", HEADING), width=width)
-    text.append(f"{'busy':>{BUSY}}{'turn p50':>{FIGURE}}{'p99':>{FIGURE}}{'max':>{FIGURE}}", DIM)
+    text.append(f"{'busy':>{BUSY}}{'lag p50':>{FIGURE}}{'p99':>{FIGURE}}{'max':>{FIGURE}}", DIM)
     if _chart_room(width) >= MIN_CHART:
         text.append(" " * GAP + cut("longest in each second", width - FIGURES - GAP), DIM)
     return text
@@ -87,14 +89,14 @@ def _one_line(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> Text
 def _figures(name: str, window: str, row: LoopRow, number: int, threshold: float, width: int) -> Text:
     busy = row.busy[number]
     style = "" if busy is None else next(style for share, style in BUSY_STYLES if busy >= share)
-    turns = [
-        (f"{'-' if turn is None else duration(turn):>{FIGURE}}", "red" if turn and turn > threshold else "")
-        for turn in row.turns[number]
+    lags = [
+        (f"{'-' if lag is None else duration(lag):>{FIGURE}}", "red" if lag and lag > threshold else "")
+        for lag in row.lags[number]
     ]
     return line(
         f"{cut(name, NAME - 1):<{NAME}}",
         (f"{window:>{WINDOW - 1}} ", DIM),
         (f"{'-' if busy is None else f'{busy:.0%}':>{BUSY}}", style),
-        *turns,
+        *lags,
         width=width,
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gilscope.attach.live import LongHold
 from gilscope.records.stall import Thread
+from gilscope.top.lags import SECONDS_KEPT, Lags
 from gilscope.top.picture import LoopRow, Picture, SpentRow, ThreadRow
 from gilscope.top.sums import LONGEST_WINDOW, WINDOWS, Sums
-from gilscope.top.turns import SECONDS_KEPT, Turns
 from gilscope.watch.bins import distinct, thread_name
 from gilscope.watch.sites import Sites
 
@@ -48,8 +48,8 @@ class Model:
         self._held: Sums[int] = Sums(at, _held_sums(seen))
         self._cost: Sums[None] = Sums(at, {None: self._cpu_time()})
         self._spent: Sums[Spent] = Sums(at, _spent_sums(self._live.time_tree()) if seen else {})
-        self._turns: dict[int, Turns] = {}
-        self._last_turns: dict[int, float] = {}
+        self._lags: dict[int, Lags] = {}
+        self._last_lags: dict[int, float] = {}
         self._long_holds: dict[tuple[int, float], LongHold] = {}
         self._short_holds: deque[LongHold] = deque()
         self._stalls: dict[tuple[int, float], Stall] = {}
@@ -72,7 +72,7 @@ class Model:
         self._cost.add(at, {None: self._cpu_time()})
         self._spent.add(at, _spent_sums(live.time_tree()))
         self._now = tuple(sorted(live.now(), key=lambda late: -late.seconds))
-        self._add_turns(live.turns(max(self._began, before - 1)))
+        self._add_lags(live.turns(max(self._began, before - 1)))
         self._threads = live.threads()
         oldest = max(self._began, at - LONGEST_WINDOW)
         self._add_holds(max(self._began, before), oldest)
@@ -115,15 +115,15 @@ class Model:
         while self._short_holds and self._short_holds[0].start + self._short_holds[0].seconds <= oldest:
             self._short_holds.popleft()
 
-    def _add_turns(self, turns: list[Turn]) -> None:
-        ended: dict[int, list[tuple[float, float]]] = {}
-        for turn in turns:
-            if turn.end > self._last_turns.get(turn.loop, self._began):
-                self._last_turns[turn.loop] = turn.end
-                ended.setdefault(turn.loop, []).append((turn.end, turn.seconds))
+    def _add_lags(self, lags: list[Turn]) -> None:
+        counted: dict[int, list[tuple[float, float]]] = {}
+        for lag in lags:
+            if lag.end > self._last_lags.get(lag.loop, self._began):
+                counted.setdefault(lag.loop, []).append((lag.end, lag.seconds))
+        self._last_lags.update({loop: new[-1][0] for loop, new in counted.items()})
         late = {stall.loop: stall.seconds for stall in self._now}
-        for loop in {*self._turns, *ended, *late}:
-            self._turns.setdefault(loop, Turns()).add(self._at, ended.get(loop, ()), late.get(loop))
+        for loop in {*self._lags, *counted, *late}:
+            self._lags.setdefault(loop, Lags()).add(self._at, counted.get(loop, ()), late.get(loop))
 
     def _loop_rows(self) -> tuple[LoopRow, ...]:
         grown = [self._loops.over(seconds)[1] for seconds in WINDOWS]
@@ -131,14 +131,14 @@ class Model:
         for time in self._snapshot.loops if self._snapshot else ():
             busy = tuple(_share(sums["busy", time.loop], sums["asleep", time.loop]) for sums in grown)
             if any(share is not None for share in busy):
-                turns = self._turns.get(time.loop, Turns())
+                lags = self._lags.get(time.loop, Lags())
                 rows.append(
                     LoopRow(
                         loop=time.loop,
                         thread=str(time.thread),
                         busy=busy,
-                        turns=tuple(turns.over(seconds) for seconds in WINDOWS),
-                        longest=turns.longest_by_second(self._at, SECONDS_KEPT),
+                        lags=tuple(lags.over(seconds) for seconds in WINDOWS),
+                        longest=lags.longest_by_second(self._at, SECONDS_KEPT),
                     )
                 )
         return tuple(rows)
