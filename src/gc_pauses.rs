@@ -29,11 +29,16 @@ struct GcPauses {
 }
 
 impl GcListener {
-    /// Whether the thread with this `ident` is collecting.
-    pub fn is_collecting_in(&self, ident: u64) -> bool {
+    /// The `ident` of the thread that is collecting, or 0.
+    pub fn collector(&self) -> u64 {
         // Relaxed, here and below: each word is used by itself. A read that is a moment too early or too late misjudges one
         // sample, a millisecond, at most.
-        ident != 0 && self.0.collector.load(Ordering::Relaxed) == ident
+        self.0.collector.load(Ordering::Relaxed)
+    }
+
+    /// Adds time in which a process that is read from outside was seen to collect.
+    pub fn add_collected_ns(&self, span_ns: u64) {
+        self.0.collected_ns.fetch_add(span_ns, Ordering::Relaxed);
     }
 
     pub fn collected_ns(&self) -> u64 {

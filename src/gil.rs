@@ -14,6 +14,7 @@ pub mod known_objects;
 pub mod memory;
 pub mod objects;
 mod offsets;
+pub mod process;
 pub mod reader;
 mod requests;
 mod specimens;
@@ -26,6 +27,10 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+
+use self::memory::Memory;
+use self::reader::bytes::Bytes;
+use self::reader::target::Target;
 
 /// Offsets in `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`); the condition variables and their mutexes,
 /// of glibc, follow.
@@ -102,9 +107,12 @@ pub struct GilState {
     pub switches: u64,
 }
 
-/// The GIL of the main interpreter, found and checked. Reading it takes no lock and needs no attached thread.
+/// The GIL of the main interpreter of this process or of another one, found and checked. Reading it takes no lock and needs no
+/// attached thread.
 #[derive(Clone, Copy)]
 pub struct Gil {
+    /// That of another process; `None` if it is this one, whose memory needs no system call.
+    memory: Option<Memory>,
     address: usize,
     ids_offset: usize,
 }
@@ -129,7 +137,9 @@ pub fn stacks_unreadable(py: Python<'_>) -> PyResult<Option<&'static str>> {
 /// Adds the codes of all reasons to the module.
 pub fn export_codes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let codes = Unreadable::ALL.map(Unreadable::code);
-    module.add("GIL_UNREADABLE_CODES", PyTuple::new(module.py(), codes)?)
+    module.add("GIL_UNREADABLE_CODES", PyTuple::new(module.py(), codes)?)?;
+    let codes = process::cannot_attach::CannotAttach::CODES;
+    module.add("CANNOT_ATTACH_CODES", PyTuple::new(module.py(), codes)?)
 }
 
 impl Gil {
@@ -138,6 +148,15 @@ impl Gil {
         match offsets::find(py) {
             Ok(gil) => gil.checked(py),
             Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// The GIL of another process. All of its addresses are in that process.
+    pub fn of(target: &Target) -> Self {
+        Self {
+            memory: Some(target.memory),
+            address: target.gil_address(),
+            ids_offset: target.layout.state.ids,
         }
     }
 
@@ -153,7 +172,7 @@ impl Gil {
         {
             return Ok(Err(Unreadable::Holder));
         }
-        if memory::thread_ids(own + self.ids_offset) != Some(memory::own_ids()) {
+        if memory::thread_ids(Memory::own(), own + self.ids_offset) != Some(memory::own_ids()) {
             return Ok(Err(Unreadable::Thread));
         }
         // Detached, this thread does not hold the GIL, although it may be the last holder.
@@ -184,17 +203,57 @@ impl Gil {
     ///
     /// The holder's thread state may be freed, and its memory used again, while its ids are read. They are read through the
     /// kernel, and used only if the same thread state holds the GIL after the read as before.
+    ///
+    /// Of a process that has ended, it reads as free.
     pub fn read(self) -> GilState {
+        if let Some(memory) = self.memory {
+            return self.read_in(memory);
+        }
         let switches = self.switches();
         let holder = self.is_locked().then(|| {
             let state = self.last_holder();
             let ids = usize::try_from(state)
                 .ok()
-                .and_then(|state| memory::thread_ids(state + self.ids_offset));
+                .and_then(|state| memory::thread_ids(Memory::own(), state + self.ids_offset));
             if self.switches() == switches && self.last_holder() == state {
                 ids.unwrap_or_default()
             } else {
                 ThreadIds::default()
+            }
+        });
+        GilState { holder, switches }
+    }
+
+    /// As [`Self::read`], of another process: one system call, and one more if a thread holds the GIL.
+    fn read_in(self, memory: Memory) -> GilState {
+        const WORDS: usize = field::WAITERS / 8;
+        let locked_of = |words: &[u64; WORDS]| words[field::LOCKED / 8] & 0xffff_ffff != 0;
+        let Some(words) = memory.words::<WORDS>(self.address) else {
+            return GilState {
+                holder: None,
+                switches: 0,
+            };
+        };
+        let switches = words[field::SWITCH_NUMBER / 8];
+        let holder = locked_of(&words).then(|| {
+            let at = usize::try_from(words[field::LAST_HOLDER / 8]).unwrap_or_default();
+            let places = [
+                (at.wrapping_add(self.ids_offset), 16),
+                (self.address, field::WAITERS),
+            ];
+            let mut bytes = [0; 16 + field::WAITERS];
+            let is_read = memory.read_all(&places, &mut bytes);
+            let (ids, after) = bytes.split_at(16);
+            // The kernel copies one place after the other: the GIL is the same after its holder's ids were read as before.
+            let is_same = is_read && {
+                let after = Bytes(after);
+                after.word(field::SWITCH_NUMBER) == Some(switches)
+                    && after.word(field::LAST_HOLDER) == Some(at as u64)
+            };
+            let ids = Bytes(ids);
+            match (ids.word(0), ids.word(8)) {
+                (Some(ident), Some(native)) if is_same => ThreadIds { ident, native },
+                _ => ThreadIds::default(),
             }
         });
         GilState { holder, switches }
@@ -220,6 +279,9 @@ impl Gil {
     }
 
     fn is_locked(self) -> bool {
+        if self.memory.is_some() {
+            return self.load_u64(field::LOCKED) & 0xffff_ffff != 0;
+        }
         // SAFETY: the address is that of the main interpreter's GIL, which stays in memory as long as the process lives, and
         // `checked` saw it behave like one; the field is aligned as an i32. CPython itself writes it atomically.
         let locked = unsafe { AtomicI32::from_ptr((self.address + field::LOCKED) as *mut i32) };
@@ -237,6 +299,9 @@ impl Gil {
     }
 
     fn load_u64(self, offset: usize) -> u64 {
+        if let Some(memory) = self.memory {
+            return memory.word(self.address + offset).unwrap_or_default();
+        }
         // SAFETY: as for `is_locked`, with the alignment of a u64. CPython writes the interval and the switch number without
         // atomics: an aligned word is nevertheless read whole on x86-64.
         let word = unsafe { AtomicU64::from_ptr((self.address + offset) as *mut u64) };

@@ -8,6 +8,7 @@
 compile_error!("gilscope runs on Linux on x86-64 only: src/system.rs says where a port starts");
 
 mod arguments;
+mod attach;
 mod bridge;
 mod countdown;
 mod gc_pauses;
@@ -33,11 +34,22 @@ mod _core {
     };
 
     #[pymodule_export]
+    use crate::attach::exports::{
+        attached_alive, attached_holds, attached_lags, attached_late_now, attached_long_holds,
+        attached_loop_times, attached_stack, attached_time_tree,
+    };
+    #[pymodule_export]
+    use crate::attach::watcher::AttachedWatcher;
+    #[pymodule_export]
     use crate::bridge::{bridge_workers, countdown_bridge};
     #[pymodule_export]
     use crate::countdown::{countdown_held, countdown_released};
     #[pymodule_export]
     use crate::gc_pauses::GcListener;
+    #[pymodule_export]
+    use crate::gil::process::find_process;
+    #[pymodule_export]
+    use crate::gil::process::loops::count_loops;
     #[pymodule_export]
     use crate::gil::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]
@@ -66,6 +78,8 @@ mod _core {
     use crate::watch::log_file::PyLogFile;
     #[pymodule_export]
     use crate::watch::logs::{close_logs, say_in_log, set_program_packages};
+    #[pymodule_export]
+    use crate::watch::loop_reports::{BusySums, BusyTree, LoopSums, loop_times, time_tree};
     #[pymodule_export]
     use crate::watch::program::RunProgram;
     #[pymodule_export]

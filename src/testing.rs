@@ -1,5 +1,6 @@
 //! Native functions for gilscope's own tests and benches, kept out of the way of users: `_core._Testing`.
 
+mod process_reading;
 mod stack_reading;
 mod stall_rules;
 mod task_reading;
@@ -113,6 +114,10 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.setattr(
         "_StackReader",
         module.py().get_type::<stack_reading::StackReader>(),
+    )?;
+    module.setattr(
+        "_ProcessReader",
+        module.py().get_type::<process_reading::ProcessReader>(),
     )?;
     module.setattr(
         "_TaskReader",

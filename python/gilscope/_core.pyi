@@ -22,6 +22,8 @@ __all__ = [
     "LONG_HOLD_SWITCH_INTERVALS",
     "VERSION",
     "Beat",
+    "BusySums",
+    "BusyTree",
     "CallFirst",
     "ContenderReport",
     "EvidenceReport",
@@ -34,6 +36,7 @@ __all__ = [
     "Knocker",
     "LogFile",
     "LongWait",
+    "LoopSums",
     "LoweredSwitchInterval",
     "Recent",
     "ReporterProcess",
@@ -48,13 +51,16 @@ __all__ = [
     "bridge_workers",
     "close_in_child",
     "close_logs",
+    "count_loops",
     "countdown_bridge",
     "countdown_held",
     "countdown_released",
     "countdown_tokio",
     "current_frames",
     "ends_process",
+    "find_process",
     "gil_unreadable",
+    "loop_times",
     "loops_alive",
     "monotonic",
     "recent",
@@ -65,6 +71,7 @@ __all__ = [
     "share_samples",
     "stacks_unreadable",
     "stalled_now",
+    "time_tree",
     "trace_after",
     "traced_beats",
     "traced_holds",
@@ -398,6 +405,8 @@ VERSION: Final[str]
 """The version of gilscope."""
 GIL_UNREADABLE_CODES: Final[tuple[str, ...]]
 """Every code that :func:`gil_unreadable` and :attr:`Watcher.gil_unreadable` may return."""
+CANNOT_ATTACH_CODES: Final[tuple[str, ...]]
+"""Every code of a reason why :func:`find_process` finds no interpreter."""
 LONG_HOLD_SWITCH_INTERVALS: Final[int]
 """A hold is long if it takes more than this many switch intervals."""
 BEATS_KEPT: Final[int]
@@ -413,6 +422,17 @@ def gil_unreadable() -> str | None:
 
     The codes are in ``GIL_UNREADABLE_CODES``. The check changes the switch interval for some microseconds, and releases
     and acquires the GIL once.
+    """
+
+def count_loops(pid: int) -> int | None:
+    """Count the threads of another process that run an event loop now; ``None`` if it cannot be attached to."""
+
+def find_process(pid: int) -> tuple[int, int, int]:
+    """Find the Python interpreter of another process from its memory; return its version: major, minor, micro.
+
+    Raises ``LookupError`` with two arguments if the process cannot be attached to: the code of the reason, one of
+    ``CANNOT_ATTACH_CODES``, and what the reason is about, which may be empty: the version that was found, or the process
+    that the thread with this id belongs to. The process is not stopped and not written to.
     """
 
 def stacks_unreadable() -> str | None:
@@ -549,6 +569,91 @@ def loops_alive(watcher: Watcher) -> list[tuple[int, ThreadInfo, str, float]]:
     What it does is ``idle``, ``busy``, ``starved`` or ``blocked``. ``RuntimeError`` in a forked child.
     """
 
+def loop_times(watcher: Watcher) -> list[LoopSums]:
+    """Return how long each loop was busy and asleep so far, by its number. ``RuntimeError`` in a forked child.
+
+    If there were more than 50, those that have ended and were busy for the shortest time share the number 0.
+    """
+
+def time_tree(watcher: Watcher) -> BusyTree:
+    """Return where the loops' busy time went so far, by stack. Releases the GIL meanwhile. ``RuntimeError`` in a forked child."""
+
+@final
+class LoopSums:
+    """How long a loop was busy and asleep, from its first sample on."""
+
+    @property
+    def loop(self) -> int:
+        """The loop's number; 0 for all loops that share their time."""
+
+    @property
+    def thread(self) -> ThreadInfo:
+        """The loop's thread."""
+
+    @property
+    def busy(self) -> float:
+        """Seconds not asleep in its selector."""
+
+    @property
+    def asleep(self) -> float:
+        """Seconds asleep in its selector."""
+
+    @property
+    def saturated(self) -> float:
+        """Seconds in stretches of 10 s or longer over which the loop was busy for more than 90 % of the time."""
+
+@final
+class BusyTree:
+    """Where the busy time of loops went. Its size is bounded."""
+
+    @property
+    def frames(self) -> list[tuple[str, int, str]]:
+        """File, line and function of each frame, once."""
+
+    @property
+    def stacks(self) -> list[BusySums]:
+        """In no order. Their seconds add up to those for which the loops were busy."""
+
+@final
+class BusySums:
+    """The time in which a busy loop did one thing at one stack."""
+
+    @property
+    def loop(self) -> int:
+        """The loop's number."""
+
+    @property
+    def doing(self) -> str:
+        """A ``LoopDoing`` of ``gilscope.records.loop_time``."""
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+
+    @property
+    def frames(self) -> list[int]:
+        """Indices into ``BusyTree.frames``, outermost first; empty if the stack was not read, or for the time of many stacks."""
+
+    @property
+    def above(self) -> int | None:
+        """How many of the frames lie above the one from which the loop calls its callbacks; ``None`` if that is unknown."""
+
+    @property
+    def task(self) -> str | None:
+        """The name of the task, unless asyncio has chosen it."""
+
+    @property
+    def coroutine(self) -> str | None:
+        """The qualified name of the task's coroutine."""
+
+    @property
+    def holder(self) -> ThreadInfo | None:
+        """While the loop waited for the GIL: the thread that held it, if that is known."""
+
+    @property
+    def holder_frames(self) -> list[int]:
+        """That thread's stack, as ``frames``; empty if it was not read."""
+
 def close_in_child(watcher: Watcher) -> None:
     """Close, in a forked child, the files of its parent's watch. Does nothing elsewhere."""
 
@@ -635,6 +740,10 @@ class Recent:
     @property
     def lost(self) -> int:
         """Stalls that were not taken in time."""
+
+    @property
+    def loops(self) -> list[LoopSums]:
+        """How long each loop was busy and asleep. This may begin up to a second earlier, too."""
 
     @property
     def width(self) -> float:

@@ -100,6 +100,17 @@ class WatchCollector(Collector):
         yield self._threads.metric(seen.held_by if seen.held is not None else ())
         yield _counter("gc", f"Seconds in the garbage collector. {PER_ELAPSED}: the share of time.", seen.collected)
         yield _counter("watch_cost", f"CPU seconds that the watch itself used. {PER_ELAPSED}: cores.", seen.cost)
+        yield _counter(
+            "loop_busy",
+            "Seconds that the event loops were not asleep in their selectors, all loops together. Divide its rate by the sum of "
+            "its rate and that of gilscope_loop_asleep_seconds_total: the mean utilization.",
+            sum(loop.busy for loop in seen.loops),
+        )
+        yield _counter(
+            "loop_asleep",
+            "Seconds that the event loops were asleep in their selectors, all loops together.",
+            sum(loop.asleep for loop in seen.loops),
+        )
         yield from _stalls(seen)
         yield _histogram("gil_wait", GIL_WAIT, seen.waits)
         yield _histogram("loop_heartbeat_lag", HEARTBEAT_LAG, seen.lags)

@@ -21,6 +21,20 @@ impl Memory {
         Self { pid }
     }
 
+    /// The memory of another process.
+    pub fn of(pid: libc::pid_t) -> Self {
+        Self { pid }
+    }
+
+    /// Why nothing can be read at `address`: the error's number; `None` if it can.
+    pub fn refusal(self, address: usize) -> Option<i32> {
+        if self.read(address, &mut [0]) {
+            None
+        } else {
+            std::io::Error::last_os_error().raw_os_error()
+        }
+    }
+
     /// Fills `bytes` with what is at `address`. Returns false if nothing is mapped there, or if the system does not permit
     /// the read; `bytes` are then of no use.
     pub fn read(self, address: usize, bytes: &mut [u8]) -> bool {
@@ -81,6 +95,13 @@ impl Memory {
     }
 
     /// `None` as for [`Self::read`].
+    pub fn words<const N: usize>(self, address: usize) -> Option<[u64; N]> {
+        let mut words = [[0; 8]; N];
+        self.read(address, words.as_flattened_mut())
+            .then_some(words.map(u64::from_ne_bytes))
+    }
+
+    /// `None` as for [`Self::read`].
     pub fn word(self, address: usize) -> Option<u64> {
         let mut word = [0; 8];
         self.read(address, &mut word)
@@ -103,9 +124,9 @@ pub fn own_ids() -> ThreadIds {
     }
 }
 
-pub fn thread_ids(address: usize) -> Option<ThreadIds> {
+pub fn thread_ids(memory: Memory, address: usize) -> Option<ThreadIds> {
     let mut words = [0; 16];
-    if !Memory::own().read(address, &mut words) {
+    if !memory.read(address, &mut words) {
         return None;
     }
     let (ident, native) = words.split_at(8);

@@ -6,6 +6,7 @@
 
 pub mod dictionaries;
 pub mod learned;
+mod located;
 
 use std::fmt::Write;
 
@@ -39,7 +40,7 @@ pub struct Types {
     pub generator: usize,
 }
 
-/// How to read objects: what [`learned`] has found out and checked.
+/// How to read objects: what [`learned`] has found out and checked, or, in another process, [`located`].
 #[derive(Clone, Copy)]
 pub struct Objects {
     pub memory: Memory,

@@ -33,6 +33,7 @@ pub fn find(py: Python<'_>) -> Result<Gil, Unreadable> {
     };
     if address % align_of::<u64>() == 0 {
         Ok(Gil {
+            memory: None,
             address,
             ids_offset,
         })

@@ -6,17 +6,17 @@
 //! CPython promises nothing of the layout. So [`Reader::in_process`] first compares what it reads with what Python says of
 //! the same stacks: see [`self_check`].
 
-mod bytes;
+pub mod bytes;
 mod code;
 mod codes;
 mod data_stack;
 mod frames;
-mod layout;
+pub mod layout;
 mod line_table;
 mod position;
 mod published;
 mod self_check;
-mod target;
+pub mod target;
 mod text;
 mod walk;
 

@@ -27,9 +27,10 @@ pub enum ThreadState {
 /// The low bits of the number of a thread's CPU clock (`CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED`, linux/posix-timers.h).
 const THREAD_CPU_CLOCK: i32 = 4 | 2;
 
-/// The open files of one thread of this process.
+/// The open files of one thread, of this process or of another one.
 pub struct ThreadStats {
-    clock: libc::clockid_t,
+    /// `None` for another process's thread: Linux lets nobody else read its clock.
+    clock: Option<libc::clockid_t>,
     schedstat: OwnFile,
     stat: OwnFile,
 }
@@ -39,11 +40,23 @@ impl ThreadStats {
     pub fn of(tid: i32) -> Option<Self> {
         let open = |name| OwnFile::open(&format!("/proc/self/task/{tid}/{name}"));
         let stats = Self {
-            clock: cpu_clock(tid),
+            clock: Some(cpu_clock(tid)),
             schedstat: open("schedstat")?,
             stat: open("stat")?,
         };
         (stats.cpu_time_ns().is_some() && stats.run_queue_delay_ns().is_some()).then_some(stats)
+    }
+
+    /// Of a thread of another process. Its CPU time then grows at ticks of the scheduler, and when the thread stops to run: a
+    /// thread that runs has run for up to some milliseconds more.
+    pub fn of_process(pid: libc::pid_t, tid: i32) -> Option<Self> {
+        let open = |name| OwnFile::open(&format!("/proc/{pid}/task/{tid}/{name}"));
+        let stats = Self {
+            clock: None,
+            schedstat: open("schedstat")?,
+            stat: open("stat")?,
+        };
+        stats.cpu_time_ns().is_some().then_some(stats)
     }
 
     /// The ids of this process's threads; empty if there are more than `max`.
@@ -60,7 +73,10 @@ impl ThreadStats {
 
     /// The thread's CPU time up to now.
     pub fn cpu_time_ns(&self) -> Option<u64> {
-        read_clock_ns(self.clock)
+        match self.clock {
+            Some(clock) => read_clock_ns(clock),
+            None => self.schedstat(0),
+        }
     }
 
     /// The thread's run-queue delay up to the moment when it last began to run.
@@ -78,6 +94,17 @@ impl ThreadStats {
         let length = self.schedstat.read_at(&mut text, 0).ok()?;
         let mut fields = std::str::from_utf8(&text[..length]).ok()?.split(' ');
         fields.nth(field)?.trim_end().parse().ok()
+    }
+
+    /// Whether the thread's process is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        let mut text = [0; 512];
+        let Ok(length) = self.stat.read_at(&mut text, 0) else {
+            return false;
+        };
+        let end_of_name = text[..length].iter().rposition(|byte| *byte == b')');
+        let state = end_of_name.and_then(|end| text.get(end + 2));
+        matches!(state, Some(b'T' | b't'))
     }
 
     /// The core on which the thread ran last.

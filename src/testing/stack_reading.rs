@@ -15,9 +15,9 @@ use crate::locked::Locked;
 use crate::system::clock::now_ns;
 
 /// File, function, line, first line, index of the instruction.
-type FrameRow = (String, String, Option<u32>, u32, i32);
+pub type FrameRow = (String, String, Option<u32>, u32, i32);
 /// How certain the stack is or why there is none, frames, frames left out.
-type StackRow = (&'static str, Vec<FrameRow>, usize);
+pub type StackRow = (&'static str, Vec<FrameRow>, usize);
 /// File, function, line.
 type Place = (Arc<str>, Arc<str>, Option<u32>);
 
@@ -154,7 +154,7 @@ impl StackReader {
     }
 }
 
-fn row(stack: Result<Stack, Doubt>) -> StackRow {
+pub fn row(stack: Result<Stack, Doubt>) -> StackRow {
     match stack {
         Ok(stack) => {
             let certainty = match stack.certainty {

@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 
 use crate::watch::hold_ring::AGE_NS;
+use crate::watch::loop_reports::CopiedSums;
 
 const BETWEEN_NS: u64 = 1_000_000_000;
 
 /// The sums at one moment.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Checkpoint {
     pub at_ns: u64,
     pub samples: u64,
     pub collected_ns: u64,
     pub cost_ns: u64,
     pub lost: u64,
+    pub loops: Vec<CopiedSums>,
 }
 
 #[derive(Default)]
@@ -38,26 +40,28 @@ impl Checkpoints {
 
     /// How many bytes they take.
     pub fn size(&self) -> usize {
-        self.0.capacity() * size_of::<Checkpoint>()
+        let loops: usize = self.0.iter().map(|it| it.loops.capacity()).sum();
+        self.0.capacity() * size_of::<Checkpoint>() + loops * size_of::<CopiedSums>()
     }
 
     /// The last one at `at_ns` or before; the first if all are later. A watch begins with zeros.
     pub fn at(&self, at_ns: u64) -> Checkpoint {
         let later = self.0.partition_point(|it| it.at_ns <= at_ns);
         let at = later.saturating_sub(1);
-        self.0.get(at).copied().unwrap_or_default()
+        self.0.get(at).cloned().unwrap_or_default()
     }
 }
 
 impl Checkpoint {
     /// What happened since `earlier`.
-    pub fn since(self, earlier: Self) -> Self {
+    pub fn since(self, earlier: &Self) -> Self {
         Self {
             at_ns: self.at_ns,
             samples: self.samples.saturating_sub(earlier.samples),
             collected_ns: self.collected_ns.saturating_sub(earlier.collected_ns),
             cost_ns: self.cost_ns.saturating_sub(earlier.cost_ns),
             lost: self.lost.saturating_sub(earlier.lost),
+            loops: CopiedSums::since(self.loops, &earlier.loops),
         }
     }
 }

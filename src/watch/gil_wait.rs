@@ -1,10 +1,10 @@
 //! A late loop that waits for the GIL: for which thread, and whether that thread holds the GIL for long.
 
-use crate::gc_pauses::GcListener;
 use crate::gil::{Gil, GilState, ThreadIds};
 use crate::watch::evidence::{Contender, Evidence};
 use crate::watch::gil_usage::Hold;
 use crate::watch::thread_files::{CpuTimes, ThreadFiles};
+use crate::watch::threads::Threads;
 
 /// A hold is long if it takes more than this many switch intervals of CPU time, or of sleep. A thread that runs Python
 /// releases the GIL after one, if another thread asks for it.
@@ -28,7 +28,9 @@ pub struct Sample<'a> {
     pub switches: i64,
     /// The prober holds the GIL, or has just held it.
     pub probed: bool,
-    pub gc: &'a GcListener,
+    /// The `ident` of the thread in which the garbage collector runs; 0 if it does not run.
+    pub collector: u64,
+    pub threads: &'a Threads,
 }
 
 impl Sample<'_> {
@@ -39,6 +41,11 @@ impl Sample<'_> {
     /// Whether the thread that held the GIL when the sample was taken has held it ever since.
     pub fn is_same_hold_now(&self) -> bool {
         self.gil.is_some_and(|(gil, state)| gil.read() == state)
+    }
+
+    /// Whether the garbage collector runs in the thread with this `ident`.
+    pub fn is_collecting_in(&self, ident: u64) -> bool {
+        ident != 0 && self.collector == ident
     }
 
     pub fn is_gil_free(&self) -> bool {
@@ -105,13 +112,13 @@ impl GilWait {
             self.hold.to_ns = sample.now_ns;
         }
         self.waited_ns += span_ns;
-        if sample.gc.is_collecting_in(self.hold.by.ident) {
+        if sample.is_collecting_in(self.hold.by.ident) {
             self.collected_ns += span_ns;
         }
         let worth_measuring_ns =
             self.long_ns / LONG_HOLD_SWITCH_INTERVALS * MEASURED_HOLD_SWITCH_INTERVALS;
         if self.measured.is_none() && self.hold.length_ns() > worth_measuring_ns {
-            let files = ThreadFiles::new(self.hold.by.native);
+            let files = sample.threads.files(self.hold.by.native);
             let cpu = files.cpu_times();
             self.measured = Some((files, cpu));
         }

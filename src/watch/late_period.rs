@@ -90,7 +90,7 @@ impl LatePeriod {
             }
             Activity::HoldsGil => {
                 evidence.held_ns += span_ns;
-                if sample.gc.is_collecting_in(own.ident) {
+                if sample.is_collecting_in(own.ident) {
                     evidence.collected_ns += span_ns;
                 }
                 self.end_wait();

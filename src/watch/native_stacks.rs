@@ -125,7 +125,7 @@ impl NativeStacks {
     }
 }
 
-fn converted(read: &stack::Stack) -> Stack {
+pub fn converted(read: &stack::Stack) -> Stack {
     let frame = |frame: &stack::Frame| -> FrameData {
         let line = frame.line.unwrap_or(frame.first_line).max(1);
         (

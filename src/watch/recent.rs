@@ -11,6 +11,7 @@ use crate::watch::beat_ring::BEATS_KEPT;
 use crate::watch::checkpoints::Checkpoint;
 use crate::watch::gil_usage::Hold;
 use crate::watch::hold_ring::HOLDS_KEPT;
+use crate::watch::loop_reports::LoopSums;
 use crate::watch::prober;
 use crate::watch::reports::ThreadInfo;
 use crate::watch::ring::{Kept, Span};
@@ -35,6 +36,7 @@ pub struct Recent {
     collected: f64,
     cost: f64,
     lost: u64,
+    loops: Vec<LoopSums>,
     width: f64,
     worst: Vec<Option<f64>>,
     tracks: Vec<(ThreadInfo, Vec<f64>)>,
@@ -104,11 +106,13 @@ impl Window {
             .max(probes.complete_since_ns)
             .min(end_ns);
         let before = state.checkpoints.with(|all| all.at(begin_ns));
-        let sums = state.checkpoint(end_ns).since(if before.at_ns <= begin_ns {
-            before
-        } else {
-            Checkpoint::default() // the watch has just begun
-        });
+        let sums = state
+            .checkpoint(end_ns)
+            .since(&if before.at_ns <= begin_ns {
+                before
+            } else {
+                Checkpoint::default() // the watch has just begun
+            });
         Self {
             begin_ns,
             end_ns,
@@ -164,6 +168,12 @@ impl Window {
             collected: seconds(self.sums.collected_ns),
             cost: seconds(self.sums.cost_ns),
             lost: self.sums.lost,
+            loops: self
+                .sums
+                .loops
+                .iter()
+                .map(|sums| sums.named(named))
+                .collect(),
             width: seconds(grid.width_ns),
             worst: worst(self.within(&self.beats), grid)
                 .into_iter()

@@ -3,6 +3,7 @@
 //!
 //! It assumes of the interpreter only what [`crate::gil`] has checked.
 
+mod loop_times;
 mod stalls;
 
 use std::sync::atomic::Ordering;
@@ -127,7 +128,8 @@ impl<'a> Sampler<'a> {
             switches: i64::try_from(state.switches).unwrap_or(0)
                 - 2 * i64::try_from(turns).unwrap_or(0),
             probed: turns != turns_before || (holder != 0 && holder == self.watch.prober.native()),
-            gc: &self.watch.gc,
+            collector: self.watch.gc.collector(),
+            threads: &self.watch.threads,
         };
         self.last_ns = now_ns;
         self.watch.note_for_dumps(now_ns);
@@ -139,6 +141,9 @@ impl<'a> Sampler<'a> {
         }
         for watched in &mut self.loops {
             let known = self.open.len();
+            if is_planned {
+                watched.see(&sample, self.stacks.as_mut());
+            }
             watched.add(
                 self.watch,
                 &sample,
@@ -168,6 +173,7 @@ impl<'a> Sampler<'a> {
         let other_holds = holder != self.watch.prober.native() && state.holder.is_some();
         self.choose_next(now_ns, gil.is_none() || state.holder.is_some());
         if is_planned {
+            self.time_loops(&sample);
             self.probe(now_ns, other_holds);
         }
         // Names are read with the GIL held: not more often than the GIL is probed.

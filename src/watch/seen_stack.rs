@@ -1,5 +1,6 @@
 //! What the stack of a silent loop's thread shows: that the loop sleeps, or that someone debugs it.
 
+use crate::gil::stack;
 use crate::watch::debuggers::is_a_debuggers_file;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::stacks::Below;
@@ -18,14 +19,7 @@ impl SeenStack {
             .as_mut()
             .and_then(|native| native.reader.stack(watched.thread().native).ok());
         if let Some(stack) = read {
-            let frames = stack.frames.iter();
-            return Some(Self {
-                depth: stack.depth(),
-                root: stack.frames.last().map_or(0, |frame| frame.code),
-                frames: frames
-                    .map(|frame| (frame.file.to_string(), frame.function.to_string()))
-                    .collect(),
-            });
+            return Some(Self::read(&stack));
         }
         let (_, taken) = watched.stack_taken()?;
         let frames = taken.frames.iter();
@@ -36,6 +30,17 @@ impl SeenStack {
                 .map(|(file, _, function)| (file.to_string(), function.to_string()))
                 .collect(),
         })
+    }
+
+    pub fn read(stack: &stack::Stack) -> Self {
+        let frames = stack.frames.iter();
+        Self {
+            depth: stack.depth(),
+            root: stack.frames.last().map_or(0, |frame| frame.code),
+            frames: frames
+                .map(|frame| (frame.file.to_string(), frame.function.to_string()))
+                .collect(),
+        }
     }
 
     /// Whether the thread is in the loop's own selector, not in a callback that waits for files.

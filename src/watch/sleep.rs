@@ -142,7 +142,13 @@ impl Sleep {
         }
     }
 
-    fn is_asleep(&mut self, call: SleepsIn, heartbeat: &HeartbeatState) -> bool {
+    /// Whether it is known which epoll file the loop sleeps in.
+    pub fn knows_selector(&self) -> bool {
+        self.selector.is_some()
+    }
+
+    /// Whether a loop whose thread is in this call sleeps in the epoll file that watches its timer.
+    pub fn is_asleep(&mut self, call: SleepsIn, heartbeat: &HeartbeatState) -> bool {
         let SleepsIn::Epoll(file) = call else {
             return false;
         };

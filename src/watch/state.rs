@@ -18,11 +18,14 @@ use crate::watch::gil_usage::GilUsage;
 use crate::watch::hang::Hang;
 use crate::watch::heartbeat::HeartbeatState;
 use crate::watch::logs::Logs;
+use crate::watch::loop_reports::copied_sums;
+use crate::watch::loop_times::LoopTimes;
 use crate::watch::prober::ProberTurns;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::Periods;
 use crate::watch::shared_page::SharedPage;
 use crate::watch::stack_requests::StackRequests;
+use crate::watch::threads::Threads;
 
 /// The name of the watch's own threads, which `threading` does not know.
 pub const OWN_THREAD_NAME: &str = "gilscope";
@@ -44,6 +47,7 @@ pub struct Settings {
 pub struct WatchState {
     pub settings: Settings,
     pub gil: Option<Gil>,
+    pub threads: Threads,
     pub started_ns: u64,
     closing: AtomicBool,
     /// The same as `closing`, to end the sampler's naps.
@@ -51,6 +55,7 @@ pub struct WatchState {
     ended: Condvar,
     pub gc: GcListener,
     pub gil_usage: Locked<GilUsage>,
+    pub loop_times: Locked<LoopTimes>,
     pub names: Locked<HashMap<ThreadIds, String>>,
     pub stack_requests: StackRequests,
     pub prober: ProberTurns,
@@ -94,17 +99,20 @@ struct StallQueue {
 }
 
 impl WatchState {
-    pub fn new(settings: Settings, gil: Option<Gil>, started_ns: u64) -> Self {
+    /// Of a watch of the process that has these `threads`.
+    pub fn new(settings: Settings, gil: Option<Gil>, threads: Threads, started_ns: u64) -> Self {
         let busy_ns = Periods::of(&settings).busy_ns;
         Self {
             settings,
             gil,
+            threads,
             started_ns,
             closing: AtomicBool::new(false),
             closed: Locked::default(),
             ended: Condvar::new(),
             gc: GcListener::default(),
             gil_usage: Locked::new(GilUsage::new(started_ns, settings.trace)),
+            loop_times: Locked::new(LoopTimes::new()),
             names: Locked::default(),
             stack_requests: StackRequests::default(),
             prober: ProberTurns::default(),
@@ -229,6 +237,7 @@ impl WatchState {
             collected_ns: self.gc.collected_ns(),
             cost_ns: self.cost_ns(),
             lost: self.lost(),
+            loops: self.loop_times.with(|times| copied_sums(times)),
         }
     }
 

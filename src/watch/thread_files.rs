@@ -1,4 +1,6 @@
-//! What the system reports about one thread of this process in `/proc/self/task/TID`. The thread itself is not involved.
+//! What the system reports about one thread in `/proc/PID/task/TID`, of this process or of another one. The thread itself is not involved.
+
+use std::cell::Cell;
 
 use crate::gil::Gil;
 use crate::system::own_file::OwnFile;
@@ -41,6 +43,26 @@ pub struct CpuTimes {
 pub struct ThreadFiles {
     syscall: Option<OwnFile>,
     stats: Option<ThreadStats>,
+    line: Cell<KeptLine>,
+}
+
+/// What the system reports of a thread's system call.
+type Line = ([u8; 160], usize);
+
+/// Whether the line that is read next is kept, so that all questions in one sample are answered by the same line.
+#[derive(Clone, Copy)]
+enum KeptLine {
+    Not,
+    Next,
+    Kept(Line),
+}
+
+/// From where a thread makes the system call that it sleeps in: the call, and the stack pointer. A function that calls it again
+/// from the same function has the same place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    call: i64,
+    stack: u64,
 }
 
 impl ThreadFiles {
@@ -48,7 +70,28 @@ impl ThreadFiles {
         Self {
             syscall: OwnFile::open(&format!("/proc/self/task/{native_id}/syscall")),
             stats: i32::try_from(native_id).ok().and_then(ThreadStats::of),
+            line: Cell::new(KeptLine::Not),
         }
+    }
+
+    /// The files of another process's thread, whose id is that in our PID namespace.
+    pub fn of(pid: libc::pid_t, tid: u64) -> Self {
+        Self {
+            syscall: OwnFile::open(&format!("/proc/{pid}/task/{tid}/syscall")),
+            stats: i32::try_from(tid)
+                .ok()
+                .and_then(|tid| ThreadStats::of_process(pid, tid)),
+            line: Cell::new(KeptLine::Not),
+        }
+    }
+
+    /// From now on until [`Self::end_sample`], all is answered by what the system reports at the first question.
+    pub fn begin_sample(&self) {
+        self.line.set(KeptLine::Next);
+    }
+
+    pub fn end_sample(&self) {
+        self.line.set(KeptLine::Not);
     }
 
     /// Whether the system refuses to report what the thread, which is alive, is waiting for.
@@ -61,12 +104,13 @@ impl ThreadFiles {
 
     /// Where the thread sleeps.
     pub fn sleeps_in(&self) -> SleepsIn {
-        let mut buffer = [0; 160];
-        let line = self
-            .syscall
-            .as_ref()
-            .and_then(|file| text(file, &mut buffer));
-        line.map_or(SleepsIn::Other, parse_sleep)
+        self.with_system_call(parse_sleep)
+            .unwrap_or(SleepsIn::Other)
+    }
+
+    /// Whether the thread's process is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        self.stats.as_ref().is_some_and(ThreadStats::is_stopped)
     }
 
     /// The thread's CPU time.
@@ -106,10 +150,33 @@ impl ThreadFiles {
         self.with_system_call(parse_selects).unwrap_or(false)
     }
 
+    /// Whether the system reports what the thread is doing.
+    pub fn is_reported(&self) -> bool {
+        self.with_system_call(|_| ()).is_some()
+    }
+
+    /// Where the thread waits until one of several files is ready, as event loops do.
+    pub fn selects_at(&self) -> Option<Place> {
+        self.with_system_call(parse_place).flatten()
+    }
+
     fn with_system_call<T>(&self, parse: impl FnOnce(&str) -> T) -> Option<T> {
-        let mut buffer = [0; 160];
-        let line = text(self.syscall.as_ref()?, &mut buffer)?;
-        Some(parse(line))
+        let (bytes, length) = match self.line.get() {
+            KeptLine::Kept(line) => line,
+            KeptLine::Not => self.read_line()?,
+            KeptLine::Next => {
+                let line = self.read_line()?;
+                self.line.set(KeptLine::Kept(line));
+                line
+            }
+        };
+        std::str::from_utf8(&bytes[..length]).ok().map(parse)
+    }
+
+    fn read_line(&self) -> Option<Line> {
+        let mut bytes = [0; 160];
+        let length = self.syscall.as_ref()?.read_at(&mut bytes, 0).ok()?;
+        Some((bytes, length))
     }
 
     pub fn cpu_times(&self) -> Option<CpuTimes> {
@@ -166,6 +233,15 @@ fn parse_selects(line: &str) -> bool {
     matches!(number, Some(Ok(number)) if SELECTORS.contains(&number))
 }
 
+fn parse_place(line: &str) -> Option<Place> {
+    let mut words = line.split_ascii_whitespace();
+    let call = words.next()?.parse().ok()?;
+    // Behind the six arguments.
+    let stack = words.nth(6)?.strip_prefix("0x")?;
+    let stack = u64::from_str_radix(stack, 16).ok()?;
+    SELECTORS.contains(&call).then_some(Place { call, stack })
+}
+
 fn parse_sleep(line: &str) -> SleepsIn {
     let mut words = line.split_ascii_whitespace();
     match words.next().map(str::parse::<i64>) {
@@ -181,7 +257,7 @@ fn parse_sleep(line: &str) -> SleepsIn {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activity, SleepsIn, parse_activity, parse_selects, parse_sleep};
+    use super::{Activity, SleepsIn, parse_activity, parse_place, parse_selects, parse_sleep};
 
     #[test]
     fn a_loop_sleeps_in_a_selector() {
@@ -193,6 +269,19 @@ mod tests {
         assert!(!parse_selects("0 0x0 0x7f 0x2 0x0 0x0 0x0 0x7ffe 0x7f11\n")); // read
         assert!(!parse_selects("running\n"));
         assert!(!parse_selects(""));
+    }
+
+    #[test]
+    fn a_place_is_the_call_and_the_stack_pointer() {
+        let line = |call: i64, file: u8, stack: u16| {
+            format!("{call} {file:#x} 0x7f 0x2 0xffffffff 0x0 0x0 {stack:#x} 0x7f11\n")
+        };
+        let place = |file, stack| parse_place(&line(libc::SYS_poll, file, stack));
+        assert!(place(5, 0x7ffe).is_some());
+        assert_eq!(place(5, 0x7ffe), place(6, 0x7ffe));
+        assert_ne!(place(5, 0x7ffe), place(5, 0x7ffd));
+        assert_eq!(parse_place(&line(libc::SYS_futex, 5, 0x7ffe)), None);
+        assert_eq!(parse_place("running\n"), None);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use crate::watch::expectation::Expectation;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::{HeartbeatState, LateBeat};
 use crate::watch::late_period::{LatePeriod, Noticed};
+use crate::watch::loop_time::Doing;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::{FULL_RATE_PART_OF_STALL, LATE_PART_OF_STALL};
 use crate::watch::segment::{BY_PROBER, BY_SAMPLER, Segment};
+use crate::watch::selector::Selector;
 use crate::watch::silence::{Limits, Silence};
 use crate::watch::sleep::Sleep;
 use crate::watch::stacks::Stack;
@@ -28,13 +30,16 @@ const MAX_WAIT_FOR_STACKS_NS: u64 = 8_000_000;
 pub struct WatchedLoop {
     pub heartbeat: Arc<HeartbeatState>,
     thread: ThreadIds,
-    files: ThreadFiles,
+    pub(super) files: ThreadFiles,
     due_ns: u64,
     /// The CPU times of the loop's thread when the beat that is due now was first seen.
     cpu: Option<CpuTimes>,
     late_period: Option<LatePeriod>,
     pub silence: Silence,
-    sleep: Sleep,
+    pub(super) sleep: Sleep,
+    pub(super) selector: Selector,
+    /// What the last planned sample showed; `None` if the loop did not run, or if the system does not report it.
+    pub doing: Option<Doing>,
     /// The loop slept, and has been seen to run since then: its heartbeat may be late already.
     woken: bool,
 }
@@ -55,6 +60,8 @@ impl WatchedLoop {
             late_period: None,
             silence: Silence::default(),
             sleep: Sleep::default(),
+            selector: Selector::default(),
+            doing: None,
             woken: false,
         }
     }

@@ -23,6 +23,7 @@ use crate::watch::logs::{LogSettings, Logs};
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::{StallReport, ThreadInfo, WatchTotals};
 use crate::watch::state::{Settings, WatchState};
+use crate::watch::threads::Threads;
 use crate::watch::totals::totals;
 use crate::watch::{prober, sampler, stacks};
 
@@ -92,7 +93,12 @@ impl Watcher {
             }
         }
         let heartbeat_file = heartbeat_file.map(HeartbeatFile::open).transpose()?;
-        let state = Arc::new(WatchState::new(settings, located.ok(), now_ns()));
+        let state = Arc::new(WatchState::new(
+            settings,
+            located.ok(),
+            Threads::Own,
+            now_ns(),
+        ));
         state.dump_requests.listen()?;
         state
             .prober_takes_stacks

@@ -161,6 +161,7 @@ def test_the_assertions_fail_with_the_evidence_and_the_remedy() -> None:
 
 @needs_gil
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="on a single core a thread that is woken acquires the GIL")
+@pytest.mark.thorough
 def test_a_call_that_releases_the_gil_only_briefly_hogs_for_as_long_as_a_thread_waits() -> None:
     call = partial(pieces, 0.0005, ctypes.CDLL(None).getppid, seconds=0.1)
     checks = [gilscope.check(call, time=0.2) for _ in range(3)]  # now and then a release is just long enough

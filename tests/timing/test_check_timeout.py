@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.test_check import check, needs_gil, verdicts
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def sleep_until(seconds_before_the_limit):
 
 
 @needs_gil
+@pytest.mark.thorough
 def test_calls_that_have_ended_at_the_time_limit_are_judged_as_calls_that_end_and_a_call_after_them_that_does_not() -> (
     None
 ):

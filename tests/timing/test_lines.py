@@ -57,7 +57,7 @@ def seconds_in(function: str, cause: str, stall: Stall) -> float:
     return sum(part.seconds for part in parts if part.cause == cause)
 
 
-@pytest.mark.parametrize("run", [run_asyncio, run_uvloop])
+@pytest.mark.parametrize("run", [run_asyncio, pytest.param(run_uvloop, marks=pytest.mark.thorough)])
 def test_of_two_lines_the_longer_is_named_with_its_own_cause(run: Run) -> None:
     def first_compute() -> None:
         spin(LONG / 2)

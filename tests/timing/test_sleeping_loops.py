@@ -46,7 +46,7 @@ def _soon_steady() -> Iterator[None]:
     _core._Testing.set_full_rate_at_start(before)
 
 
-@pytest.fixture(params=[run_asyncio, run_uvloop])
+@pytest.fixture(params=[run_asyncio, pytest.param(run_uvloop, marks=pytest.mark.thorough)])
 def run(request: pytest.FixtureRequest) -> Run:
     chosen: Run = request.param
     return chosen

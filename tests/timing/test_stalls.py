@@ -37,7 +37,7 @@ from tests.support.stalling import (
 )
 
 
-@pytest.fixture(params=[run_asyncio, run_uvloop])
+@pytest.fixture(params=[run_asyncio, pytest.param(run_uvloop, marks=pytest.mark.thorough)])
 def run(request: pytest.FixtureRequest) -> Run:
     chosen: Run = request.param
     return chosen

@@ -143,6 +143,7 @@ def test_the_hooks_are_removed_with_the_last_watch() -> None:
     assert hooks() == before
 
 
+@pytest.mark.thorough
 def test_starting_and_stopping_leaves_nothing() -> None:
     def left() -> tuple[int, int]:
         return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/proc/self/fd").iterdir()))

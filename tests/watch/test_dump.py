@@ -170,6 +170,7 @@ def test_a_file_that_is_there_is_replaced_and_its_link_stays(stalled: Watch, tmp
     [
         ("dump.txt", ValueError, r"its suffix must be one of .perfetto.json, .json, .html"),
         ("dump", ValueError, "its suffix must be one of"),
+        ("dump.speedscope.json", ValueError, "a dump has no stacks of busy loops"),
         ("folder.json", IsADirectoryError, "folder.json"),
         ("nowhere/dump.json", FileNotFoundError, "nowhere"),
     ],

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the report to FILE as well, in the format of its suffix: .html, .json or .perfetto.json. Repeatable.",
+    help="Write the report to FILE as well, in the format of its suffix: .html, .json, .perfetto.json, .collapsed or "
+    ".speedscope.json. Repeatable.",
 )
 @click.option("--live", is_flag=True, help="Print each stall on stderr while it lasts, and when it is over.")
 @click.option(

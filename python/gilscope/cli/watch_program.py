@@ -125,7 +125,7 @@ class ProgramEnd:
                     self._load()
                 if self._reporter is not None:
                     self._reporter.stage = REPORTED
-                trace = self._trace(self._watch.holds(), self._watch.lags())
+                trace = self._trace(self._watch.holds(), self._watch.lags(), self._watch.time_tree())
                 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
                 self._writer.give(self._watch.snapshot(), trace, gil=gil, ending=ending, quiet=quiet)
         except Exception as error:  # noqa: BLE001 - after chroot, for example, a module may not be found any more

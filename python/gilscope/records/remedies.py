@@ -43,3 +43,12 @@ REMEDY_OF_CAUSE: dict[str, str] = {
     "unknown": "The evidence is not enough to decide; the stall's figures are in the JSON report.",
 }
 """What to do about a stall, by its cause."""
+
+REMEDY_OF_DOING: dict[str, str] = {
+    "computing": f"{IN_A_PROCESS} Or serve from several processes, each with a loop of its own.",
+    "waiting for the GIL": REMEDY_OF_CAUSE["starved by turns"],
+    "blocked": REMEDY_OF_CAUSE["blocked, waiting"],
+    "no CPU": REMEDY_OF_CAUSE["no CPU"],
+    "unknown": "Serve from several processes, each with a loop of its own.",
+}
+"""What to do about a loop that is busy all the time, by what it mostly does."""

@@ -61,6 +61,18 @@ def _watch_perfetto(pid: int, holds: Iterable[Hold], lags: Iterable[LoopLag], re
     return trace(pid=pid, holds=holds, stalls=report.snapshot.worst, lags=lags)
 
 
+def _folded(report: WatchReport) -> bytes:
+    from gilscope.reports.folded import folded
+
+    return folded(report).encode()
+
+
+def _speedscope(report: WatchReport) -> bytes:
+    from gilscope.reports.speedscope import speedscope
+
+    return speedscope(report)
+
+
 def _svg(result: Result) -> bytes:
     import io
 
@@ -101,10 +113,14 @@ FORMATS: dict[str, Format[Result]] = {
 }
 """By suffix. The first suffix that the name of a file ends with is used."""
 WATCH_FORMATS: dict[str, Format[WatchReport]] = {
+    ".speedscope.json": Format(_speedscope, imports=("gilscope.reports.speedscope",)),
+    ".collapsed": Format(_folded, imports=("gilscope.reports.folded",)),
     ".json": Format(_json, imports=("gilscope.records.codec",)),
     ".html": Format(_watch_html, PLOT, imports=(*PLOT, "gilscope.reports.watch_page")),
 }
 """The formats that can be made from the report of a watch, after the watch."""
+OF_TIME = (".speedscope.json", ".collapsed")
+"""The formats that need the time tree of a report, which files of older versions do not have."""
 
 
 def live_formats(
@@ -116,6 +132,14 @@ def live_formats(
     """
     encode = partial(_watch_perfetto, pid, holds, lags)
     return {".perfetto.json": Format(encode, imports=("gilscope.reports.watch_trace",)), **WATCH_FORMATS}
+
+
+def dump_formats(
+    *, pid: int = 0, holds: Iterable[Hold] = (), lags: Iterable[LoopLag] = ()
+) -> dict[str, Format[WatchReport]]:
+    """Return the formats for a dump, which has no time tree."""
+    formats = live_formats(pid=pid, holds=holds, lags=lags)
+    return {suffix: form for suffix, form in formats.items() if suffix not in OF_TIME}
 
 
 def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 if TYPE_CHECKING:
+    from gilscope.records.loop_time import LoopDoing
     from gilscope.records.stall import Cause
 
 FONT_PIXELS = 11
@@ -27,6 +28,14 @@ CAUSE_COLOURS: dict[Cause, str] = {
     "unknown": "#888888",
 }
 """The palette of Okabe and Ito."""
+DOING_COLOURS: dict[LoopDoing, str] = {
+    "computing": CAUSE_COLOURS["blocked, computing"],
+    "waiting for the GIL": CAUSE_COLOURS["starved by turns"],
+    "blocked": CAUSE_COLOURS["blocked, waiting"],
+    "no CPU": CAUSE_COLOURS["no CPU"],
+    "unknown": "#999999",
+}
+"""Black letters can be read on each."""
 CONFIG: dict[str, Any] = {
     "view": {"stroke": None},
     "axis": {

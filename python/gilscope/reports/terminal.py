@@ -51,6 +51,7 @@ def watch_text(watch: Watch) -> str:
         command=("this process",),
         stall=watch.stall,
         snapshot=watch.snapshot(),
+        time=watch.time_tree(),
     )
     return text(report)
 

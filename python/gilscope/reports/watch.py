@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -12,8 +9,11 @@ from rich.text import Text
 
 from gilscope.formatting import counted, duration
 from gilscope.naming import place_of
-from gilscope.records.watch_report import UNREADABLE, WHY_UNWATCHED
+from gilscope.records.watch_report import WHY_UNWATCHED
 from gilscope.reports.ending import ending
+from gilscope.reports.saturation import saturated
+from gilscope.reports.utilization import utilization
+from gilscope.reports.watch_figures import gil, heading, lags, measured, span
 from gilscope.watch.cause import REMEDY
 from gilscope.watch.snapshots import lag_not_judged
 
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
     from gilscope.records.stall import Part, Site
-    from gilscope.records.watch_report import Distribution, Snapshot, WatchReport
+    from gilscope.records.watch_report import Snapshot, WatchReport
 
 MAX_SITES = 10
-MAX_THREADS = 5
-MIN_HELD_SHARE_TO_SHOW = 0.005
 MIN_SECONDS_BEFORE_LOOPS_TO_SHOW = 0.5
 MIN_SHARE_OF_PART_TO_SHOW = 0.1
 """Of the time of a site's stalls: shorter parts are in the JSON report only."""
@@ -40,12 +38,6 @@ SYSTEM_CALLS_HIDDEN = (
     "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/self/task/*/syscall (as after "
     "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
 )
-
-WHY_WRITTEN = {
-    "call": "written by Watch.dump",
-    "signal": "written on a signal",
-    "stall": "written after a stall longer than dump_on",
-}
 
 
 class WatchOnTerminal:
@@ -61,74 +53,13 @@ class WatchOnTerminal:
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
     seen = report.snapshot
-    yield unbroken(f"gilscope watch: {title(report)}", style="bold")
-    yield from (Text(line) for line in span(report))
-    yield Text(lag(report))
-    yield from (Text(line) for line in gil(seen))
+    yield unbroken(heading(report), style="bold")
+    yield from map(Text, span(report))
+    yield from map(unbroken, utilization(report, width))
+    yield from map(Text, (*lags(report), *gil(report)))
     yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
+    yield from _saturated(report, width)
     yield from _stalls(report, width)
-
-
-def title(report: WatchReport) -> str:
-    seen = report.snapshot
-    if report.excerpt is not None:
-        of = f"the last {seen.elapsed:.1f} s of " if report.excerpt.begin else ""
-        return f"{of}{report.excerpt.end:.1f} s of {' '.join(report.command)}"
-    return f"{seen.before_loops + seen.elapsed:.1f} s of {' '.join(report.command)}"
-
-
-def span(report: WatchReport) -> Iterator[str]:
-    """Yield which part of the watch the report covers, and why it was written, unless it covers the whole watch."""
-    if report.excerpt is not None:
-        ended = report.excerpt.ended
-        with suppress(ValueError):  # the file has been changed by hand
-            ended = f"{datetime.fromisoformat(ended):%Y-%m-%d %H:%M:%S}"
-        yield f"up to {ended} UTC, {WHY_WRITTEN[report.excerpt.reason]}"
-
-
-def lag(report: WatchReport) -> str:
-    seen = report.snapshot
-    if seen.lags.count:
-        return f"loop lag: {_quantiles(seen.lags)}"
-    if seen.loop_runs == 0 and not seen.unwatched_loops:
-        later = report.ending is not None and report.ending.unseen
-        if later:
-            return "loop lag: no event loop was watched"
-        return "loop lag: no event loop ran" + (" in this process" if seen.children else "")
-    if seen.unwatched_loops:
-        return "loop lag: not measured, because the event loop was not watched"
-    return "loop lag: no event loop ran long enough to be measured"
-
-
-def _quantiles(of: Distribution) -> str:
-    p50, p99, longest = ("-" if value is None else duration(value) for value in (of.p50, of.p99, of.max))
-    return f"p50 {p50}, p99 {p99}, max {longest}"
-
-
-def _waits(waits: Distribution) -> str:
-    if not waits.count:
-        return "not measured, the watch was too short"
-    return f"{_quantiles(waits)} ({counted(waits.count, 'probe')})"
-
-
-def gil(seen: Snapshot) -> Iterator[str]:
-    if seen.gil_unreadable is not None:
-        yield f"GIL: its holder is unknown, because {UNREADABLE[seen.gil_unreadable]}; causes come from waits, and hogs have no name"
-    elif seen.held is not None and seen.elapsed:
-        held: dict[str, float] = defaultdict(float)
-        for it in seen.held_by:
-            held[it.thread] += it.held / seen.elapsed
-        shares = sorted(held.items(), key=lambda thread: -thread[1])[:MAX_THREADS]
-        threads = ", ".join(f"{thread} {share:.0%}" for thread, share in shares if share >= MIN_HELD_SHARE_TO_SHOW)
-        yield f"GIL: held {seen.held / seen.elapsed:.0%} of the time" + (f" ({threads})" if threads else "")
-    if seen.gil_unreadable is None and seen.stacks_unreadable is not None:
-        yield f"stacks: taken only after the GIL is released, because {UNREADABLE[seen.stacks_unreadable]}"
-    if seen.elapsed:
-        yield f"wait for the GIL: {_waits(seen.waits)}"
-    if seen.elapsed and seen.collected > 0.01 * seen.elapsed:
-        yield f"garbage collection: {seen.collected / seen.elapsed:.0%} of the time"
-    if seen.elapsed:
-        yield f"overhead of the watch: {seen.cost / seen.elapsed:.1%} of a CPU"
 
 
 def unseen(seen: Snapshot) -> Iterator[str]:
@@ -156,6 +87,19 @@ def unseen(seen: Snapshot) -> Iterator[str]:
         yield f"{counted(seen.lost, 'stall')} could not be recorded one by one, and count in the lag only"
 
 
+def _saturated(report: WatchReport, width: int) -> Iterator[RenderableType]:
+    for loop in saturated(report):
+        yield ""
+        yield Text(loop.claim, style="bold")
+        yield from (unbroken(line) for place in loop.lines for line in in_lines(place, width))
+        yield _remedy(loop.remedy)
+        yield ""
+
+
+def _remedy(remedy: str) -> Padding:
+    return Padding(Text(f"-> {remedy}", style="green"), (0, 0, 0, len(INDENT)))
+
+
 def _stalls(report: WatchReport, width: int) -> Iterator[RenderableType]:
     seen = report.snapshot
     style = "" if seen.sites else "green" if is_all_clear(report) else "yellow"
@@ -164,7 +108,7 @@ def _stalls(report: WatchReport, width: int) -> Iterator[RenderableType]:
         yield ""
         yield Text(f"{number}. {what(site)}", style="bold")
         yield from (unbroken(line) for place in where(site) for line in in_lines(place, width))
-        yield Padding(Text(f"-> {REMEDY[site.cause]}", style="green"), (0, 0, 0, 3))
+        yield _remedy(REMEDY[site.cause])
     if more := others(seen):
         yield Text(more)
 
@@ -206,22 +150,29 @@ def _not_judged(report: WatchReport) -> str:
         return ""
     if end:
         return f"one stall of {duration(lag)} had ended, and its cause was not known yet"
-    return f"a lag of {duration(lag)} was measured, but its stall was not judged"
+    return f"a {measured(report)} of {duration(lag)} was measured, but its stall was not judged"
 
 
 def _none(report: WatchReport) -> str:
     seen = report.snapshot
     if not seen.lags.count:
-        return "whether a loop stalls is unknown: no event loop of this process was watched"
+        was = "watched" if report.attached is None else "seen"
+        return f"whether a loop stalls is unknown: no event loop of this process was {was}"
     watched_all = not seen.children and not _unwatched(seen)
     return f"no stall over {duration(report.stall)}" + ("" if watched_all else " in what was watched")
 
 
 def is_all_clear(report: WatchReport) -> bool:
-    """Whether everything was watched, and nothing stalled."""
+    """Whether everything was watched, nothing stalled, and no loop was saturated."""
     seen, end = report.snapshot, report.ending
     stalled = sum(seen.stalls.values()) or seen.lost or (end and end.stalls) or _not_judged(report)
-    return not stalled and bool(seen.lags.count) and not seen.children and not _unwatched(seen)
+    return (
+        not stalled
+        and not any(saturated(report))
+        and bool(seen.lags.count)
+        and not seen.children
+        and not _unwatched(seen)
+    )
 
 
 def _unwatched(seen: Snapshot) -> bool:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from gilscope.formatting import counted, duration, listed
 from gilscope.naming import place_of
-from gilscope.reports.watch import INDENT, in_lines, title, unbroken
+from gilscope.reports.watch import INDENT, in_lines, unbroken
+from gilscope.reports.watch_figures import heading, measured
 from gilscope.watch.two_watches import site_changes
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ class WatchDifference:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         before, after = self._before, self._after
         for name, report in (("before", before), ("after", after)):
-            yield unbroken(f"{name}: gilscope watch: {title(report)}", style="bold")
+            yield unbroken(f"{name}: {heading(report)}", style="bold")
             yield Text(f"        {_where(report)}", style="dim")
         yield from (Text(f"Caution: {line}", style="yellow") for line in cautions(before, after))
         yield ""
-        yield _figures(before.snapshot, after.snapshot)
+        yield _figures(before, after)
         yield Text(LEGEND, style="dim")
         yield from _sites(site_changes(before.snapshot, after.snapshot), options.max_width)
 
@@ -61,6 +62,9 @@ def cautions(before: WatchReport, after: WatchReport) -> Iterator[str]:
             f"the thresholds differ: stalls over {duration(before.stall)} before, over {duration(after.stall)} after. "
             "A site may be gone or new for that reason alone"
         )
+    if measured(before) != measured(after):
+        watch, attached = ("before", "after") if before.attached is None else ("after", "before")
+        yield f"the lag of the loops {watch} stands beside the turns of the loops {attached}, which were measured from outside"
     if before.command != after.command:
         yield f"the commands differ: {' '.join(before.command)} before, {' '.join(after.command)} after"
     names = before.machine.__struct_fields__
@@ -73,19 +77,29 @@ def cautions(before: WatchReport, after: WatchReport) -> Iterator[str]:
             yield f"{counted(report.snapshot.lost, 'stall')} {name} came too fast to be recorded one by one"
 
 
-def _figures(before: Snapshot, after: Snapshot) -> Table:
+def _figures(one: WatchReport, other: WatchReport) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for name in ("before", "after", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
+    before, after = one.snapshot, other.snapshot
+    if before.loops or after.loops:
+        _row(table, "loop busy per second", _busy(before), _busy(after))
     for name in ("p50", "p90", "p99", "max"):
-        _row(table, f"loop lag {name}", getattr(before.lags, name), getattr(after.lags, name))
+        _row(table, f"loop {measured(other)} {name}", getattr(before.lags, name), getattr(after.lags, name))
     for name in ("p50", "p99", "max"):
         _row(table, f"wait for the GIL {name}", getattr(before.waits, name), getattr(after.waits, name))
     stalled, shares = zip(*(_of_a_second(seen) for seen in (before, after)), strict=True)
     _row(table, "GIL held per second", *shares)
     _row(table, "stalled per second", *stalled)
     return table
+
+
+def _busy(seen: Snapshot) -> float | None:
+    """Return for how long a loop was busy in a mean second of its time, where that is known."""
+    busy = sum(loop.busy for loop in seen.loops)
+    total = busy + sum(loop.asleep for loop in seen.loops)
+    return busy / total if total else None
 
 
 def _of_a_second(seen: Snapshot) -> tuple[float | None, float | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilscope.records.codec import encode
-from gilscope.reports.files import format_of, live_formats
+from gilscope.reports.files import OF_TIME, dump_formats, format_of
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import uncounted
 
@@ -34,7 +34,11 @@ def opened(path: Path) -> Iterator[Callable[[WatchReport, Callable[[], Trace]], 
 
     Raises ``ValueError`` for a suffix without a format, and ``OSError`` if ``path`` cannot be written, before anything else.
     """
-    format_of(path, live_formats())
+    if path.name.lower().endswith(OF_TIME):
+        raise ValueError(
+            f"cannot write {path}: a dump has no stacks of busy loops, only gilscope watch -o {path.name} writes them"
+        )
+    format_of(path, dump_formats())
     target = Path(os.path.realpath(path))
     _must_be_replaceable(target, path)
     is_page = path.name.lower().endswith(PAGE)
@@ -47,7 +51,7 @@ def opened(path: Path) -> Iterator[Callable[[WatchReport, Callable[[], Trace]], 
     def write(report: WatchReport, trace: Callable[[], Trace]) -> None:
         if not (is_page and _drawn_elsewhere(report, temporary)):
             once = cache(trace)
-            formats = live_formats(pid=os.getpid(), holds=_Holds(once), lags=_Lags(once))
+            formats = dump_formats(pid=os.getpid(), holds=_Holds(once), lags=_Lags(once))
             temporary.write_bytes(format_of(path, formats).encode(report))
 
     try:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from gilscope.formatting import counted, duration
 from gilscope.reports import watch_chart
 from gilscope.reports.ending import ending
+from gilscope.reports.flame import flames
+from gilscope.reports.saturation import saturated
 from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
-from gilscope.reports.watch import MAX_SITES, gil, lag, others, span, stalls, title, unseen, where
+from gilscope.reports.utilization import utilization
+from gilscope.reports.watch import MAX_SITES, others, stalls, unseen, where
+from gilscope.reports.watch_figures import gil, heading, lags, measured, span
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from gilscope.records.stall import Site
     from gilscope.records.watch_report import WatchReport
+    from gilscope.reports.saturation import Saturated
 
 COLUMNS = ("cause", "where, and what to do", "stalled", "times", "longest")
 
@@ -29,26 +34,43 @@ def page(report: WatchReport) -> str:
     said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(seen)))
     body = filled(
         "watch.html",
-        heading=escape(f"gilscope watch: {title(report)}"),
-        figures="".join(f"<li>{escape(line)}</li>" for line in (*span(report), lag(report), *gil(seen))),
+        heading=escape(heading(report)),
+        figures="".join(
+            f"<li>{_line(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
+        ),
         figure="" if chart is None else _figure(report),
+        time=flames(report),
+        saturated="".join(map(_saturated, saturated(report))),
         stalls=escape(stalls(report)),
         table=_table(report),
         unseen=said,
         about=about(report.machine, report.created, report.version),
     )
     return shell(
-        title=f"gilscope watch: {' '.join(report.command)}",
+        title=f"{heading(report).partition(':')[0]}: {' '.join(report.command)}",
         body=body,
         panels=None if chart is None else chart.to_dict(),
     )
 
 
+def _line(words: str) -> str:
+    """Return ``words`` as HTML. A number stays on one line with its percent sign."""
+    return escape(words).replace(" %", "\u00a0%")
+
+
+def _saturated(loop: Saturated) -> str:
+    lines = "".join(f"<div class='place'>{_line(line)}</div>" for line in loop.lines)
+    return f"<div class='warning'><b>{_line(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
+
+
 def _figure(report: WatchReport) -> str:
+    what = measured(report)
     return filled(
         "watch_figure.html",
         lag=TICK_COLOUR,
-        bar="lag of the event loop" if report.timeline is None else f"maximum lag in {duration(report.timeline.width)}",
+        bar=f"{what} of the event loop"
+        if report.timeline is None
+        else f"maximum {what} in {duration(report.timeline.width)}",
         threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
@@ -58,9 +80,9 @@ def _caption(report: WatchReport) -> Iterator[str]:
     """Yield sentences on how to read the picture, and on what it leaves out."""
     line, seen = report.timeline, report.snapshot
     if line is None:
-        yield "This report was written without a time line, so the picture has no lags and no threads."
+        yield f"This report was written without a time line, so the picture has no {measured(report)}s and no threads."
     else:
-        yield f"Each bar is the maximum lag in {duration(line.width)}. Where there is no bar, no event loop ran."
+        yield f"Each bar is the maximum {measured(report)} in {duration(line.width)}. Where there is no bar, no event loop ran."
         tracks = watch_chart.tracks_drawn(line)
         if tracks:
             yield "A thread's row shows how much of the time the thread held the GIL: a full row is all of it."

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilscope.records.ending import Kind
+    from gilscope.records.loop_time import TimeTree
 
 SOCKET, PAGE_FILE, PROGRAM = 3, 4, 5
 """The descriptors that the process is started with."""
@@ -102,6 +103,7 @@ class Reporter:
         self._writer = ReportWriter(program)
         self._page_file = mmap(PAGE_FILE, PAGE.size, access=ACCESS_READ)
         self._latest: Update | None = None
+        self._time: TimeTree | None = None
         self._beats: deque[tuple[int, int]] = deque(maxlen=BEATS_KEPT)
         self._holds: deque[tuple[int, int, int]] = deque(maxlen=HOLDS_KEPT)
         self._names: dict[int, str] = {}
@@ -166,6 +168,7 @@ class Reporter:
     def take(self, message: bytes) -> None:
         """Take an update."""
         self._latest = update = msgspec.msgpack.decode(message, type=Update)
+        self._time = update.time or self._time
         self._beats.extend(BEAT.iter_unpack(update.beats))
         self._holds.extend(HOLD.iter_unpack(update.holds))
         self._names.update(update.names)
@@ -198,7 +201,8 @@ class Reporter:
             for thread, start, end in self._holds
         ]
         lags = [LoopLag(at / 1e9 - began, lag / 1e9) for at, lag in self._beats]
-        self._writer.give(update.snapshot, Trace(holds, lags), gil=update.gil, ending=ending, quiet=update.quiet)
+        trace = Trace(holds, lags, self._time)
+        self._writer.give(update.snapshot, trace, gil=update.gil, ending=ending, quiet=update.quiet)
 
 
 def _last_seen(update: Update | None, page: Page) -> float:

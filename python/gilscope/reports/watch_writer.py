@@ -21,16 +21,18 @@ from gilscope.watch.bins import binned
 
 if TYPE_CHECKING:
     from gilscope.records.ending import Ending
+    from gilscope.records.loop_time import TimeTree
     from gilscope.records.watch_report import Snapshot
     from gilscope.watch.bins import Hold, LoopLag
     from gilscope.watch.updates import Program
 
 
 class Trace(NamedTuple):
-    """The latest holds and lags of a watch, one by one."""
+    """What a report has besides the sums of a watch: its latest holds and lags, one by one, and what the loops did."""
 
     holds: list[Hold]
     lags: list[LoopLag]
+    time: TimeTree | None = None
 
 
 class ReportWriter:
@@ -60,6 +62,7 @@ class ReportWriter:
             stall=self._program.stall,
             snapshot=snapshot,
             ending=ending,
+            time=trace.time,
         )
         if not quiet:
             try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from gilscope.durations import parse_threshold
 from gilscope.watch import arguments
+from gilscope.watch.loop_time import EMPTY
 from gilscope.watch.native import NO_LOOPS
 from gilscope.watch.on_stall import NOT_ASYNCHRONOUS
 from gilscope.watch.session import Session
@@ -20,6 +21,7 @@ from gilscope.watch.snapshots import empty
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gilscope.records.loop_time import TimeTree
     from gilscope.records.stall import Stall
     from gilscope.records.watch_report import Snapshot
     from gilscope.records.watch_state import WatchState
@@ -134,6 +136,13 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """Return what the watch has seen so far; after ``stop``, what it had seen by then. Before ``start``, all is 0."""
         return self._session.snapshot() if self._session else empty()
+
+    def time_tree(self) -> TimeTree:
+        """Return where the time of the event loops went while they were busy, by stack; after ``stop``, up to that moment.
+
+        The seconds of all stacks add up to the ``busy`` of ``snapshot().loops``. Empty before ``start``.
+        """
+        return self._session.time_tree() if self._session else EMPTY
 
     def state(self) -> WatchState:
         """Return what the event loops do now, and for how long the worst of them has not responded.

@@ -12,6 +12,7 @@ from gilscope.records.machine import machine
 from gilscope.records.timeline import Timeline, Track
 from gilscope.records.watch_report import Excerpt, Snapshot, Unreadable, WatchReport
 from gilscope.watch.bins import MAX_BINS, MAX_THREADS, MIN_SECONDS_PER_BIN, distinct, thread_name
+from gilscope.watch.loop_time import times
 from gilscope.watch.sites import Sites
 from gilscope.watch.snapshots import distribution, holders
 
@@ -104,6 +105,7 @@ def _snapshot(watcher: Watcher, seen: Recent, stalls: RecentStalls, begin: float
         gil_unreadable=unreadable,
         stacks_unreadable=cast("Unreadable | None", watcher.stacks_unreadable),
         system_calls_hidden=watcher.system_calls_hidden,
+        loops=times(seen.loops),
         **{**others, "before_loops": 0.0},
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from gilscope.naming import escaped
+from gilscope.watch.other_program import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,8 @@ def _folders(*names: str) -> tuple[PurePosixPath, ...]:
 
 
 INSTALLED = _folders("purelib", "platlib")
-STANDARD = (*_folders("stdlib", "platstdlib"), PurePosixPath(escaped(os.__file__)).parent)
+STANDARD_LIBRARY = PurePosixPath(escaped(os.__file__)).parent
+STANDARD = (*_folders("stdlib", "platstdlib"), STANDARD_LIBRARY)
 
 
 def origin_of(file: str, function: str = "") -> Origin:
@@ -61,10 +63,17 @@ def origin_of(file: str, function: str = "") -> Origin:
     if file == "<string>":
         is_users = is_command() and not function.startswith(GENERATED)
         return Origin.USER if is_users else Origin.STANDARD
-    origin, package = _place(file)
+    origin, package = _place(local(file))
     if origin is Origin.INSTALLED and package in program_packages():
         return Origin.PROGRAM
     return origin
+
+
+def local(file: str) -> str:
+    """Return the name that a file of another process's standard library has in ours; any other name as it is."""
+    other = judged()
+    place = other and other.in_standard_library(file)
+    return f"{STANDARD_LIBRARY}/{place}" if place else file
 
 
 @lru_cache(4096)
@@ -101,13 +110,15 @@ def _installed(path: PurePosixPath) -> str | None:
 
 def program_packages() -> frozenset[str]:
     """Return the installed packages, and archives, that are the program's own."""
+    if other := judged():
+        return other.packages
     main = sys.modules.get("__main__")
     # What is not imported yet may be so at the next call.
-    named = tuple(name for name in _applications(_arguments()[1:]) if name.partition(".")[0] in sys.modules)
+    named = tuple(name for name in applications(_arguments()[1:]) if name.partition(".")[0] in sys.modules)
     return _packages(_text(main, "__file__"), _text(getattr(main, "__spec__", None), "name"), named)
 
 
-def _applications(arguments: list[str]) -> Iterator[str]:
+def applications(arguments: list[str]) -> Iterator[str]:
     """Yield the modules of the applications named on a command line. No other word counts: it may be a module's name by chance."""
     option = ""
     for argument in arguments:
@@ -121,7 +132,8 @@ def _applications(arguments: list[str]) -> Iterator[str]:
 
 def is_command() -> bool:
     """Whether the program is the argument of ``python -c``."""
-    return _arguments()[:1] == ["-c"]
+    other = judged()
+    return other.is_command if other else _arguments()[:1] == ["-c"]
 
 
 def _arguments() -> list[str]:

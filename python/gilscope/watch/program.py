@@ -32,6 +32,9 @@ FIRST_UPDATE = 0.1
 """Seconds from the watch's start to the first update. The time between two updates then doubles, up to ``BETWEEN_UPDATES``."""
 BETWEEN_UPDATES = 1.0
 BETWEEN_UPDATES_IN_A_STALL = 0.25
+FIRST_TIME_TREE = 0.5
+"""Seconds from the watch's start to the first update with the time tree; the time between two then doubles as well."""
+BETWEEN_TIME_TREES = 5.0
 MAX_SHARE_OF_CPU = 0.01
 """Updates take at most this share of the time, with the GIL held. A stall that has just ended may take ten times as much."""
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -69,6 +72,8 @@ class ProgramWatch(Watch):
         self._sent = 0.0
         self._wait = FIRST_UPDATE
         self._cost = 0.0
+        self._wait_for_tree = FIRST_TIME_TREE
+        self._tree_is_due = 0.0
         self._beat_ns = self._hold_ns = 0
         self._culprits: dict[float, Frame | None] = {}
         self._is_requested = False
@@ -124,6 +129,7 @@ class ProgramWatch(Watch):
         with suppress(Exception):
             if self.reporter and not self.ended_early:
                 stalled = self._stalled(self._watcher, with_stacks=False) if self._watcher else ()
+                self._tree_is_due = 0.0
                 self._update(self.reporter, stalled)
 
     def finish(self, ending: Ending | None, *, quiet: bool) -> bool:
@@ -193,13 +199,20 @@ class ProgramWatch(Watch):
             names=dict(names),
             last=last,
             ending=ending,
+            time=self.time_tree() if last or at >= self._tree_is_due else None,
             quiet=quiet,
         )
+        if update.time is not None:
+            self._put_off_tree(self._clock() - at)
         ends = (
             int.from_bytes(beats[-16:-8], sys.byteorder) if beats else self._beat_ns,
             int.from_bytes(holds[-8:], sys.byteorder) if holds else self._hold_ns,
         )
         return msgspec.msgpack.encode(update), ends
+
+    def _put_off_tree(self, cost: float) -> None:
+        self._tree_is_due = self._clock() + max(self._wait_for_tree, cost / MAX_SHARE_OF_CPU)
+        self._wait_for_tree = min(2 * self._wait_for_tree, BETWEEN_TIME_TREES)
 
     def _stalled(self, watcher: Watcher, *, with_stacks: bool) -> tuple[StalledLoop, ...]:
         """Return the loops that are stalled now, with their lines as they were first seen in this stall."""

@@ -29,6 +29,7 @@ from gilscope.watch.child_count import Children
 from gilscope.watch.dumps import Dumps, write
 from gilscope.watch.judge import judge
 from gilscope.watch.log_settings import log_settings
+from gilscope.watch.loop_time import MAX_STACKS, times_of, tree_of
 from gilscope.watch.loops import WatchedLoops
 from gilscope.watch.native import NO_LOOPS, watch_state
 from gilscope.watch.on_stall import pass_on
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gilscope._core import StallReport
+    from gilscope.records.loop_time import TimeTree
     from gilscope.records.stall import Stall
     from gilscope.records.watch_state import WatchState
     from gilscope.watch.settings import Listener, Settings
@@ -76,6 +78,7 @@ class Session:
         self._reported_all = threading.Event()
         self._reporter: int | None = None
         self._last: Snapshot | None = None
+        self._last_tree: TimeTree | None = None
 
     @property
     def threshold(self) -> float:
@@ -109,7 +112,7 @@ class Session:
             if self._reporter != threading.get_ident():  # else the reports that are left come after this
                 self._reported_all.wait(MAX_SECONDS_FOR_ON_STALL_AT_STOP)
                 close_logs(self._watcher)
-        self._last = self._take()
+        self._last, self._last_tree = self._take(), tree_of(self._watcher)
 
     def abandon(self) -> None:
         """End in a forked child, where the native threads do not exist."""
@@ -131,6 +134,10 @@ class Session:
     def snapshot(self) -> Snapshot:
         """Return what was seen so far; after ``stop``, what had been seen by then."""
         return self._last or self._take()
+
+    def time_tree(self, most: int = MAX_STACKS) -> TimeTree:
+        """Return what the loops did so far while they were busy; after ``stop``, what they had done by then."""
+        return self._last_tree or tree_of(self._watcher, most)
 
     def holds(self) -> list[Hold]:
         """Return the latest holds of the GIL, if the watch traces."""
@@ -228,6 +235,7 @@ class Session:
             stacks_unreadable=cast("Unreadable | None", watcher.stacks_unreadable),
             system_calls_hidden=watcher.system_calls_hidden,
             log_dropped=totals.log_dropped,
+            loops=times_of(watcher),
             **others,
         )
 

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gilscope.watch.origin import Origin, origin_of
+from gilscope.watch.origin import Origin, local, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +70,19 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
     return tuple(stack) if above == len(stack) else ()
 
 
+def busy_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[Frame, ...]:
+    """Return the frames of the callback that a busy loop is running; if it is running none, those of the loop itself.
+
+    Innermost first, and ``above`` as for :func:`callback_frames`.
+    """
+    if frames := callback_frames(stack, above):
+        return frames
+    for index, frame in enumerate(stack):
+        if index == above or _place(frame) in {(LOOP, "BaseEventLoop._run_once"), *BELOW_CALLBACKS}:
+            return tuple(stack[: index + 1])
+    return tuple(stack)
+
+
 def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
     """Return the stack without what passes the result of a call on, if a thread of a pool does nothing else.
 
@@ -88,13 +101,13 @@ def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
 
 
 def _place(frame: Frame) -> tuple[str, str]:
-    return frame.file, frame.function
+    return local(frame.file), frame.function
 
 
 def starts_thread(stack: Sequence[Frame]) -> bool:
     """Whether a thread is waiting for a thread that it has started: until that one has had the GIL for the first time."""
     for frame in stack:
-        if frame.file != THREADING:
+        if local(frame.file) != THREADING:
             return False
         if frame.function == "Thread.start":
             return True
@@ -104,7 +117,7 @@ def starts_thread(stack: Sequence[Frame]) -> bool:
 def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     """Return what runs on top of the loop's own code, such as a signal handler on top of the selector; mostly nothing."""
     for index in range(len(frames), 0, -1):
-        file = frames[index - 1].file
+        file = local(frames[index - 1].file)
         if file != SELECTORS and Path(file).parent != Path(ASYNCIO):
             return tuple(frames[:index])
     return ()

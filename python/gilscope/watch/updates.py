@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from gilscope.records.ending import Ending  # noqa: TC001 - msgspec reads the annotations
+from gilscope.records.loop_time import TimeTree  # noqa: TC001 - as above
 from gilscope.records.stall import Frame  # noqa: TC001 - as above
 from gilscope.records.watch_report import Snapshot  # noqa: TC001 - as above
 
@@ -73,5 +74,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """There will be no other update. The program waits for its report."""
     ending: Ending | None = None
     """How the program is about to end, if not by running its exit handlers."""
+    time: TimeTree | None = None
+    """What the loops did while they were busy. ``None`` where the last update that had it is recent enough."""
     quiet: bool = False
     """Print nothing: the program failed before there was anything to watch."""

@@ -46,6 +46,15 @@ impl Objects {
         entries.find_map(|(at, value)| (at == key).then_some(value))
     }
 
+    /// Where a string is among the keys that the dictionaries of a class share.
+    pub fn position_among(&self, keys: usize, text: &str) -> Option<usize> {
+        let table = self.table_of(keys, 0)?;
+        let entries = self.array(table.entries, table.used * 2)?;
+        let mut keys = entries.chunks_exact(2).map(|entry| entry[0]);
+        let found = || keys.position(|key| self.is_text(key, text));
+        (table.kind == SHARED_STRINGS).then(found)?
+    }
+
     /// The addresses of the keys and of their values.
     fn entries(&self, dict: usize) -> Option<Vec<(usize, usize)>> {
         let table = self.table(dict)?;
@@ -79,6 +88,10 @@ impl Objects {
         if kind != self.types.dict {
             return None;
         }
+        self.table_of(keys, values)
+    }
+
+    fn table_of(&self, keys: usize, values: usize) -> Option<Table> {
         let [_, sizes, _, used] = self.words(keys)?;
         let [_, log2_index_bytes, kind, ..] = sizes.to_ne_bytes();
         let indices = 1_usize.checked_shl(u32::from(log2_index_bytes))?;

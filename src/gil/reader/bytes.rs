@@ -9,6 +9,10 @@ impl Bytes<'_> {
         self.0.get(offset).copied()
     }
 
+    pub fn short(self, offset: usize) -> Option<u16> {
+        self.array(offset).map(u16::from_ne_bytes)
+    }
+
     pub fn int(self, offset: usize) -> Option<i32> {
         self.array(offset).map(i32::from_ne_bytes)
     }

@@ -40,6 +40,8 @@ pub struct Interpreter {
     pub next: usize,
     pub id: usize,
     pub threads: usize,
+    /// Whether garbage is collected just now (an `int`).
+    pub collecting: usize,
     pub gil: Gil,
 }
 
@@ -86,6 +88,8 @@ pub struct Frame {
     /// 3.11 only: whether C code has called this frame.
     pub is_entry: Option<usize>,
     pub size: usize,
+    /// The function's variables.
+    pub variables: usize,
 }
 
 /// In `PyCodeObject`.
@@ -118,6 +122,7 @@ const V311: Layout = Layout {
         next: 0,
         id: 48,
         threads: 16,
+        collecting: 848,
         gil: Gil::InRuntime(360),
     },
     state: State {
@@ -136,6 +141,7 @@ const V311: Layout = Layout {
         owner: 69,
         is_entry: Some(68),
         size: 72,
+        variables: 72,
     },
     code: Code {
         first_line: 72,
@@ -159,6 +165,7 @@ const V312: Layout = Layout {
         next: 0,
         id: 8,
         threads: 72,
+        collecting: 312,
         gil: Gil::Pointer(384),
     },
     state: State {
@@ -177,6 +184,7 @@ const V312: Layout = Layout {
         owner: 70,
         is_entry: None,
         size: 72,
+        variables: 72,
     },
     code: Code {
         first_line: 68,

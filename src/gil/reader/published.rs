@@ -16,6 +16,8 @@ const FURTHEST_IN_INTERPRETER: usize = 1 << 24;
 /// Which word of `_Py_DebugOffsets` is which, counted from behind its cookie. The same in all three versions: the version 0,
 /// whether it is free-threaded 1, `runtime_state.interpreters_head` 4, `interpreter_state`'s id, next and `threads_head` 6 to 8.
 struct Words {
+    /// `gc` of the interpreter.
+    gc: usize,
     ceval_gil: usize,
     /// `interp` follows.
     state_next: usize,
@@ -30,9 +32,11 @@ struct Words {
     co_code_adaptive: usize,
     /// `length` and `asciiobject_size` follow.
     unicode_state: usize,
+    gc_collecting: usize,
 }
 
 const V313: Words = Words {
+    gc: 9,
     ceval_gil: 13,
     state_next: 20,
     current_frame: 22,
@@ -42,9 +46,11 @@ const V313: Words = Words {
     code_filename: 34,
     co_code_adaptive: 42,
     unicode_state: 67,
+    gc_collecting: 71,
 };
 
 const V314: Words = Words {
+    gc: 10,
     ceval_gil: 14,
     state_next: 23,
     current_frame: 25,
@@ -54,9 +60,11 @@ const V314: Words = Words {
     code_filename: 39,
     co_code_adaptive: 47,
     unicode_state: 77,
+    gc_collecting: 81,
 };
 
 const V315: Words = Words {
+    gc: 10,
     ceval_gil: 14,
     state_next: 23,
     current_frame: 25,
@@ -66,6 +74,7 @@ const V315: Words = Words {
     code_filename: 47,
     co_code_adaptive: 55,
     unicode_state: 89,
+    gc_collecting: 94,
 };
 
 pub fn read(memory: Memory, runtime: usize, minor: u8) -> Result<Layout, Unreadable> {
@@ -116,6 +125,7 @@ fn layout(words: &Words, minor: u8, word: impl Fn(usize) -> Option<usize>) -> Op
             id: far(6)?,
             next: far(7)?,
             threads: far(8)?,
+            collecting: far(words.gc)? + near(words.gc_collecting)?,
             gil: Gil::Pointer(far(words.ceval_gil)?),
         },
         state: State {
@@ -134,6 +144,7 @@ fn layout(words: &Words, minor: u8, word: impl Fn(usize) -> Option<usize>) -> Op
             owner,
             is_entry: None,
             size: owner / 8 * 8 + 8,
+            variables: near(words.frame_previous + 3)?,
         },
         code: Code {
             file: near(words.code_filename)?,

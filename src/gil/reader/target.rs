@@ -88,6 +88,32 @@ impl Target {
         })
     }
 
+    pub fn gil_address(&self) -> usize {
+        self.gil
+    }
+
+    /// Whether what should be the GIL can be one: its last holder, if it has had any, may have ended.
+    pub fn has_plausible_gil(&self) -> bool {
+        let mut bytes = [0; field::WAITERS];
+        let is_read = self.memory.read(self.gil, &mut bytes);
+        let bytes = Bytes(&bytes);
+        let holder = bytes.address(field::LAST_HOLDER);
+        is_read
+            && self.gil % 8 == 0
+            && matches!(bytes.int(field::LOCKED), Some(0 | 1))
+            && bytes
+                .word(field::INTERVAL)
+                .is_some_and(|us| (1..1 << 32).contains(&us))
+            && holder.is_some_and(|holder| holder == 0 || is_plausible(holder))
+    }
+
+    /// Whether the main interpreter collects garbage just now.
+    pub fn is_collecting(&self) -> bool {
+        let mut bytes = [0; 4];
+        let at = self.interpreter + self.layout.interpreter.collecting;
+        self.memory.read(at, &mut bytes) && i32::from_ne_bytes(bytes) == 1
+    }
+
     /// `None` if the GIL changes just now, or cannot be read.
     pub fn look_at_gil(&self) -> Option<Look> {
         // The kernel may copy the fields in any order. Only one that is read before and after the others shows that they

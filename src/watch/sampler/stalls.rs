@@ -27,6 +27,8 @@ impl Sampler<'_> {
                 None => WatchedLoop::new(heartbeat), // it began and ended between two samples
             };
             self.end_late_period(&mut ended);
+            let number = ended.heartbeat.loop_number;
+            self.watch.loop_times.with(|times| times.pause(number));
         }
         for heartbeat in self.watch.heartbeats() {
             if self.position(&heartbeat).is_none() {

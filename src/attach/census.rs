@@ -1,0 +1,200 @@
+//! Which threads another process has, and which of them run an event loop.
+//!
+//! The threads are listed ten times a second. The stack of a thread is read when it is new, and then now and then, if it has run
+//! meanwhile: a thread that sleeps has not begun to run a loop.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+
+use super::kind::Kind;
+use super::places::Places;
+use super::uv_loop::LoopTypes;
+use crate::gil::ThreadIds;
+use crate::gil::process::Process;
+use crate::gil::reader::Reader;
+use crate::watch::state::WatchState;
+
+const NS_BETWEEN_LISTS: u64 = 100_000_000;
+const NS_BETWEEN_STACKS: u64 = 150_000_000;
+/// How often it is looked whether the process has loaded uvloop.
+const NS_BETWEEN_MAPS: u64 = 500_000_000;
+/// How many stacks of a thread are read to find out its name.
+const MAX_STACKS_FOR_NAME: u32 = 10;
+
+struct Known {
+    outer_id: u64,
+    due_ns: u64,
+    /// Its CPU time when its stack was last read.
+    ran_ns: Option<u64>,
+    runs_loop: bool,
+    /// How many more stacks may be read for its name; 0 if it has one.
+    looks_for_name: u32,
+}
+
+pub struct Census {
+    known: HashMap<ThreadIds, Known>,
+    order: VecDeque<ThreadIds>,
+    listed_ns: u64,
+    mapped_ns: u64,
+    uvloop: Option<LoopTypes>,
+    process_name: String,
+}
+
+/// What a step has found.
+#[derive(Default)]
+pub struct Found {
+    pub loops: Vec<(ThreadIds, Kind)>,
+    /// Threads that have ended.
+    pub gone: Vec<ThreadIds>,
+}
+
+/// Where the census looks.
+pub struct Around<'a> {
+    pub process: &'a mut Process,
+    pub reader: &'a mut Reader,
+    pub places: &'a Places,
+    pub watch: &'a WatchState,
+}
+
+impl Census {
+    pub fn new(pid: libc::pid_t) -> Self {
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            listed_ns: 0,
+            mapped_ns: 0,
+            uvloop: None,
+            process_name: fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default(),
+        }
+    }
+
+    /// The threads that were alive when they were last listed.
+    pub fn threads(&self) -> Vec<ThreadIds> {
+        self.known.keys().copied().collect()
+    }
+
+    /// Looks at all threads at once.
+    pub fn all(&mut self, around: &mut Around<'_>, now_ns: u64) -> Found {
+        let mut found = Found::default();
+        self.list(around, now_ns, &mut found);
+        for thread in self.order.clone() {
+            self.look_at(thread, around, now_ns, &mut found);
+        }
+        found
+    }
+
+    /// Looks at one thread at most.
+    pub fn step(&mut self, around: &mut Around<'_>, now_ns: u64) -> Found {
+        let mut found = Found::default();
+        if now_ns >= self.listed_ns + NS_BETWEEN_LISTS {
+            self.list(around, now_ns, &mut found);
+            return found;
+        }
+        let is_due = |thread: &ThreadIds| {
+            let known = self.known.get(thread);
+            known.is_some_and(|it| !it.runs_loop && now_ns >= it.due_ns)
+        };
+        if let Some(at) = self.order.iter().position(is_due)
+            && let Some(thread) = self.order.remove(at)
+        {
+            self.order.push_back(thread);
+            self.look_at(thread, around, now_ns, &mut found);
+        }
+        found
+    }
+
+    /// The loop of a thread has ended, or has not been found where it was.
+    pub fn ended(&mut self, thread: ThreadIds) {
+        if let Some(known) = self.known.get_mut(&thread) {
+            known.runs_loop = false;
+            known.ran_ns = None;
+            known.due_ns = 0;
+        }
+    }
+
+    fn list(&mut self, around: &mut Around<'_>, now_ns: u64, found: &mut Found) {
+        self.listed_ns = now_ns;
+        if self.uvloop.is_none() && now_ns >= self.mapped_ns + NS_BETWEEN_MAPS {
+            self.mapped_ns = now_ns;
+            let maps = fs::read(format!("/proc/{}/maps", around.process.pid())).unwrap_or_default();
+            let has_uvloop = maps.windows(13).any(|bytes| bytes == b"/uvloop/loop.");
+            self.uvloop = has_uvloop.then(LoopTypes::default);
+        }
+        let threads = around.process.threads();
+        if threads.is_empty() {
+            return; // it could not be read; or the process is about to end, which is noticed elsewhere
+        }
+        for &thread in &threads {
+            if self.known.contains_key(&thread) {
+                continue;
+            }
+            let Some(outer_id) = around.watch.threads.outer_id(thread.native) else {
+                continue;
+            };
+            let known = Known {
+                outer_id,
+                due_ns: 0,
+                ran_ns: None,
+                runs_loop: false,
+                looks_for_name: MAX_STACKS_FOR_NAME,
+            };
+            self.known.insert(thread, known);
+            self.order.push_front(thread);
+        }
+        if self.known.len() > threads.len() {
+            self.order.retain(|thread| {
+                let is_there = threads.contains(thread);
+                if !is_there {
+                    self.known.remove(thread);
+                    found.gone.push(*thread);
+                }
+                is_there
+            });
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        thread: ThreadIds,
+        around: &mut Around<'_>,
+        now_ns: u64,
+        found: &mut Found,
+    ) {
+        let pid = around.process.pid();
+        let Some(known) = self.known.get_mut(&thread) else {
+            return;
+        };
+        known.due_ns = now_ns + NS_BETWEEN_STACKS;
+        let ran_ns = ran_ns(pid, known.outer_id);
+        if ran_ns.is_some() && ran_ns == known.ran_ns {
+            return;
+        }
+        let Ok(stack) = around.reader.stack(thread.native) else {
+            return;
+        };
+        known.ran_ns = ran_ns;
+        if known.looks_for_name > 0 {
+            known.looks_for_name -= 1;
+            let name = around.process.thread_name(&stack).or_else(|| {
+                let name = fs::read_to_string(format!("/proc/{pid}/task/{}/comm", known.outer_id));
+                let name = name.ok().filter(|name| *name != self.process_name)?;
+                Some(name.trim_end().to_owned())
+            });
+            if let Some(name) = name {
+                known.looks_for_name = 0;
+                around.watch.names.with(|names| names.insert(thread, name));
+            }
+        }
+        let types = self.uvloop.as_mut();
+        if let Some(kind) = Kind::in_stack(around.places, types, &stack, now_ns) {
+            known.runs_loop = true;
+            found.loops.push((thread, kind));
+        }
+    }
+}
+
+/// The CPU time of a thread, as of the last tick of the scheduler.
+fn ran_ns(pid: libc::pid_t, tid: u64) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok()
+}

@@ -1,0 +1,90 @@
+//! The long holds of the GIL, each with the stack that held it.
+
+use std::collections::VecDeque;
+
+use crate::gil::Gil;
+use crate::gil::reader::Reader;
+use crate::watch::gil_usage::Hold;
+use crate::watch::gil_wait::{LONG_HOLD_SWITCH_INTERVALS, Sample};
+use crate::watch::native_stacks::converted;
+use crate::watch::stacks::FrameData;
+
+const MAX_KEPT: usize = 2000;
+/// The stack is read once a hold has lasted for this part of a long one.
+const PART_BEFORE_STACK: u64 = 2;
+/// How often it is tried to read the stack of one hold.
+const MAX_ATTEMPTS: u32 = 5;
+
+#[derive(Clone)]
+pub struct LongHold {
+    pub hold: Hold,
+    /// Innermost frame first; empty if it could not be read.
+    pub frames: Vec<FrameData>,
+}
+
+#[derive(Default)]
+pub struct LongHolds {
+    ended: VecDeque<LongHold>,
+    current: Option<(LongHold, u32)>,
+    long_ns: u64,
+}
+
+impl LongHolds {
+    pub fn new(gil: Gil) -> Self {
+        Self {
+            long_ns: LONG_HOLD_SWITCH_INTERVALS * gil.interval_ns(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a sample. The stack of the thread that holds the GIL is read if the hold is long and the stack is not known yet.
+    pub fn add(&mut self, sample: &Sample<'_>, reader: &mut Reader) {
+        let hold = sample.hold.filter(|hold| {
+            hold.by.native != 0 && hold.length_ns() >= self.long_ns / PART_BEFORE_STACK
+        });
+        let is_same = |(current, _): &(LongHold, u32)| {
+            hold.is_some_and(|hold| {
+                hold.by == current.hold.by && hold.from_ns == current.hold.from_ns
+            })
+        };
+        if !self.current.as_ref().is_some_and(is_same) {
+            self.keep_current();
+            self.current = hold.map(|hold| {
+                let frames = Vec::new();
+                (LongHold { hold, frames }, MAX_ATTEMPTS)
+            });
+        }
+        let (Some((current, attempts)), Some(hold)) = (&mut self.current, hold) else {
+            return;
+        };
+        current.hold.to_ns = hold.to_ns;
+        if current.frames.is_empty() && *attempts > 0 {
+            *attempts -= 1;
+            if let Ok(stack) = reader.stack(hold.by.native)
+                && sample.is_same_hold_now()
+            {
+                current.frames = converted(&stack).frames;
+            }
+        }
+    }
+
+    /// The long holds that ended after `since_ns`, and the current one.
+    pub fn since(&self, since_ns: u64) -> Vec<LongHold> {
+        let current = self.current.iter().map(|(current, _)| current);
+        let all = self.ended.iter().chain(current);
+        all.filter(|it| it.hold.to_ns > since_ns && it.hold.length_ns() >= self.long_ns)
+            .cloned()
+            .collect()
+    }
+
+    fn keep_current(&mut self) {
+        if let Some((ended, _)) = self.current.take()
+            && ended.hold.length_ns() >= self.long_ns
+        {
+            if self.ended.len() == MAX_KEPT {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(ended);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The thread that samples another process: which thread holds its GIL, and what its loops do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::attached_loop::{AttachedLoop, Outside};
+use super::census::{Around, Census, Found};
+use super::late_now::LateSeen;
+use super::places::Places;
+use super::watcher::Shared;
+use crate::gil::process::Process;
+use crate::gil::{Gil, ThreadIds};
+use crate::system::clock::now_ns;
+use crate::system::pace::Pace;
+use crate::system::scheduling::{self, Priority};
+use crate::watch::busy_stack;
+use crate::watch::gil_wait::Sample;
+use crate::watch::loop_time::Doing;
+use crate::watch::native_stacks::NativeStacks;
+use crate::watch::state::WatchState;
+
+const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
+/// Whether the process has ended is asked this often, and whenever its GIL cannot be read.
+const NS_BETWEEN_SIGNS_OF_LIFE: u64 = 20_000_000;
+/// What a late loop does is copied this often.
+const NS_BETWEEN_COPIES: u64 = 20_000_000;
+
+pub struct Sampler {
+    shared: Arc<Shared>,
+    process: Process,
+    places: Places,
+    gil: Gil,
+    native: NativeStacks,
+    census: Census,
+    loops: Vec<AttachedLoop>,
+    pace: Pace,
+    last_ns: u64,
+    meant_ns: u64,
+    /// The gap that was chosen to follow the last sample.
+    gap_ns: u64,
+    alive_ns: u64,
+    copied_ns: u64,
+    loops_so_far: u64,
+}
+
+impl Sampler {
+    pub fn new(shared: Arc<Shared>, process: Process, places: Places) -> Self {
+        let gil = process.gil();
+        let started_ns = shared.watch.started_ns;
+        Self {
+            native: NativeStacks::new(process.reader(), None),
+            census: Census::new(process.pid()),
+            loops: Vec::new(),
+            pace: Pace::new(),
+            last_ns: started_ns,
+            meant_ns: started_ns,
+            gap_ns: 0,
+            alive_ns: started_ns,
+            copied_ns: 0,
+            loops_so_far: 0,
+            shared,
+            process,
+            places,
+            gil,
+        }
+    }
+
+    /// Finds the loops that run already.
+    pub fn find_loops(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut around = Around {
+            process: &mut self.process,
+            reader: &mut self.native.reader,
+            places: &self.places,
+            watch: &shared.watch,
+        };
+        let found = self.census.all(&mut around, now_ns());
+        self.take(found, now_ns());
+    }
+
+    /// Runs the thread.
+    pub fn run(mut self) {
+        scheduling::prepare_sampling_thread(Priority::Prompt);
+        let shared = Arc::clone(&self.shared);
+        let watch = &shared.watch;
+        let mut priority = Priority::Prompt;
+        let mut cpu_time_read_ns = 0;
+        while !watch.is_closing() {
+            let now_ns = now_ns();
+            if now_ns >= self.alive_ns + NS_BETWEEN_SIGNS_OF_LIFE {
+                self.alive_ns = now_ns;
+                if self.process.has_ended() {
+                    shared.ended.store(true, Ordering::Relaxed); // used by itself
+                    break;
+                }
+            }
+            self.sample(now_ns);
+            if now_ns > cpu_time_read_ns + NS_BETWEEN_CPU_TIME_READS {
+                cpu_time_read_ns = now_ns;
+                // Relaxed: a sum, used by itself.
+                watch
+                    .sampler_ran_ns
+                    .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
+            }
+            let stall_ns = watch.settings.stall_ns;
+            let matters = self.loops.iter().any(|it| it.may_stall(now_ns, stall_ns));
+            let wanted = if matters {
+                Priority::RealTime
+            } else {
+                Priority::Prompt
+            };
+            if wanted != priority {
+                priority = wanted;
+                scheduling::request(priority);
+            }
+            self.nap();
+        }
+        self.close();
+        watch
+            .sampler_ran_ns
+            .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
+        watch.end_stalls();
+    }
+
+    fn sample(&mut self, now_ns: u64) {
+        let shared = Arc::clone(&self.shared);
+        let watch = &shared.watch;
+        let state = self.gil.read();
+        let gap_ns = now_ns.saturating_sub(self.last_ns);
+        let hold = watch.gil_usage.with(|usage| {
+            usage.add(now_ns, state);
+            usage.current_hold()
+        });
+        let holder = state.holder.filter(|holder| holder.native != 0);
+        let collector = holder.filter(|_| self.process.is_collecting());
+        if collector.is_some() {
+            watch.gc.add_collected_ns(gap_ns);
+        }
+        let sample = Sample {
+            now_ns,
+            gap_ns,
+            planned_gap_ns: self.meant_ns.saturating_sub(self.last_ns),
+            gil: Some((self.gil, state)),
+            hold,
+            switches: i64::try_from(state.switches).unwrap_or(0),
+            probed: false,
+            collector: collector.map_or(0, |holder| holder.ident),
+            threads: &watch.threads,
+        };
+        self.last_ns = now_ns;
+        self.gap_ns = self.pace.jittered_ns(watch.settings.sample_ns);
+        let late_loops = self.loops.iter().filter(|it| it.is_late()).count();
+        self.native.begin_sample(now_ns, late_loops as u64);
+        self.add_to_loops(&sample);
+        shared
+            .long_holds
+            .with(|holds| holds.add(&sample, &mut self.native.reader));
+        self.copy_late(&sample);
+        let mut around = Around {
+            process: &mut self.process,
+            reader: &mut self.native.reader,
+            places: &self.places,
+            watch,
+        };
+        let found = self.census.step(&mut around, now_ns);
+        self.take(found, now_ns);
+    }
+
+    fn add_to_loops(&mut self, sample: &Sample<'_>) {
+        let shared = Arc::clone(&self.shared);
+        let watch = &shared.watch;
+        let weight_ns = sample.gap_ns.midpoint(self.gap_ns);
+        let mut ended = Vec::new();
+        for (at, it) in self.loops.iter_mut().enumerate() {
+            let added = shared.turns.with(|log| {
+                let outside = Outside {
+                    watch,
+                    places: &self.places,
+                    native: &mut self.native,
+                    log,
+                    gil: self.gil,
+                };
+                it.add(sample, outside)
+            });
+            if let Some(stall) = added.stall {
+                watch.add_stall(stall);
+            }
+            if added.has_ended {
+                ended.push(at);
+                continue;
+            }
+            let around = (&self.places, &mut self.native);
+            time_loop(watch, it, around, (sample, weight_ns), added.doing);
+        }
+        for at in ended.into_iter().rev() {
+            let it = self.loops.swap_remove(at);
+            watch.loop_times.with(|times| times.pause(it.number));
+            self.census.ended(it.thread);
+        }
+    }
+
+    /// Follows what the census has found.
+    fn take(&mut self, found: Found, now_ns: u64) {
+        for thread in found.gone {
+            self.drop_loops(|it| it.thread == thread, now_ns);
+        }
+        for (thread, kind) in found.loops {
+            self.loops_so_far += 1;
+            self.shared
+                .loops
+                .store(self.loops_so_far, Ordering::Relaxed); // used by itself
+            let files = self.shared.watch.threads.files(thread.native);
+            self.loops.push(AttachedLoop::new(
+                self.loops_so_far,
+                thread,
+                kind,
+                files,
+                now_ns,
+            ));
+        }
+    }
+
+    fn drop_loops(&mut self, is_over: impl Fn(&AttachedLoop) -> bool, now_ns: u64) {
+        let shared = Arc::clone(&self.shared);
+        let (over, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loops)
+            .into_iter()
+            .partition(|it| is_over(it));
+        self.loops = rest;
+        for mut it in over {
+            let stall = shared.turns.with(|log| {
+                let mut outside = Outside {
+                    watch: &shared.watch,
+                    places: &self.places,
+                    native: &mut self.native,
+                    log,
+                    gil: self.gil,
+                };
+                it.end(now_ns, &mut outside)
+            });
+            if let Some(stall) = stall {
+                shared.watch.add_stall(stall);
+            }
+            shared.watch.loop_times.with(|times| times.pause(it.number));
+        }
+    }
+
+    fn copy_late(&mut self, sample: &Sample<'_>) {
+        if sample.now_ns < self.copied_ns + NS_BETWEEN_COPIES {
+            return;
+        }
+        self.copied_ns = sample.now_ns;
+        let stall_ns = self.shared.watch.settings.stall_ns;
+        let late = self.loops.iter_mut().filter_map(|it| it.late_now(sample));
+        let late: Vec<_> = late.map(|now| LateSeen::of(&now, stall_ns)).collect();
+        self.shared.late.with(|now| *now = late);
+    }
+
+    fn nap(&mut self) {
+        let now_ns = now_ns();
+        let least_ns = self.shared.watch.settings.sample_ns / 2;
+        let next_ns = self.last_ns + self.gap_ns;
+        let span_ns = next_ns.saturating_sub(now_ns).max(least_ns);
+        self.meant_ns = now_ns + span_ns;
+        self.shared.watch.nap(span_ns);
+    }
+
+    fn close(&mut self) {
+        let now_ns = now_ns();
+        self.drop_loops(|_| true, now_ns);
+        self.shared.late.with(Vec::clear);
+    }
+
+    /// The threads that are alive.
+    pub fn threads(&self) -> Vec<ThreadIds> {
+        self.census.threads()
+    }
+}
+
+/// Adds what a sample shows of a loop to its times, and maybe a stack.
+fn time_loop(
+    watch: &WatchState,
+    it: &mut AttachedLoop,
+    (places, native): (&Places, &mut NativeStacks),
+    (sample, weight_ns): (&Sample<'_>, u64),
+    doing: Doing,
+) {
+    let wants_stack = watch.loop_times.with(|times| {
+        times.add(it.number, it.thread, sample.now_ns, doing);
+        doing != Doing::Asleep && times.wants_stack(sample.now_ns, weight_ns)
+    });
+    if !wants_stack {
+        return;
+    }
+    let began_ns = scheduling::own_cpu_time_ns();
+    let of_loop = ((it.thread, 0), None);
+    let has_fallen_asleep = || it.has_fallen_asleep(places);
+    let stack = busy_stack::read((watch, native), of_loop, (sample, doing), has_fallen_asleep);
+    let queued_ns = it.queued_ns();
+    let took_ns = scheduling::own_cpu_time_ns().saturating_sub(began_ns);
+    watch.loop_times.with(|times| match &stack {
+        Some(stack) => times.add_stack(it.number, doing, stack, queued_ns, took_ns),
+        None => times.waste(took_ns),
+    });
+}

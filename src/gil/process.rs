@@ -1,0 +1,267 @@
+//! The Python interpreter of another process, found from that process's memory alone and read from outside.
+//!
+//! The process is never stopped and never written to, and needs no help: it need not know of us. The way: `/proc/PID/maps` says
+//! where programs and libraries begin; their tables of symbols, in memory, say where `_PyRuntime` is; from there on everything
+//! is as in this process: see [`reader`](super::reader).
+
+pub mod cannot_attach;
+mod elf;
+mod images;
+mod life;
+pub mod loops;
+mod names;
+pub mod outer_ids;
+mod symbol_table;
+pub mod variables;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use pyo3::prelude::*;
+
+use self::cannot_attach::{CannotAttach, Version};
+use self::elf::{Class, Image};
+use self::life::Life;
+use self::names::ThreadNames;
+use self::outer_ids::OuterIds;
+use self::symbol_table::SymbolTable;
+use self::variables::Variables;
+use super::memory::Memory;
+use super::objects::Objects;
+use super::reader::Reader;
+use super::reader::layout::Layout;
+use super::reader::target::Target;
+use super::stack::Stack;
+use super::{Gil, ThreadIds, Unreadable};
+
+/// The first and the last minor version of Python 3 that can be read.
+const MINORS: std::ops::RangeInclusive<u8> = 11..=15;
+/// The offset of `tp_name` in `PyTypeObject`.
+const TYPE_NAME: usize = 24;
+
+/// A process with a Python interpreter that can be read.
+pub struct Process {
+    pid: libc::pid_t,
+    version: Version,
+    target: Target,
+    threads: Reader,
+    names: Option<ThreadNames>,
+    variables: Option<Variables>,
+    outer_ids: OuterIds,
+    life: Life,
+}
+
+impl Process {
+    /// Finds the interpreter of the process with this id.
+    pub fn find(pid: libc::pid_t) -> Result<Self, CannotAttach> {
+        if pid.unsigned_abs() == std::process::id() {
+            return Err(CannotAttach::Own);
+        }
+        if let Some(why) = why_no_process(pid) {
+            return Err(why);
+        }
+        let found = Self::search(pid);
+        // A process that ends while it is looked at has ended; whatever was missing in it is of no interest.
+        found.map_err(|why| why_no_process(pid).unwrap_or(why))
+    }
+
+    fn search(pid: libc::pid_t) -> Result<Self, CannotAttach> {
+        let images = images::of(pid).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => CannotAttach::Rights,
+            _ => CannotAttach::Gone,
+        })?;
+        let Some(first) = images.first() else {
+            return Err(CannotAttach::KernelThread);
+        };
+        let memory = Memory::of(pid);
+        match memory.refusal(first.base) {
+            Some(libc::ENOSYS) => return Err(CannotAttach::Filter),
+            Some(libc::EPERM | libc::EACCES) => return Err(why_refused(pid, first.base)),
+            Some(libc::ESRCH) => return Err(CannotAttach::Gone),
+            _ => {}
+        }
+        let mut doubt = CannotAttach::NotPython;
+        if elf::class(memory, first.base) == Some(Class::Bits32) {
+            doubt = CannotAttach::ThirtyTwoBit;
+        }
+        for mapped in &images {
+            let Some(image) = Image::at(memory, mapped.base) else {
+                continue;
+            };
+            match interpreter(memory, &|name| image.symbol(name)) {
+                Ok(found) => return Ok(Self::new(pid, found)),
+                // A process may load a second CPython that it never starts, or one that cannot be read.
+                Err(why) if why != CannotAttach::NotPython => doubt = why,
+                Err(_) => {}
+            }
+        }
+        // A program may contain CPython and export nothing of it.
+        if doubt == CannotAttach::NotPython
+            && let Some(table) = SymbolTable::of(pid, first)
+        {
+            let found = interpreter(memory, &|name| table.symbol(name));
+            return found.map(|found| Self::new(pid, found));
+        }
+        Err(doubt)
+    }
+
+    fn new(pid: libc::pid_t, (version, target, variables): Found) -> Self {
+        Self {
+            pid,
+            version,
+            target,
+            threads: Reader::new(&target),
+            names: variables.map(|variables| ThreadNames::of(variables, version.1)),
+            variables,
+            outer_ids: OuterIds::of(pid),
+            life: Life::of(pid, target.gil_address()),
+        }
+    }
+
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn gil(&self) -> Gil {
+        Gil::of(&self.target)
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How to read the process's objects; `None` if its interpreter does not export their types.
+    pub fn objects(&self) -> Option<Objects> {
+        self.names.as_ref().map(ThreadNames::objects)
+    }
+
+    /// A reader of the process's stacks. Each of them keeps what it has read of code objects.
+    pub fn reader(&self) -> Reader {
+        Reader::new(&self.target)
+    }
+
+    /// The threads that the main interpreter knows. Native ids are those in the process's PID namespace.
+    pub fn threads(&mut self) -> Vec<ThreadIds> {
+        self.threads.threads()
+    }
+
+    /// The id in our PID namespace of the thread with this native id; `None` if there is no such thread now.
+    pub fn outer_id(&mut self, native: u64) -> Option<u64> {
+        self.outer_ids.get(native)
+    }
+
+    /// How to read the variables of frames, and objects; `None` if a type of Python's is missing.
+    pub fn variables(&self) -> Option<Variables> {
+        self.variables
+    }
+
+    /// Whether the main interpreter collects garbage just now.
+    pub fn is_collecting(&self) -> bool {
+        self.target.is_collecting()
+    }
+
+    /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
+    pub fn thread_name(&self, stack: &Stack) -> Option<String> {
+        if self.outer_ids.is_main(stack.thread.native) {
+            return Some("MainThread".into());
+        }
+        self.names.as_ref()?.read(stack)
+    }
+
+    /// Whether the process has ended, or has replaced its program by another one.
+    pub fn has_ended(&self) -> bool {
+        self.life.has_ended()
+    }
+}
+
+/// Return the version of the Python interpreter that runs in another process, if it can be attached to; raise `LookupError` with
+/// the code of the reason and its detail if not.
+#[pyfunction]
+pub fn find_process(pid: libc::pid_t) -> PyResult<Version> {
+    Ok(Process::find(pid)?.version())
+}
+
+/// An interpreter that was found.
+type Found = (Version, Target, Option<Variables>);
+
+/// The main interpreter of the CPython that has these symbols. `NotPython` if they are none of CPython's.
+fn interpreter(
+    memory: Memory,
+    symbol: &dyn Fn(&str) -> Option<usize>,
+) -> Result<Found, CannotAttach> {
+    let Some(runtime) = symbol("_PyRuntime") else {
+        // Python 3.6 and older have none.
+        let is_older = symbol("PyEval_EvalFrameEx").is_some();
+        return Err(if is_older {
+            CannotAttach::Version(None)
+        } else {
+            CannotAttach::NotPython
+        });
+    };
+    let version = symbol("Py_Version").and_then(|at| memory.word(at));
+    let version = version.ok_or(CannotAttach::Version(None))?.to_le_bytes();
+    let version = (version[3], version[2], version[1]);
+    if version.0 != 3 || !MINORS.contains(&version.1) {
+        return Err(CannotAttach::Version(Some(version)));
+    }
+    let code_type = symbol("PyCode_Type");
+    let code_type = code_type.ok_or(CannotAttach::Layout(version))?;
+    let layout = Layout::find(memory, runtime, version.1).map_err(|why| match why {
+        Unreadable::FreeThreaded => CannotAttach::FreeThreaded(version),
+        _ => CannotAttach::Layout(version),
+    })?;
+    if memory.word(runtime + layout.runtime.interpreters) == Some(0) {
+        return Err(CannotAttach::NoInterpreter(version));
+    }
+    let target = Target::find(memory, &layout, runtime, code_type)
+        .map_err(|_| CannotAttach::Layout(version))?;
+    if is_type(memory, code_type, b"code\0") && target.has_plausible_gil() {
+        let objects = Objects::locate(memory, &layout, version.1, symbol);
+        let variables = objects
+            .map(|objects| Variables::of(objects, &layout, version.1, symbol("PyFloat_Type")));
+        Ok((version, target, variables))
+    } else {
+        Err(CannotAttach::Layout(version))
+    }
+}
+
+/// Whether the type at an address has this name, with the NUL at its end.
+fn is_type<const N: usize>(memory: Memory, kind: usize, name: &[u8; N]) -> bool {
+    let mut text = [0; N];
+    let at = memory.word(kind + TYPE_NAME);
+    let at = at.and_then(|at| usize::try_from(at).ok());
+    at.is_some_and(|at| memory.read(at, &mut text)) && text == *name
+}
+
+/// Why the system refuses to read a process's memory: a filter of system calls leaves other ways open, missing rights do not.
+fn why_refused(pid: libc::pid_t, address: usize) -> CannotAttach {
+    let memory = fs::File::open(format!("/proc/{pid}/mem"));
+    let is_open = memory.is_ok_and(|memory| memory.read_at(&mut [0], address as u64).is_ok());
+    if is_open {
+        CannotAttach::Filter
+    } else {
+        CannotAttach::Rights
+    }
+}
+
+/// Why there is no process with this id that could be read, as far as anyone may know it.
+fn why_no_process(pid: libc::pid_t) -> Option<CannotAttach> {
+    let Ok(status) = fs::read(format!("/proc/{pid}/status")) else {
+        return Some(CannotAttach::Gone);
+    };
+    let status = String::from_utf8_lossy(&status);
+    let field = |name: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(name).map(str::trim))
+    };
+    if field("State:").is_some_and(|state| state.starts_with(['Z', 'X'])) {
+        return Some(CannotAttach::Zombie);
+    }
+    let group = field("Tgid:")?.parse().ok()?;
+    (group != pid).then_some(CannotAttach::Thread(group))
+}

@@ -1,0 +1,125 @@
+"""A report begins with how busy each loop was, and with what at which lines."""
+
+from __future__ import annotations
+
+import pytest
+from gilscope.records.loop_time import TimeTree
+from gilscope.records.stall import Thread
+from gilscope.reports.saturation import saturated
+from gilscope.reports.terminal import text
+from gilscope.reports.utilization import utilization
+from gilscope.reports.watch import is_all_clear
+from msgspec.structs import replace
+
+from tests.support.busy import FRAMES, HANDLER, NEXT_LINE, PARSE, QUERY, SERVE, busy, loop_time, spent
+from tests.support.watched import POOL, watched
+
+HELD_AT = FRAMES.index(PARSE)
+SATURATED = (loop_time(34.0, 26.0, saturated=31.0),)
+
+
+def test_the_first_line_says_how_busy_the_loop_was_and_with_what_at_which_lines() -> None:
+    (line,) = utilization(busy())
+    assert line == (
+        "loop 83 % busy: 41 % computing at /srv/app/orders.py:41 in handler, 22 % waiting for the GIL held by asyncio_0 at "
+        "/srv/app/parse.py:9, 9 % blocked at /srv/app/db.py:7 in query, 6 % no CPU"
+    )
+
+
+def test_it_breaks_at_commas_and_never_in_a_place() -> None:
+    assert text(busy(), width=80).splitlines()[:5] == [
+        "gilscope watch: 10.0 s of server.py",
+        "loop 83 % busy: 41 % computing at /srv/app/orders.py:41 in handler,",
+        "   22 % waiting for the GIL held by asyncio_0 at /srv/app/parse.py:9,",
+        "   9 % blocked at /srv/app/db.py:7 in query, 6 % no CPU",
+        "loop lag: p50 1.00 ms, p99 1.00 ms, max 1.00 ms",
+    ]
+    assert list(utilization(busy(spent("computing", 8.0, HANDLER)), width=20)) == [
+        "loop 83 % busy:",
+        "   80 % computing at /srv/app/orders.py:41 in handler",
+    ]
+
+
+def test_what_took_less_than_a_twentieth_of_the_time_is_left_out() -> None:
+    little = spent("computing", 0.49, HANDLER)
+    assert list(utilization(busy(little, loops=(loop_time(0.49, 9.51),)))) == ["loop 5 % busy"]
+
+
+def test_neighbouring_lines_of_a_function_count_as_one_at_the_costliest() -> None:
+    report = busy(spent("computing", 1.0, SERVE, HANDLER), spent("computing", 3.0, SERVE, NEXT_LINE))
+    assert list(utilization(report)) == ["loop 83 % busy: 40 % computing at /srv/app/orders.py:43 in handler"]
+
+
+def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_holder_is_named() -> None:
+    held = [
+        spent("waiting for the GIL", 0.4 + number / 10, HANDLER, holder=f"asyncio_{number}", held_at=HELD_AT)
+        for number in range(3)
+    ]
+    (line,) = utilization(busy(*held))
+    assert (
+        line == "loop 83 % busy: 15 % waiting for the GIL held by asyncio_2 and 2 other threads at /srv/app/parse.py:9"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        (spent("waiting for the GIL", 4.0, HANDLER), "waiting for the GIL"),
+        (spent("waiting for the GIL", 4.0, HANDLER, holder="pool_0"), "waiting for the GIL held by pool_0"),
+        (spent("computing", 4.0), "computing at a line that was not sampled"),
+        (spent("computing", 4.0, SERVE, QUERY, culprit=None), "computing at /srv/app/db.py:7 in query"),
+        (spent("unknown", 4.0, HANDLER), "unknown"),
+    ],
+)
+def test_what_was_not_seen_is_not_made_up(stack: object, said: str) -> None:
+    report = busy()
+    tree = TimeTree(frames=FRAMES, stacks=(stack,))  # type: ignore[arg-type]
+    assert list(utilization(replace(report, time=tree))) == [f"loop 83 % busy: 40 % {said}"]
+
+
+def test_several_loops_have_a_line_each_with_their_thread_the_busiest_first() -> None:
+    loops = (loop_time(1.0, 9.0, thread=POOL), loop_time(5.0, 5.0, loop=2), loop_time(3.0, 7.0, loop=3))
+    report = busy(spent("computing", 4.0, HANDLER, loop=2), loops=loops)
+    assert list(utilization(report)) == [
+        "2 loops of MainThread 40 % busy: 20 % computing at /srv/app/orders.py:41 in handler",
+        "loop of pool_0 10 % busy",
+    ]
+
+
+def test_many_loops_are_counted() -> None:
+    loops = tuple(loop_time(1.0, 9.0 + loop, loop=loop, thread=Thread(loop, None)) for loop in range(1, 8))
+    *shown, rest = utilization(busy(loops=loops))
+    assert (len(shown), rest) == (5, "2 other loops, 6 % busy at most")
+
+
+def test_a_report_of_an_older_version_says_nothing_of_it() -> None:
+    assert list(utilization(watched())) == []
+    assert list(utilization(replace(busy(), time=None))) == ["loop 83 % busy"]
+
+
+def test_a_saturated_loop_is_a_finding_with_the_three_lines_that_cost_most_and_a_remedy() -> None:
+    (finding,) = saturated(busy(loops=SATURATED, elapsed=60.0))
+    assert finding.claim == "saturated: loop over 90 % busy for 31.0 s of 60.0 s"
+    assert [line.split(" at ")[0] for line in finding.lines] == [
+        "7 % computing",
+        "4 % waiting for the GIL held by asyncio_0",
+        "2 % blocked",
+    ]
+    assert "in a process pool" in finding.remedy
+    assert finding.claim in text(busy(loops=SATURATED))
+
+
+@pytest.mark.parametrize(
+    ("busy_seconds", "asleep", "found"), [(9.5, 0.5, True), (9.4, 0.5, False), (9.0, 1.0, False), (90.0, 11.0, False)]
+)
+def test_a_loop_is_saturated_that_was_over_90_percent_busy_for_10_seconds(
+    busy_seconds: float, asleep: float, *, found: bool
+) -> None:
+    report = busy(loops=(loop_time(busy_seconds, asleep),))
+    assert any(saturated(report)) is found
+    assert is_all_clear(report) is not found
+
+
+def test_a_loop_without_stacks_can_be_saturated_too() -> None:
+    (finding,) = saturated(replace(busy(loops=SATURATED), time=None))
+    assert finding.lines == ()
