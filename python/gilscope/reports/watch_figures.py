@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 5
 MIN_HELD_SHARE_TO_SHOW = 0.005
-WHAT_A_TURN_IS = "a turn of a loop lasts from when the loop leaves its selector until it waits there again; turns are measured from outside"
+WHAT_A_TURN_IS = "(seen from outside, by turns: a turn lasts from when a loop leaves its selector until it waits there again)"
 
 WHY_WRITTEN = {
     "call": "written by Watch.dump",
@@ -62,10 +62,10 @@ def lags(report: WatchReport) -> Iterator[str]:
     if report.attached is None:
         yield lag(report)
     elif report.snapshot.lags.count:
-        yield f"loop turns: {_quantiles(report.snapshot.lags)}"
+        yield f"loop lag: {_quantiles(report.snapshot.lags)}"
         yield WHAT_A_TURN_IS
     else:
-        yield "loop turns: no event loop was seen"
+        yield "loop lag: no event loop was seen"
 
 
 def lag(report: WatchReport) -> str:
