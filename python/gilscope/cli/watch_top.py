@@ -112,11 +112,12 @@ def _watched(run: Run, child: Child) -> int:
         _show(live, run, child)
         status = child.wait()
         report = live.report(run.command)
+        formats = live_formats(pid=live.pid, holds=live.holds(0.0), lags=live.lags(0.0))
     with reader_may_go(sys.stderr):
         put(TerminalReport(report), stderr=True)
     _ended(child)
     try:
-        save(report, run.outputs, formats=live_formats())
+        save(report, run.outputs, formats=formats)
     except click.ClickException as error:
         to_stderr(f"Error: {error.message}\n")
     return status
@@ -127,7 +128,7 @@ def _attached(run: Run, child: Child) -> Attachment | None:
     last_try = time.monotonic() + SECONDS_TO_START
     while True:
         try:
-            return Attachment(child.pid, stall=run.stall, sample=run.sample)
+            return Attachment(child.pid, stall=run.stall, sample=run.sample, trace=bool(run.outputs))
         except CannotAttach as error:
             if child.ended:
                 return None

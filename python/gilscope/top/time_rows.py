@@ -75,7 +75,7 @@ def culprit_lines(picture: Picture, width: int, rows: int) -> list[Text]:
     heading = line((f"{'STALLS':<{CAUSE}}", HEADING), (f"{columns}  in the last minute", DIM), width=width)
     room = max(0, rows - 1)
     sites = picture.culprits
-    shown = sites if len(sites) <= room else sites[: max(0, room - 1)]
+    shown = sites if len(sites) <= room else sites[: max(1, room - 1)]
     spare = room - len(shown) - (len(shown) < len(sites))
     lines = [heading]
     for site in shown:
