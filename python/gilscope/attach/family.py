@@ -127,9 +127,7 @@ def _badness(report: WatchReport) -> tuple[float, float]:
 def _interrupted() -> Iterator[threading.Event]:
     """Yield an event that Ctrl-C and SIGTERM set. After the block they do again what they did before."""
     event = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield event
     finally:

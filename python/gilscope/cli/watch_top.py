@@ -40,8 +40,8 @@ NOT_WITH_TOP = {
 SECONDS_TO_START = 10.0
 """A Python that has just been started can be read after some milliseconds. After this many seconds, it cannot."""
 SECONDS_BETWEEN_TRIES = 0.01
-STARTING = {"no-interpreter", "not-python", "layout"}
-"""Why a process that is about to become a Python cannot be attached to."""
+FINAL = {"rights", "filter", "32-bit", "version", "free-threaded"}
+"""Why a process cannot be attached to, however long it runs. Other reasons may be those of a process that is starting or ending."""
 
 
 class Run(NamedTuple):
@@ -132,7 +132,7 @@ def _attached(run: Run, child: Child) -> Attachment | None:
         except CannotAttach as error:
             if child.ended:
                 return None
-            if error.code not in STARTING or time.monotonic() > last_try:
+            if error.code in FINAL or time.monotonic() > last_try:
                 raise
         time.sleep(SECONDS_BETWEEN_TRIES)
 

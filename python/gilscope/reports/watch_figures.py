@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 5
 MIN_HELD_SHARE_TO_SHOW = 0.005
-WHAT_A_TURN_IS = "(seen from outside, by turns: a turn lasts from when a loop leaves its selector until it waits there again)"
+WHAT_A_TURN_IS = (
+    "(seen from outside, by turns: a turn lasts from when a loop leaves its selector until it waits there again)"
+)
 
 WHY_WRITTEN = {
     "call": "written by Watch.dump",

@@ -28,9 +28,9 @@ BUSY_STYLES = ((0.9, "bold red"), (0.5, "yellow"), (0.0, ""))
 """From this utilization on."""
 
 
-def height(loops: int, *, large: bool) -> int:
-    """Return how many lines the loops take."""
-    return 1 + loops * (len(WINDOWS) if large else 1)
+def height(loops: int, *, scale: int) -> int:
+    """Return how many lines the loops take, with so many rows of their charts for each power of ten."""
+    return 1 + loops * len(AXIS) * scale
 
 
 def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[Text]:
@@ -41,8 +41,12 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
             "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
         )
         return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
-    if height(len(loops), large=True) <= rows:
-        return [_heading(width), *(text for row in loops for text in _block(row, picture.threshold, width, marks))]
+    if height(len(loops), scale=1) <= rows:
+        scale = 2 if height(len(loops), scale=2) <= rows // 2 else 1
+        return [
+            _heading(width),
+            *(text for row in loops for text in _block(row, picture.threshold, width, marks, scale)),
+        ]
     room = max(0, rows - 1)
     shown = loops if len(loops) <= room else loops[: max(0, room - 1)]
     lines = [_heading(width), *(_one_line(row, picture.threshold, width, marks) for row in shown)]
@@ -59,17 +63,20 @@ def _heading(width: int) -> Text:
     return text
 
 
-def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> list[Text]:
+def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs, scale: int) -> list[Text]:
+    """Return the figures of a loop beside its chart, which has ``scale`` rows for each power of ten."""
     room = _chart_room(width)
-    chart = marks.chart(row.longest[-room:], len(AXIS)) if room >= MIN_CHART else []
+    chart = marks.chart(row.longest[-room:], scale * len(AXIS)) if room >= MIN_CHART else []
     names = [f"loop {row.loop}", printable(row.thread), ""]
-    lines = []
-    for number, seconds in enumerate(WINDOWS):
-        text = _figures(names[number], f"{seconds} s", row, number, threshold, width)
-        if chart:
-            text.append(" " * GAP + chart[number], AXIS_STYLES[number])
-            text.append(f" {AXIS[number]}", DIM)
-        lines.append(text)
+    lines = [
+        _figures(names[number], f"{seconds} s", row, number, threshold, width) for number, seconds in enumerate(WINDOWS)
+    ]
+    lines += [line(" " * FIGURES, width=width) for _ in range(len(chart) - len(lines))]
+    for number, (text, part) in enumerate(zip(lines, chart, strict=False)):
+        power, below_the_top = divmod(number, scale)
+        text.append(" " * GAP + part, AXIS_STYLES[power])
+        if not below_the_top:
+            text.append(f" {AXIS[power]}", DIM)
     return lines
 
 

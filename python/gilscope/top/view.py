@@ -120,7 +120,7 @@ def _in_two_columns(picture: Picture, choice: Choice, width: int, room: int, mar
 
 def _rows_for_loops(room: int) -> int:
     """Return how many rows the loops get: half, and enough for one with its chart if that leaves room for the rest."""
-    return max(room // 2, height(1, large=True) if room >= 14 else 2)
+    return max(room // 2, height(1, scale=1) if room >= 14 else 2)
 
 
 def _stack(picture: Picture, thread: int, rows: int, width: int) -> list[Text]:
