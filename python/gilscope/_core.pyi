@@ -17,6 +17,7 @@ from gilscope.watch.log_settings import LineRules, LogSettings
 
 __all__ = [
     "BEATS_KEPT",
+    "CANNOT_ATTACH_CODES",
     "GIL_UNREADABLE_CODES",
     "HOLDS_KEPT",
     "LONG_HOLD_SWITCH_INTERVALS",
@@ -1233,6 +1234,52 @@ class _TaskReader:
 
         Return the nanoseconds that each stack took, then those of each stack with the task and the request.
         """
+
+@final
+class _ProcessReader:
+    """Another process read from outside, for gilscope's own tests and benches. Any thread may use it, one at a time.
+
+    Threads are given by the native id inside of the process's PID namespace. A stack comes as from :class:`_StackReader`.
+    """
+
+    def __new__(cls, pid: int) -> Self:
+        """Find the interpreter. Raises ``LookupError`` as :func:`find_process` does."""
+
+    def version(self) -> tuple[int, int, int]:
+        """Return the version of Python."""
+
+    def threads(self) -> list[tuple[int, int, int | None]]:
+        """Return the ``ident`` and the native id of each thread, and the id outside; ``None`` if the thread has ended."""
+
+    def stack(self, native_id: int) -> tuple[str, list[tuple[str, str, int | None, int, int]], int]:
+        """Read a thread's stack."""
+
+    def thread_name(self, native_id: int) -> str | None:
+        """Return the name that ``threading`` has for a thread; ``None`` if ``threading`` has not started the thread."""
+
+    def activity(self, native_id: int) -> str:
+        """Return what a thread is doing: ``"runs"``, ``"waits for the GIL"``, ``"sleeps"`` or ``"unknown"``."""
+
+    def times(self, native_id: int) -> tuple[float, float, int] | None:
+        """Return a thread's CPU time and run-queue delay in seconds, and how often it was put on a CPU."""
+
+    def is_collecting(self) -> bool:
+        """Return whether garbage is collected now."""
+
+    def gil(self) -> tuple[int | None, int]:
+        """Return the native id of the thread that holds the GIL, and how often the GIL has changed hands."""
+
+    def switch_interval(self) -> float:
+        """Return the switch interval in seconds."""
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended or has replaced its program."""
+
+    def variable(self, native_id: int, function: str, name: str) -> float | str | None:
+        """Return a variable of the innermost frame of ``function``, if it is a float or a string."""
+
+    def time_gil(self, looks: int) -> list[int]:
+        """Return the nanoseconds that each of so many looks at the GIL took."""
 
 @final
 class _StackReader:

@@ -4,9 +4,18 @@ use pyo3::prelude::*;
 
 use crate::gil::process::Process;
 use crate::gil::reader::Reader;
+use crate::histogram::seconds;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
 use crate::testing::stack_reading::{StackRow, row};
+use crate::watch::thread_files::{Activity, ThreadFiles};
+
+/// What a variable refers to.
+#[derive(IntoPyObject)]
+enum Variable {
+    Number(f64),
+    Text(String),
+}
 
 #[pyclass(frozen, name = "_ProcessReader", module = "gilscope._core")]
 pub struct ProcessReader {
@@ -59,9 +68,47 @@ impl ProcessReader {
         (state.holder.map(|ids| ids.native), state.switches)
     }
 
-    /// The switch interval in nanoseconds.
-    fn switch_interval_ns(&self) -> u64 {
-        self.process.with(|process| process.gil().interval_ns())
+    fn switch_interval(&self) -> f64 {
+        seconds(self.process.with(|process| process.gil().interval_ns()))
+    }
+
+    /// What a thread is doing; a holder of the GIL counts by what it does besides.
+    fn activity(&self, native_id: u64) -> &'static str {
+        let activity = self.process.with(|process| {
+            let outer = process.outer_id(native_id)?;
+            Some(ThreadFiles::of(process.pid(), outer).activity(Some(process.gil())))
+        });
+        match activity {
+            Some(Activity::Runs | Activity::HoldsGil) => "runs",
+            Some(Activity::WaitsForGil) => "waits for the GIL",
+            Some(Activity::Sleeps) => "sleeps",
+            Some(Activity::Unknown) | None => "unknown",
+        }
+    }
+
+    /// A thread's CPU time and run-queue delay, and how often it was put on a CPU.
+    fn times(&self, native_id: u64) -> Option<(f64, f64, u64)> {
+        self.process.with(|process| {
+            let outer = process.outer_id(native_id)?;
+            let files = ThreadFiles::of(process.pid(), outer);
+            let times = files.cpu_times()?;
+            Some((
+                seconds(times.ran_ns),
+                seconds(times.queued_ns),
+                files.times_run()?,
+            ))
+        })
+    }
+
+    /// A variable of the innermost frame of `function`.
+    fn variable(&self, native_id: u64, function: &str, name: &str) -> Option<Variable> {
+        let stack = self.reader.with(|reader| reader.stack(native_id)).ok()?;
+        let variables = self.process.with(|process| process.variables())?;
+        let mut frames = stack.frames.iter();
+        let frame = frames.find(|frame| &*frame.function == function)?;
+        let object = variables.get(frame, variables.index(frame.code, name)?)?;
+        let number = variables.float(object).map(Variable::Number);
+        number.or_else(|| variables.objects.text(object, 100).map(Variable::Text))
     }
 
     fn has_ended(&self) -> bool {

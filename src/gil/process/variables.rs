@@ -8,8 +8,6 @@ use crate::gil::stack::Frame;
 const MAX_VARIABLES: usize = 64;
 /// `co_localsplusnames` is so far before `co_filename`, in all versions.
 const NAMES_BEFORE_FILE: usize = 16;
-/// The offset of `ob_fval` in `PyFloatObject`.
-const FLOAT: usize = 16;
 /// Since 3.14 the lowest bits of a reference in a frame are no part of the address.
 const TAG: usize = 3;
 
