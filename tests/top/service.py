@@ -41,7 +41,7 @@ class Service:
         self.ended = False
         self.loops = loops
         self.turn_ends: list[Turn] | None = None
-        """``None``: 100 turns of 2 ms in each second, of each loop."""
+        """The lags; ``None``: 100 of 2 ms in each second, of each loop."""
         self.stalled: list[Stall] = []
         self.late: tuple[StallNow, ...] = ()
         self.long: list[LongHold] = []

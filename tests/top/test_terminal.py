@@ -140,7 +140,7 @@ def test_without_a_terminal_there_is_a_line_a_second() -> None:
     )
     first, *_ = ended.stdout.splitlines()
     assert re.fullmatch(
-        r"\d+\.\d s: loop 1 80% busy, turns p50 .* ms, p99 .* ms, max 2.00 ms; GIL held 70% \(MainThread 50%, asyncio_0 20%\)",
+        r"\d+\.\d s: loop 1 80% busy, lag p50 .* ms, p99 .* ms, max 2.00 ms; GIL held 70% \(MainThread 50%, asyncio_0 20%\)",
         first,
     )
     assert SUMMARY in ended.stdout

@@ -11,7 +11,7 @@ from gilscope.attach.live import StallNow
 from gilscope.records.stall import Frame, Thread
 from gilscope.top.glyphs import ASCII, BLOCKS
 from gilscope.top.model import Model
-from gilscope.top.view import MIN_COLUMNS, MIN_ROWS, Choice, clock, screen
+from gilscope.top.view import MIN_COLUMNS, MIN_ROWS, Choice, clock, command_line, screen
 
 from tests.top.service import MAIN, PARSE, POOL, STACK, Service, other_thread, troubled
 
@@ -166,3 +166,17 @@ def test_names_of_the_process_cannot_control_the_terminal() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0:00"), (83.0, "1:23"), (3723.0, "1:02:03")])
 def test_time_is_shown_like_on_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (60, "/opt/python/bin/python3 -m shop /etc/shop.toml"),
+        (45, "python3 -m shop /etc/shop.toml"),
+        (29, "python3 -m shop shop.toml"),
+        (24, "python3 -m shop shop...."),
+    ],
+)
+def test_of_a_long_command_the_names_are_left(width: int, text: str) -> None:
+    words = ("/opt/python/bin/python3", "-m", "shop", "/etc/shop.toml")
+    assert command_line(words, width) == text

@@ -40,8 +40,8 @@ NOT_WITH_TOP = {
 SECONDS_TO_START = 10.0
 """A Python that has just been started can be read after some milliseconds. After this many seconds, it cannot."""
 SECONDS_BETWEEN_TRIES = 0.01
-STARTING = {"no-interpreter", "not-python", "layout"}
-"""Why a process that is about to become a Python cannot be attached to."""
+FINAL = {"rights", "filter", "32-bit", "version", "free-threaded"}
+"""Why a process cannot be attached to, however long it runs. Other reasons may be those of a process that is starting or ending."""
 
 
 class Run(NamedTuple):
@@ -112,11 +112,12 @@ def _watched(run: Run, child: Child) -> int:
         _show(live, run, child)
         status = child.wait()
         report = live.report(run.command)
+        formats = live_formats(pid=live.pid, holds=live.holds(0.0), lags=live.lags(0.0))
     with reader_may_go(sys.stderr):
         put(TerminalReport(report), stderr=True)
     _ended(child)
     try:
-        save(report, run.outputs, formats=live_formats())
+        save(report, run.outputs, formats=formats)
     except click.ClickException as error:
         to_stderr(f"Error: {error.message}\n")
     return status
@@ -127,11 +128,11 @@ def _attached(run: Run, child: Child) -> Attachment | None:
     last_try = time.monotonic() + SECONDS_TO_START
     while True:
         try:
-            return Attachment(child.pid, stall=run.stall, sample=run.sample)
+            return Attachment(child.pid, stall=run.stall, sample=run.sample, trace=bool(run.outputs))
         except CannotAttach as error:
             if child.ended:
                 return None
-            if error.code not in STARTING or time.monotonic() > last_try:
+            if error.code in FINAL or time.monotonic() > last_try:
                 raise
         time.sleep(SECONDS_BETWEEN_TRIES)
 

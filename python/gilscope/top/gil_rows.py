@@ -67,6 +67,8 @@ def _longest_hold(hold: LongHold | None, width: int) -> Text:
     if hold is None:
         return line((f"no thread held the GIL in {LONGEST_WINDOW} s", DIM), width=width)
     begin = f"longest hold in {LONGEST_WINDOW} s: {duration(hold.seconds)} by {printable(str(hold.thread))}"
+    if hold.frame is None:
+        return line(cut(begin, width), width=width)
     return at_place(begin, hold.frame, width)
 
 

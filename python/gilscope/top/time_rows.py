@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
+from gilscope.records.remedies import REMEDY_OF_CAUSE
 from gilscope.top.fitted import cut, least_of, place, printable
 from gilscope.top.styled import DIM, HEADING, PLACE, at_place, filled, line
 
@@ -75,13 +77,22 @@ def culprit_lines(picture: Picture, width: int, rows: int) -> list[Text]:
     heading = line((f"{'STALLS':<{CAUSE}}", HEADING), (f"{columns}  in the last minute", DIM), width=width)
     room = max(0, rows - 1)
     sites = picture.culprits
-    shown = sites if len(sites) <= room else sites[: max(0, room - 1)]
+    shown = sites if len(sites) <= room else sites[: max(1, room - 1)]
     spare = room - len(shown) - (len(shown) < len(sites))
-    lines = [heading]
+    below: list[list[Text]] = []
     for site in shown:
-        details = _details(site, width) if spare else []
-        lines += [_culprit(site, width), *details[:spare]]
-        spare -= len(details[:spare])
+        below.append(_details(site, width)[:spare])
+        spare -= len(below[-1])
+    explained = set()
+    for site, lines_below in zip(shown, below, strict=True):
+        remedy = _remedy(site, width)
+        if site.cause not in explained and len(remedy) <= spare:
+            lines_below.extend(remedy)
+            spare -= len(remedy)
+            explained.add(site.cause)
+    lines = [heading]
+    for site, lines_below in zip(shown, below, strict=True):
+        lines += [_culprit(site, width), *lines_below]
     if rest := sites[len(shown) :]:
         total = duration(sum(site.stalled for site in rest))
         lines.append(line((f"{counted(len(rest), 'other place')}: {total}", DIM), width=width))
@@ -110,3 +121,9 @@ def _details(site: Site, width: int) -> list[Text]:
         if part.seconds >= MIN_SHARE_OF_PART * site.stalled
     ]
     return details
+
+
+def _remedy(site: Site, width: int) -> list[Text]:
+    """Return what to do about stalls with this cause, as the report says it."""
+    wrapped = wrap(f"-> {REMEDY_OF_CAUSE[site.cause]}", width - len(INDENT))
+    return [line((INDENT + text, "green"), width=width) for text in wrapped]
