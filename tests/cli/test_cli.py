@@ -142,7 +142,7 @@ def test_without_a_terminal_each_case_is_a_line_on_stderr(of_two_cases: OfTwoCas
         ("wach", "no such command: 'wach'. Did you mean gilscope watch?"),
         ("reports", "no such command: 'reports'. Did you mean gilscope report?"),
         ("Check", "no such command: 'Check'. Did you mean gilscope check?"),
-        ("x", "no such command: 'x'. The commands are demo, check, compare, watch and report."),
+        ("x", "no such command: 'x'. The commands are demo, check, compare, watch, attach, top and report."),
         ("app.py", "'app.py' is not a command. To run and watch it, write gilscope watch app.py"),
     ],
 )
