@@ -12,10 +12,11 @@ import click
 
 from gilscope.attach.api import Attachment
 from gilscope.attach.processes import CannotAttach
-from gilscope.cli import BadInput, reader_may_go
+from gilscope.cli import INTERRUPTED, BadInput, reader_may_go
 from gilscope.cli.output import checked, save
 from gilscope.cli.programs import child_command
 from gilscope.formatting import listed
+from gilscope.records.ending import signal_name
 from gilscope.reports.console import put
 from gilscope.reports.files import live_formats
 from gilscope.reports.stderr import say, to_stderr
@@ -141,7 +142,7 @@ def _show(live: Attachment, run: Run, child: Child) -> None:
     """Show the program until it ends, or until someone quits. Then it runs on: its work is not lost."""
     try:
         with reader_may_go(sys.stdout):
-            show(live, threshold=run.stall, output=str(child.output), pass_on=child.pass_on)
+            show(live, threshold=run.stall, command=run.command, output=str(child.output), pass_on=child.pass_on)
     except Exception:  # noqa: BLE001 - what fails is the view, and not the program
         to_stderr(traceback.format_exc())
         say("the view has failed, which is a bug in gilscope: please report it")
@@ -150,11 +151,12 @@ def _show(live: Attachment, run: Run, child: Child) -> None:
 
 
 def _ended(child: Child) -> int:
-    """Report how the program ended and where its output is; after a failure, also the end of the output."""
+    """Report how the program ended and where its output is; after a failure that is not Ctrl-C, also the end of the output."""
     status = child.wait()
-    how = f"was ended by signal {status - 128}" if status > 128 else f"ended with exit status {status}"
-    say(f"the program {how}; its output is in {child.output}" + (", and ends so:" if status else ""))
-    if status:
+    how = f"was ended by {signal_name(status - 128)}" if status > 128 else f"ended with exit status {status}"
+    failed = status not in (0, INTERRUPTED)
+    say(f"the program {how}; its output is in {child.output}" + (", and ends so:" if failed else ""))
+    if failed:
         to_stderr("".join(f"    {line}\n" for line in child.last_lines()))
     return status
 

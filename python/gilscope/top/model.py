@@ -85,7 +85,6 @@ class Model:
         return Picture(
             pid=live.pid,
             python=live.python,
-            command=live.command,
             elapsed=self._at,
             since_reset=self._at - self._began,
             threshold=self._threshold,

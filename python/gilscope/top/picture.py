@@ -51,7 +51,6 @@ class Picture(NamedTuple):
 
     pid: int
     python: str
-    command: tuple[str, ...]
     elapsed: float
     since_reset: float
     threshold: float

@@ -30,6 +30,8 @@ GIL_HEAD = 3
 class Choice(NamedTuple):
     """What the person at the terminal has chosen."""
 
+    command: tuple[str, ...] = ()
+    """What the title names as the program."""
     thread: int | None = None
     paused: bool = False
     output: str | None = None
@@ -55,7 +57,7 @@ def screen(picture: Picture, choice: Choice, *, width: int, rows: int, marks: Gl
 def _title(picture: Picture, choice: Choice, width: int) -> Text:
     end = f"{'PAUSED at ' if choice.paused else ''}{clock(picture.elapsed)}"
     begin = f"gilscope top: PID {picture.pid}, Python {picture.python}: "
-    begin += command_line(picture.command, width - len(begin) - len(end) - 2)
+    begin += command_line(choice.command, width - len(begin) - len(end) - 2)
     return line(
         (begin.ljust(width - len(end)), "bold"), (end, "bold reverse" if choice.paused else "bold"), width=width
     )
