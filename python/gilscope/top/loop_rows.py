@@ -37,7 +37,9 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
     """Return a heading and the loops: three lines for each if that fits into ``rows``, else one line for each."""
     loops = picture.loops
     if not loops:
-        why = "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
+        why = (
+            "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
+        )
         return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
     if height(len(loops), large=True) <= rows:
         return [_heading(width), *(text for row in loops for text in _block(row, picture.threshold, width, marks))]
