@@ -121,6 +121,7 @@ def test_what_cannot_be_run_or_written_is_refused_before_anything_starts(
     assert not [*tmp_path.glob("gilscope-*")]
 
 
+@pytest.mark.thorough
 def test_a_running_process_is_shown_until_it_ends() -> None:
     with serving() as process:
         top = subprocess.Popen([*COMMAND, "top", str(process.pid)], stdout=subprocess.PIPE, text=True)
@@ -134,6 +135,7 @@ def test_a_running_process_is_shown_until_it_ends() -> None:
     assert top.returncode == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_after_a_signal_the_report_is_printed_and_the_process_lives(number: signal.Signals, status: int) -> None:
     with serving() as process:
@@ -188,6 +190,7 @@ def test_a_program_that_ends_at_once_has_its_status_and_the_end_of_its_output() 
     assert "    True\n    over\n" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_a_program_that_a_signal_ends_has_the_status_that_shells_give() -> None:
     Path("killed.py").write_text("import os, time; time.sleep(0.3); os.kill(os.getpid(), 9)")
     ended = watched("killed.py")
@@ -207,6 +210,7 @@ def test_q_closes_the_view_and_the_program_runs_on_to_its_end() -> None:
         assert "blocked, computing" in text_of(end)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_goes_to_the_program_and_the_view_ends_with_it() -> None:
     with OnTerminal([*COMMAND, "watch", "--top", "serving.py", FOREVER, "0"]) as terminal:
         terminal.wait_for(ALTERNATE)
@@ -219,6 +223,7 @@ def test_ctrl_c_goes_to_the_program_and_the_view_ends_with_it() -> None:
         assert re.search(r"gilscope top: PID \d+, Python [\d.]+: serving.py", text_of(begin))
 
 
+@pytest.mark.thorough
 def test_sigterm_goes_to_the_program() -> None:
     run = [*COMMAND, "watch", "--top", "serving.py", FOREVER, "0"]
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
