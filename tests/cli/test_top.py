@@ -14,7 +14,8 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gilscope.cli import main
+from gilscope.attach.refusal import CannotAttach
+from gilscope.cli import main, watch_top
 
 from tests.top.on_terminal import ALTERNATE, USUAL, OnTerminal, text_of
 
@@ -196,6 +197,23 @@ def test_a_program_that_a_signal_ends_has_the_status_that_shells_give() -> None:
     ended = watched("killed.py")
     assert ended.returncode == 128 + 9
     assert "was ended by SIGKILL" in ended.stderr
+
+
+def test_a_program_that_cannot_be_read_is_ended_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(pid: int, **_: object) -> None:
+        raise CannotAttach(pid, "filter")
+
+    monkeypatch.setattr(watch_top, "Attachment", refuse)
+    with pytest.raises(SystemExit) as left:
+        main(["watch", "--top", "serving.py", FOREVER, "0"])
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "Error: the program was ended again, because gilscope cannot read it: a seccomp filter forbids" in said
+    (pid,) = map(int, re.findall(r"runs as process (\d+)", said))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_q_closes_the_view_and_the_program_runs_on_to_its_end() -> None:
