@@ -177,7 +177,7 @@ def test_a_program_that_we_start_has_its_own_status_and_its_output_in_a_file(tmp
     assert Path(named[0]).read_text() == "serving\n"
     assert "gilscope: the program ended with exit status 3" in ended.stderr
     assert "    serving\n" in ended.stderr
-    assert "serving" not in ended.stdout
+    assert "serving\n" not in ended.stdout
     assert ended.stdout.startswith(("0.", "1."))
     report = json.loads(Path("report.json").read_text())
     assert report["kind"] == "watch"
