@@ -78,7 +78,13 @@ def _attached(family: Family) -> str:
     """Say what is sampled."""
     first, *others = family.members
     loops = counted(first.attachment.loops, "event loop")
-    also = f" and {counted(len(others), 'child process', 'child processes')}" if others else ""
+    also = (
+        f", with {counted(len(others), 'child')}"
+        if len(others) == 1
+        else f", with {len(others)} children"
+        if others
+        else ""
+    )
     return f"attached to PID {first.attachment.pid}: CPython {first.attachment.python}, {loops}{also}"
 
 
