@@ -98,7 +98,7 @@ def _run(run: Run) -> int:
             return _watched(run, child)
         except CannotAttach as error:
             child.end()
-            return _refuse(str(error))
+            return _refuse(f"the program was ended again, because gilscope cannot read it: {error.reason}")
         finally:
             if not child.ended:
                 child.end()

@@ -90,7 +90,7 @@ def _in_one_column(picture: Picture, choice: Choice, width: int, room: int, mark
     stack = [] if choice.thread is None else _stack(picture, choice.thread, room if room < 24 else room // 2, width)
     room -= len(stack)
     if room >= 4:
-        spent = spent_lines(picture, width, max(2, min(room // 2, 1 + len(picture.spent))))
+        spent = spent_lines(picture, width, max(2, min((room - len(parts)) // 2, 1 + len(picture.spent))))
         room -= len(spent)
         least = min(room, 1 + max(1, len(picture.culprits)))
         gaps = len(parts) + 1 + bool(stack)
