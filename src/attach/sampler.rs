@@ -47,7 +47,7 @@ impl Sampler {
         let gil = process.gil();
         let started_ns = shared.watch.started_ns;
         Self {
-            native: NativeStacks::new(process.reader(), None),
+            native: NativeStacks::of_process(process.reader(), process.namer()),
             census: Census::new(process.pid()),
             loops: Vec::new(),
             pace: Pace::new(),

@@ -9,7 +9,7 @@ mod elf;
 mod images;
 mod life;
 pub mod loops;
-mod names;
+pub mod names;
 pub mod outer_ids;
 mod symbol_table;
 pub mod variables;
@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 use self::cannot_attach::{CannotAttach, Version};
 use self::elf::{Class, Image};
 use self::life::Life;
-use self::names::ThreadNames;
+use self::names::{Namer, ThreadNames};
 use self::outer_ids::OuterIds;
 use self::symbol_table::SymbolTable;
 use self::variables::Variables;
@@ -167,10 +167,15 @@ impl Process {
 
     /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
     pub fn thread_name(&self, stack: &Stack) -> Option<String> {
-        if self.outer_ids.is_main(stack.thread.native) {
-            return Some("MainThread".into());
+        self.namer().name(stack)
+    }
+
+    /// The same for whoever does not have the process.
+    pub fn namer(&self) -> Namer {
+        Namer {
+            names: self.names,
+            main: self.outer_ids.main(),
         }
-        self.names.as_ref()?.read(stack)
     }
 
     /// Whether the process has ended, or has replaced its program by another one.
