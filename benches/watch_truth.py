@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import gilscope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gilscope.records.stall import Stall
 
@@ -206,6 +206,114 @@ def sleepers() -> None:
         )
 
 
+def utilization() -> None:
+    """The share of time in which a loop was busy, in known duty cycles of 20 s each: its callback computes, or sleeps."""
+
+    def spin(seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    async def cycle(work: Callable[[float], None], share: float, period: float) -> float:
+        busy, began = 0.0, time.perf_counter()
+        while time.perf_counter() < began + 20:
+            start = time.perf_counter()
+            work(share * period)
+            busy += time.perf_counter() - start
+            await asyncio.sleep((1 - share) * period)
+        return busy / (time.perf_counter() - began)
+
+    for kind, run in loop_kinds().items():
+        for work, period in [(spin, 0.1), (spin, 0.01), (time.sleep, 0.1)]:
+            for share in (0.1, 0.5, 0.9):
+                with gilscope.Watch() as watch:
+                    truth = run(cycle(work, share, period))
+                seen = watch.snapshot().loops[0]
+                print(
+                    f"  {kind:7} {work.__name__:5} for {1000 * share * period:4.1f} of {1000 * period:3.0f} ms: "
+                    f"truth {truth:.3f} gilscope {seen.busy / (seen.busy + seen.asleep):.3f}",
+                    flush=True,
+                )
+
+
+def loop_kinds() -> dict[str, Callable[[Coroutine[Any, Any, Any]], Any]]:
+    kinds: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio": asyncio.run}
+    if find_spec("uvloop"):
+        kinds["uvloop"] = importlib.import_module("uvloop").run
+    return kinds
+
+
+class Script:
+    """Turns of a loop whose parts are known: two that compute, one that waits for a hog, and one that sleeps in its callback."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.truth: dict[str, float] = {}
+        self._begin, self._over = threading.Event(), threading.Event()
+
+    async def turns(self) -> float:
+        thread = threading.Thread(target=self._hog, name="the hog")
+        thread.start()
+        began = time.perf_counter()
+        while time.perf_counter() < began + self.seconds:
+            self._timed(self.parse, 0.02)
+            self._timed(self.render, 0.012)
+            self._timed(self.starve, 0.0)
+            self._timed(self.query, 0.015)
+            await asyncio.sleep(0.02)
+        took = time.perf_counter() - began
+        self._over.set()
+        self._begin.set()
+        thread.join()
+        return took
+
+    def parse(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    def render(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    def starve(self, _: float) -> None:
+        self._begin.set()
+        CDLL(None).usleep(1)  # meanwhile the hog acquires the GIL
+
+    def query(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _timed(self, part: Callable[[float], None], seconds: float) -> None:
+        start = time.perf_counter()
+        part(seconds)
+        self.truth[part.__name__] = self.truth.get(part.__name__, 0.0) + time.perf_counter() - start
+
+    def _hog(self) -> None:
+        while self._begin.wait() and not self._over.is_set():
+            self._begin.clear()
+            PyDLL(None).usleep(20_000)
+
+
+def time_tree() -> None:
+    """Where the time of a loop went, in a script of known parts: each part's share of all time."""
+    for kind, run in loop_kinds().items():
+        script = Script(30)
+        with gilscope.Watch() as watch:
+            took = run(script.turns())
+        tree = watch.time_tree()
+        for part, seconds in script.truth.items():
+            seen: dict[str, float] = {}
+            for stack in tree.stacks:
+                if part in {tree.frames[index].function.rpartition(".")[2] for index in stack.frames}:
+                    seen[stack.doing] = seen.get(stack.doing, 0.0) + stack.seconds / took
+            apart = ", ".join(f"{doing} {share:.3f}" for doing, share in seen.items())
+            shares = f"truth {seconds / took:.3f} gilscope {sum(seen.values()):.3f} ({apart})"
+            print(f"  {kind:7} {part:6}: {shares}", flush=True)
+        unseen = sum(stack.seconds for stack in tree.stacks if not stack.frames) / took
+        print(f"  {kind:7} of unknown stacks: {unseen:.3f}; overhead {watch.snapshot().cost / took:.3f}", flush=True)
+
+
 def leftovers(times: int) -> None:
     """Start and stop many times: what is left, and how long a stop takes."""
 
@@ -279,6 +387,8 @@ def main() -> None:
         "scrapes": scrapes,
         "holds": holds,
         "sleepers": sleepers,
+        "utilization": utilization,
+        "time_tree": time_tree,
     }.items():
         if options.only in name:
             run()

@@ -1377,9 +1377,6 @@ class _ProcessReader:
     def has_ended(self) -> bool:
         """Return whether the process has ended or has replaced its program."""
 
-    def variable(self, native_id: int, function: str, name: str) -> float | str | None:
-        """Return a variable of the innermost frame of ``function``, if it is a float or a string."""
-
     def time_gil(self, looks: int) -> list[int]:
         """Return the nanoseconds that each of so many looks at the GIL took."""
 

@@ -123,9 +123,7 @@ impl Census {
         self.listed_ns = now_ns;
         if self.uvloop.is_none() && now_ns >= self.mapped_ns + NS_BETWEEN_MAPS {
             self.mapped_ns = now_ns;
-            let maps = fs::read(format!("/proc/{}/maps", around.process.pid())).unwrap_or_default();
-            let has_uvloop = maps.windows(13).any(|bytes| bytes == b"/uvloop/loop.");
-            self.uvloop = has_uvloop.then(LoopTypes::default);
+            self.uvloop = has_uvloop(around.process.pid()).then(LoopTypes::default);
         }
         let threads = around.process.threads();
         if threads.is_empty() {
@@ -207,6 +205,12 @@ impl Census {
             found.loops.push((thread, kind));
         }
     }
+}
+
+/// Whether a process has loaded uvloop.
+pub fn has_uvloop(pid: libc::pid_t) -> bool {
+    let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.windows(13).any(|bytes| bytes == b"/uvloop/loop.")
 }
 
 /// The CPU time of a thread, as of the last tick of the scheduler.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
 from gilscope.records.watch_report import UNREADABLE
@@ -54,13 +54,8 @@ def span(report: WatchReport) -> Iterator[str]:
         yield f"up to {ended} UTC, {WHY_WRITTEN[report.excerpt.reason]}"
 
 
-def measured(report: WatchReport) -> Literal["lag", "turn"]:
-    """Return what ``Snapshot.lags`` has: how late the loops were, or seen from outside how long their turns took."""
-    return "lag" if report.attached is None else "turn"
-
-
 def lags(report: WatchReport) -> Iterator[str]:
-    """Yield how late the loops were; of an attached process, how long their turns took, and what that means."""
+    """Yield how late the loops were; of an attached process, also by what that was seen."""
     if report.attached is None:
         yield lag(report)
     elif report.snapshot.lags.count:
