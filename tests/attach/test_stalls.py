@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -177,25 +178,24 @@ def test_a_loop_that_has_ended_is_not_taken_for_busy() -> None:
         assert attachment.snapshot().loops[0] == before
 
 
-def test_time_in_which_the_process_is_stopped_is_nobodys() -> None:
-    main = """
-    async def main():
-        ready()
-        while True:
-            computes()
-            await asyncio.sleep(0)
-    """
-    with attached(main) as (process, attachment):
+def test_time_in_which_the_process_is_stopped_counts_as_time_without_a_cpu() -> None:
+    with attached(DOES.replace("WHAT", "computes")) as (process, attachment):
         stalled(attachment, lambda it: it.cause == COMPUTING)
         process.process.send_signal(signal.SIGSTOP)
-        until(lambda: attachment.stalls(0.0))  # a stop ends what was seen of the turn
-        sampled(attachment, 100)
-        loop = attachment.snapshot().loops[0]
-        sampled(attachment, 100)
-        assert attachment.snapshot().loops[0] == loop
-        assert attachment.now() == ()
+        until(lambda: attachment.now() == ())
+        loop, began = attachment.snapshot().loops[0], time.monotonic()
+        sampled(attachment, 200)
+        assert attachment.snapshot().loops[0] == loop  # neither busy nor asleep
+        stopped = time.monotonic() - began
         process.process.send_signal(signal.SIGCONT)
-        assert stalled(attachment, lambda it: it.cause == COMPUTING).culprit
+        assert stalled(attachment, lambda it: it.seconds > stopped).culprit
+        process.process.send_signal(signal.SIGUSR1)
+        until(lambda: attachment.stalls(0.0))
+        stall = attachment.stalls(0.0)[0]
+    assert stall.evidence.unsampled >= stopped
+    assert (
+        sum(part.seconds for part in stall.parts if part.cause == "no CPU") >= 0.9 * stopped or stall.cause == "no CPU"
+    )
 
 
 def test_a_process_that_is_killed_in_a_stall_leaves_the_stall() -> None:
