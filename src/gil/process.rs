@@ -15,6 +15,7 @@ mod symbol_table;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use pyo3::prelude::*;
 
@@ -53,6 +54,15 @@ impl Process {
     pub fn find(pid: libc::pid_t) -> Result<Self, CannotAttach> {
         if pid.unsigned_abs() == std::process::id() {
             return Err(CannotAttach::Own);
+        }
+        // Numbers of another PID namespace may be those of other processes here.
+        if fs::read_link("/proc/self")
+            .ok()
+            .as_deref()
+            .and_then(Path::to_str)
+            != Some(&own_id())
+        {
+            return Err(CannotAttach::OtherProc);
         }
         if let Some(why) = why_no_process(pid) {
             return Err(why);
@@ -243,10 +253,25 @@ fn why_refused(pid: libc::pid_t, address: usize) -> CannotAttach {
     }
 }
 
+/// Whether there is a process with this id: `/proc` may hide those of other users.
+fn exists(pid: libc::pid_t) -> bool {
+    // SAFETY: takes two numbers, and sends no signal.
+    let refused = pid > 0 && unsafe { libc::kill(pid, 0) } != 0;
+    pid > 0 && (!refused || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM))
+}
+
+fn own_id() -> String {
+    std::process::id().to_string()
+}
+
 /// Why there is no process with this id that could be read, as far as anyone may know it.
 fn why_no_process(pid: libc::pid_t) -> Option<CannotAttach> {
     let Ok(status) = fs::read(format!("/proc/{pid}/status")) else {
-        return Some(CannotAttach::Gone);
+        return Some(if exists(pid) {
+            CannotAttach::Rights
+        } else {
+            CannotAttach::Gone
+        });
     };
     let status = String::from_utf8_lossy(&status);
     let field = |name: &str| {
