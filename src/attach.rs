@@ -13,6 +13,7 @@ pub mod exports;
 pub mod kind;
 pub mod late_now;
 pub mod long_holds;
+pub mod loop_count;
 pub mod places;
 pub mod run_once;
 pub mod sampler;

@@ -39,6 +39,8 @@ mod _core {
         attached_loop_times, attached_stack, attached_time_tree,
     };
     #[pymodule_export]
+    use crate::attach::loop_count::count_loops;
+    #[pymodule_export]
     use crate::attach::watcher::AttachedWatcher;
     #[pymodule_export]
     use crate::bridge::{bridge_workers, countdown_bridge};
@@ -48,8 +50,6 @@ mod _core {
     use crate::gc_pauses::GcListener;
     #[pymodule_export]
     use crate::gil::process::find_process;
-    #[pymodule_export]
-    use crate::gil::process::loops::count_loops;
     #[pymodule_export]
     use crate::gil::switch_interval::LoweredSwitchInterval;
     #[pymodule_export]

@@ -22,6 +22,7 @@ __all__ = [
     "HOLDS_KEPT",
     "LONG_HOLD_SWITCH_INTERVALS",
     "VERSION",
+    "AttachedWatcher",
     "Beat",
     "BusySums",
     "BusyTree",
@@ -49,6 +50,14 @@ __all__ = [
     "ThreadInfo",
     "WatchTotals",
     "Watcher",
+    "attached_alive",
+    "attached_holds",
+    "attached_lags",
+    "attached_late_now",
+    "attached_long_holds",
+    "attached_loop_times",
+    "attached_stack",
+    "attached_time_tree",
     "bridge_workers",
     "close_in_child",
     "close_logs",
@@ -578,6 +587,99 @@ def loop_times(watcher: Watcher) -> list[LoopSums]:
 
 def time_tree(watcher: Watcher) -> BusyTree:
     """Return where the loops' busy time went so far, by stack. Releases the GIL meanwhile. ``RuntimeError`` in a forked child."""
+
+@final
+class AttachedWatcher:
+    """Another process, sampled from outside by a native thread that never needs the GIL.
+
+    Moments are on the clock of ``time.monotonic``.
+    """
+
+    def __new__(cls, pid: int, *, stall: float, sample: float, trace: bool) -> Self:
+        """Find the interpreter and the loops of the process ``pid``, and sample from now on. Releases the GIL meanwhile.
+
+        ``stall`` is the threshold, ``sample`` the mean time between two samples. With ``trace``, the latest holds are kept
+        whatever their age. Raises ``LookupError`` like :func:`find_process`, and ``ValueError`` for a time that is not positive.
+        """
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The version of the process's Python."""
+
+    @property
+    def began(self) -> float:
+        """When the attachment began."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended, or runs another program now. It is not sampled any more then."""
+
+    @property
+    def loops(self) -> int:
+        """How many event loops have been found so far."""
+
+    def next_stall(self, timeout: float) -> StallReport | None:
+        """Wait for the next stall that is over, and return it. Releases the GIL meanwhile.
+
+        ``None`` if none comes within ``timeout`` seconds, and once there will be no more.
+        """
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether ``next_stall`` will return no more stalls."""
+
+    def totals(self) -> WatchTotals:
+        """Return the sums up to now."""
+
+    def close(self) -> None:
+        """Stop sampling. What was seen stays. Releases the GIL meanwhile."""
+
+def attached_lags(watcher: AttachedWatcher, since: float) -> list[tuple[int, float, float]]:
+    """Return the lags of the loops after ``since``: the loop's number, the moment, and the lag.
+
+    One for each 10 ms of a loop's time: as long as the rest of the turn in which the loop was, and 0 while it slept.
+    """
+
+def attached_holds(watcher: AttachedWatcher, since: float) -> list[GilHold]:
+    """Return the holds of the GIL that ended after ``since``, with the current one."""
+
+def attached_long_holds(
+    watcher: AttachedWatcher, since: float
+) -> list[tuple[ThreadInfo, float, float, list[tuple[str, int, str]]]]:
+    """Return the holds of more than four switch intervals that ended after ``since``, with the current one.
+
+    Thread, start, length, and the stack of the thread while it held the GIL, innermost frame first; empty if it was not read.
+    """
+
+def attached_late_now(
+    watcher: AttachedWatcher,
+) -> list[
+    tuple[
+        int,
+        float,
+        str,
+        ThreadInfo,
+        list[tuple[str, int, str]],
+        tuple[ThreadInfo, list[tuple[str, int, str]]] | None,
+    ]
+]:
+    """Return what each loop does now that is late by more than the threshold, as of some milliseconds ago.
+
+    The loop's number, since when it is late, the cause so far, the loop's thread and its stack, and the other thread that holds the
+    GIL with its stack.
+    """
+
+def attached_alive(watcher: AttachedWatcher) -> list[ThreadInfo]:
+    """Return the Python threads of the process that are alive. Releases the GIL meanwhile."""
+
+def attached_stack(watcher: AttachedWatcher, native_id: int) -> list[tuple[str, int, str]]:
+    """Return what a thread runs now, innermost frame first; empty if its stack cannot be read. Releases the GIL meanwhile."""
+
+def attached_loop_times(watcher: AttachedWatcher) -> list[LoopSums]:
+    """Return how long each loop was busy and asleep."""
+
+def attached_time_tree(watcher: AttachedWatcher) -> BusyTree:
+    """Return where the loops' busy time went so far, by stack. Releases the GIL meanwhile."""
 
 @final
 class LoopSums:
@@ -1274,9 +1376,6 @@ class _ProcessReader:
 
     def has_ended(self) -> bool:
         """Return whether the process has ended or has replaced its program."""
-
-    def variable(self, native_id: int, function: str, name: str) -> float | str | None:
-        """Return a variable of the innermost frame of ``function``, if it is a float or a string."""
 
     def time_gil(self, looks: int) -> list[int]:
         """Return the nanoseconds that each of so many looks at the GIL took."""

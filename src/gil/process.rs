@@ -8,11 +8,9 @@ pub mod cannot_attach;
 mod elf;
 mod images;
 mod life;
-pub mod loops;
 mod names;
 pub mod outer_ids;
 mod symbol_table;
-pub mod variables;
 
 use std::fs;
 use std::io;
@@ -26,7 +24,6 @@ use self::life::Life;
 use self::names::ThreadNames;
 use self::outer_ids::OuterIds;
 use self::symbol_table::SymbolTable;
-use self::variables::Variables;
 use super::memory::Memory;
 use super::objects::Objects;
 use super::reader::Reader;
@@ -47,7 +44,6 @@ pub struct Process {
     target: Target,
     threads: Reader,
     names: Option<ThreadNames>,
-    variables: Option<Variables>,
     outer_ids: OuterIds,
     life: Life,
 }
@@ -106,14 +102,13 @@ impl Process {
         Err(doubt)
     }
 
-    fn new(pid: libc::pid_t, (version, target, variables): Found) -> Self {
+    fn new(pid: libc::pid_t, (version, target, names): Found) -> Self {
         Self {
             pid,
             version,
             target,
             threads: Reader::new(&target),
-            names: variables.map(|variables| ThreadNames::of(variables, version.1)),
-            variables,
+            names,
             outer_ids: OuterIds::of(pid),
             life: Life::of(pid, target.gil_address()),
         }
@@ -155,11 +150,6 @@ impl Process {
         self.outer_ids.get(native)
     }
 
-    /// How to read the variables of frames, and objects; `None` if a type of Python's is missing.
-    pub fn variables(&self) -> Option<Variables> {
-        self.variables
-    }
-
     /// Whether the main interpreter collects garbage just now.
     pub fn is_collecting(&self) -> bool {
         self.target.is_collecting()
@@ -187,7 +177,7 @@ pub fn find_process(pid: libc::pid_t) -> PyResult<Version> {
 }
 
 /// An interpreter that was found.
-type Found = (Version, Target, Option<Variables>);
+type Found = (Version, Target, Option<ThreadNames>);
 
 /// The main interpreter of the CPython that has these symbols. `NotPython` if they are none of CPython's.
 fn interpreter(
@@ -222,9 +212,8 @@ fn interpreter(
         .map_err(|_| CannotAttach::Layout(version))?;
     if is_type(memory, code_type, b"code\0") && target.has_plausible_gil() {
         let objects = Objects::locate(memory, &layout, version.1, symbol);
-        let variables = objects
-            .map(|objects| Variables::of(objects, &layout, version.1, symbol("PyFloat_Type")));
-        Ok((version, target, variables))
+        let names = objects.map(|objects| ThreadNames::of(objects, &layout, version.1));
+        Ok((version, target, names))
     } else {
         Err(CannotAttach::Layout(version))
     }

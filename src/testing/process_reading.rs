@@ -10,13 +10,6 @@ use crate::system::clock::now_ns;
 use crate::testing::stack_reading::{StackRow, row};
 use crate::watch::thread_files::{Activity, ThreadFiles};
 
-/// What a variable refers to.
-#[derive(IntoPyObject)]
-enum Variable {
-    Number(f64),
-    Text(String),
-}
-
 #[pyclass(frozen, name = "_ProcessReader", module = "gilscope._core")]
 pub struct ProcessReader {
     process: Locked<Process>,
@@ -98,17 +91,6 @@ impl ProcessReader {
                 files.times_run()?,
             ))
         })
-    }
-
-    /// A variable of the innermost frame of `function`.
-    fn variable(&self, native_id: u64, function: &str, name: &str) -> Option<Variable> {
-        let stack = self.reader.with(|reader| reader.stack(native_id)).ok()?;
-        let variables = self.process.with(|process| process.variables())?;
-        let mut frames = stack.frames.iter();
-        let frame = frames.find(|frame| &*frame.function == function)?;
-        let object = variables.get(frame, variables.index(frame.code, name)?)?;
-        let number = variables.float(object).map(Variable::Number);
-        number.or_else(|| variables.objects.text(object, 100).map(Variable::Text))
     }
 
     fn has_ended(&self) -> bool {

@@ -31,16 +31,15 @@ THREADS = """
             self.own = 1
 
         def run(self):
-            self.where = 0.25
-            wait(self.where)
+            wait()
 
-    def wait(number, text="a text"):
+    def wait():
         entered.release()
         sys.stdin.read()
 
     entered = threading.Semaphore(0)
-    threads = [Worker(), threading.Thread(target=wait, args=(1.5,), name="dü中")]
-    threads += [threading.Thread(target=wait, args=(2.5,), name=f"number {index}") for index in range(2)]
+    threads = [Worker(), threading.Thread(target=wait, name="dü中")]
+    threads += [threading.Thread(target=wait, name=f"number {index}") for index in range(2)]
     vars(threads[2])["more"] = 1  # it keeps its attributes in a dictionary from now on
     for index in range(50):
         setattr(threads[3], f"attribute_{index}", index)  # so does this one
@@ -76,10 +75,6 @@ def test_threads_and_stacks_of_every_version_are_read_by_any_other(version: str)
             functions = [function for _, function, *_ in frames]
             assert functions[0] == "wait"
             assert functions[-2:] == ["Thread._bootstrap_inner", "Thread._bootstrap"]
-        assert reader.variable(threads[1], "Worker.run", "self") is None  # neither a number nor a text
-        assert [reader.variable(native, "wait", "number") for native in threads[1:]] == [0.25, 1.5, 2.5, 2.5]
-        assert reader.variable(threads[2], "wait", "text") == "a text"
-        assert reader.variable(threads[2], "wait", "no_variable") is None
         assert reader.switch_interval() == 0.004
 
 
@@ -126,9 +121,9 @@ def test_the_holder_of_the_gil_and_who_waits_for_it_are_read(version: str) -> No
         assert reader.gil() == before
         child.say("release")
         assert child.line() == "released"
+        until(lambda: reader.gil()[1] > before[1])  # the other thread acquires it
         until(lambda: reader.gil()[0] is None)
-        assert reader.gil()[1] > before[1]
-        assert len(reader.threads()) <= 2
+        until(lambda: [native for _, native, _ in reader.threads()] == [main])
 
 
 def test_a_collection_of_garbage_is_seen_while_it_lasts(version: str) -> None:
@@ -227,7 +222,7 @@ def test_a_process_in_namespaces_and_a_file_system_of_its_own_is_read_as_any_oth
         assert sorted(outer or 0 for *_, outer in threads) == tasks
         assert [reader.thread_name(native) for _, native, _ in threads] == NAMES
         until(lambda: reader.activity(threads[1][1]) == "sleeps")
-        assert reader.variable(threads[1][1], "wait", "number") == 0.25
+        assert reader.stack(threads[1][1])[1][0][1] == "wait"
 
 
 def test_a_python_whose_files_were_deleted_is_read_as_any_other(tmp_path: Path) -> None:

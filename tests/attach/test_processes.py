@@ -276,6 +276,27 @@ def test_the_list_has_each_python_with_its_version_its_command_and_its_loops() -
         assert list(listed) == sorted(listed)
 
 
+def test_loops_are_counted_by_the_threads_that_run_one() -> None:
+    script = """
+        import asyncio, sys, threading
+        import uvloop
+        async def main():
+            entered.release()
+            await asyncio.Event().wait()
+        def by_hand(new_loop):
+            new_loop().run_until_complete(main())
+        entered = threading.Semaphore(0)
+        for new_loop in (asyncio.new_event_loop, uvloop.new_event_loop):
+            threading.Thread(target=by_hand, args=(new_loop,), daemon=True).start()
+            entered.acquire()
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with target(script) as child:
+        assert _core.count_loops(child.pid) == 2
+    assert _core.count_loops(child.pid) is None
+
+
 def test_a_python_that_cannot_be_attached_to_is_listed_with_the_reason() -> None:
     if python("3.10") is None:
         pytest.skip("CPython 3.10 is not on this machine")

@@ -37,7 +37,7 @@ def test_the_two_ways_to_call_it_are_one_command() -> None:
     assert by_module.stdout.startswith("gilscope, version ")
 
 
-@pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report", "watch"])
+@pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report", "top", "watch"])
 def test_the_help_is_what_was_reviewed(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +142,7 @@ def test_without_a_terminal_each_case_is_a_line_on_stderr(of_two_cases: OfTwoCas
         ("wach", "no such command: 'wach'. Did you mean gilscope watch?"),
         ("reports", "no such command: 'reports'. Did you mean gilscope report?"),
         ("Check", "no such command: 'Check'. Did you mean gilscope check?"),
-        ("x", "no such command: 'x'. The commands are demo, check, compare, watch and report."),
+        ("x", "no such command: 'x'. The commands are demo, check, compare, watch, attach, top and report."),
         ("app.py", "'app.py' is not a command. To run and watch it, write gilscope watch app.py"),
     ],
 )

@@ -22,33 +22,31 @@ SEEN = replace(SEEN, snapshot=replace(SEEN.snapshot, waits=distribution(), loop_
 """There are no probes in another process."""
 
 
-def test_it_names_the_process_and_measures_turns_and_explains_them_once() -> None:
+def test_it_names_the_process_and_says_once_by_what_its_lag_was_seen() -> None:
     lines = text(SEEN, width=200).splitlines()
     assert lines == [
         "gilscope attach: 10.0 s of PID 1234, CPython 3.13.0: python service.py",
         *utilization(SEEN),
-        "loop turns: p50 1.00 ms, p99 1.00 ms, max 1.00 ms",
-        "a turn of a loop lasts from when the loop leaves its selector until it waits there again; turns are measured from outside",
+        "loop lag: p50 1.00 ms, p99 1.00 ms, max 1.00 ms",
+        "(seen from outside, by turns: a turn lasts from when a loop leaves its selector until it waits there again)",
         "GIL: held 1% of the time (MainThread 1%)",
         "overhead of gilscope: 1.9% of a CPU",
         "no stall over 50.0 ms",
     ]
 
 
-def test_a_process_without_a_loop_has_no_turns() -> None:
+def test_a_process_without_a_loop_has_no_lag() -> None:
     lines = text(replace(SEEN, snapshot=replace(SEEN.snapshot, lags=distribution(), loops=()))).splitlines()
-    assert "loop turns: no event loop was seen" in lines
+    assert "loop lag: no event loop was seen" in lines
     assert "whether a loop stalls is unknown: no event loop of this process was seen" in lines
 
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("vl_convert_is_open")
-def test_its_page_speaks_of_turns_too() -> None:
+def test_its_page_says_so_too() -> None:
     text = page(SEEN)
     assert "<h1>gilscope attach: 10.0 s of PID 1234, CPython 3.13.0: python service.py</h1>" in text
-    assert "Turns of the event loop" in text
-    assert "maximum turn in" in text
-    assert "maximum lag" not in text
+    assert "<li>(seen from outside, by turns: " in text
 
 
 def test_two_watches_are_compared_in_how_busy_their_loops_were() -> None:
@@ -68,10 +66,8 @@ def test_an_older_watch_leaves_its_column_empty_and_two_older_ones_have_no_such_
     assert rows == [["loop", "busy", "per", "second", "-", "830", "ms", "-"]]
 
 
-def test_turns_are_not_compared_with_lags_without_a_caution() -> None:
-    said = "the lag of the loops before stands beside the turns of the loops after, which were measured from outside"
-    assert said in list(cautions(busy(command=SEEN.command), SEEN))
-    assert said.replace("before", "BEFORE").replace("after", "before").replace("BEFORE", "after") in list(
-        cautions(SEEN, busy())
-    )
+def test_a_lag_that_was_seen_from_outside_is_not_compared_with_another_without_a_caution() -> None:
+    said = "the lag {} was seen from outside, by turns of the loops"
+    assert said.format("after") in list(cautions(busy(command=SEEN.command), SEEN))
+    assert said.format("before") in list(cautions(SEEN, busy()))
     assert not [line for line in cautions(SEEN, SEEN) if "turns" in line]

@@ -28,7 +28,7 @@ class Drawn(NamedTuple):
 
 
 BOX = re.compile(
-    r"<button type='button' style='--x:([\d.]+);--w:([\d.]+);--row:(\d+);background:(.*?)' title='(.*?)'>(.*?)</button>"
+    r"<button type='button' style='--x:([\d.]+);--w:([\d.]+);--row:(\d+);background:(.*?)' title='(.*?)'><span>(.*?)</span></button>"
 )
 
 
@@ -42,7 +42,7 @@ def boxes(text: str) -> list[Drawn]:
 def test_a_line_is_as_wide_as_its_time_and_lies_below_the_line_that_called_it() -> None:
     drawn = boxes(flames(busy(spent("computing", 3.0, SERVE, HANDLER), spent("blocked", 1.0, SERVE, QUERY))))
     assert [(box.label, box.row, box.left, box.width) for box in drawn] == [
-        ("loop 83 % busy", 0, 0, 100),
+        ("loop 83% busy", 0, 0, 100),
         ("serve  server.py:90", 1, 0, 100),
         ("handler  orders.py:41", 2, 0, 75),
         ("query  db.py:7", 2, 75, 25),
@@ -70,7 +70,7 @@ def test_who_held_the_gil_has_a_box_of_its_own() -> None:
 def test_a_box_says_its_line_time_share_and_tasks_without_a_script() -> None:
     tasks = [spent("computing", 1.0 + number / 10, SERVE, task=f"Task-{number}") for number in range(5)]
     assert boxes(flames(busy(*tasks)))[-1].says == (
-        "/srv/app/server.py:90 in serve: 6.00 s, 60 % of the loop's time (60 % computing); tasks Task-4, Task-3, Task-2 and 2 others"
+        "/srv/app/server.py:90 in serve: 6.00 s, 60% of the loop's time (60% computing); tasks Task-4, Task-3, Task-2 and 2 others"
     )
 
 
@@ -84,8 +84,8 @@ def test_each_loop_has_a_graph() -> None:
     text = flames(busy(spent("computing", 8.0, SERVE), spent("computing", 1.0, SERVE, loop=2), loops=loops))
     assert text.count("class='flame'") == 2
     assert [box.label for box in boxes(text) if box.row == 0] == [
-        "loop of MainThread 83 % busy",
-        "loop of pool_0 10 % busy",
+        "loop of MainThread 83% busy",
+        "loop of pool_0 10% busy",
     ]
 
 

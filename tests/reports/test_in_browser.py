@@ -154,11 +154,11 @@ def test_a_box_of_the_flame_graph_widens_on_a_click_and_escape_shows_all_again(
     with shown(browser, watch_page(busy()), tmp_path / "busy.html") as (tab, heard):
         everything = shown_labels(tab)
         says = tab.locator(".says")
-        expect(says).to_contain_text("loop 83 % busy: 8.30 s, 83 % of the loop's time")
+        expect(says).to_contain_text("loop 83% busy: 8.30 s, 83% of the loop's time")
         tab.get_by_role("button", name="/srv/app/orders.py:43 in handler").click()
-        expect(says).to_contain_text("/srv/app/orders.py:43 in handler: 1.90 s, 19 % of the loop's time")
+        expect(says).to_contain_text("/srv/app/orders.py:43 in handler: 1.90 s, 19% of the loop's time")
         assert shown_labels(tab) == [
-            "loop 83 % busy",
+            "loop 83% busy",
             "serve",
             "handler",
             "GIL held by asyncio_0 at /srv/app/parse.py:9 in parse",
@@ -177,15 +177,15 @@ def test_the_arrow_keys_move_through_the_flame_graph_which_is_one_stop_of_the_ta
         tab.locator(".find input").focus()
         focused = tab.locator(".flame button:focus")
         for key, label in (
-            ("Tab", "loop 83 % busy"),
+            ("Tab", "loop 83% busy"),
             ("ArrowDown", "serve  server.py:90"),
             ("ArrowDown", "handler  orders.py:41"),
             ("ArrowRight", "handler  orders.py:43"),
             ("ArrowLeft", "handler  orders.py:41"),
             ("Enter", "handler  orders.py:41"),
             ("ArrowDown", "dumps  __init__.py:231"),
-            ("Home", "loop 83 % busy"),
-            ("Escape", "loop 83 % busy"),
+            ("Home", "loop 83% busy"),
+            ("Escape", "loop 83% busy"),
         ):
             tab.keyboard.press(key)
             expect(focused).to_have_text(label, use_inner_text=True)
@@ -198,9 +198,9 @@ def test_the_arrow_keys_move_through_the_flame_graph_which_is_one_stop_of_the_ta
 def test_what_is_found_in_the_flame_graph_is_counted_once(browser: Browser, tmp_path: Path) -> None:
     with shown(browser, watch_page(busy()), tmp_path / "busy.html") as (tab, heard):
         for text, share in (
-            ("HANDLER", "83 % of the busy time"),
-            ("poller", "14 % of the busy time"),
-            ("nothing", "0 % of"),
+            ("HANDLER", "83% of the busy time"),
+            ("poller", "14% of the busy time"),
+            ("nothing", "0% of"),
         ):
             tab.locator(".find input").fill(text)
             expect(tab.locator(".find span")).to_contain_text(share)
@@ -222,6 +222,6 @@ def test_the_flame_graph_can_be_read_without_its_script(browser: Browser, tmp_pa
     context = browser.new_context(offline=True, java_script_enabled=False)
     tab = context.new_page()
     tab.goto(file.as_uri())
-    expect(tab.get_by_title("/srv/app/orders.py:43 in handler: 1.90 s, 19 % of the loop's time")).to_be_visible()
+    expect(tab.get_by_title("/srv/app/orders.py:43 in handler: 1.90 s, 19% of the loop's time")).to_be_visible()
     expect(tab.locator(".find")).to_be_hidden()
     context.close()

@@ -77,7 +77,7 @@ def test_a_speedscope_file_has_a_profile_for_each_loop_with_a_weight_for_each_st
     file: dict[str, Any] = msgspec.json.decode(speedscope(report))
     assert file["$schema"] == SCHEMA
     first, second = file["profiles"]
-    assert [first["name"], second["name"]] == ["loop of MainThread 83 % busy", "loop of pool_0 10 % busy"]
+    assert [first["name"], second["name"]] == ["loop of MainThread 83% busy", "loop of pool_0 10% busy"]
     assert {first["type"], first["unit"]} == {"sampled", "seconds"}
     assert len(first["samples"]) == len(first["weights"]) == len(ORDERS)
     assert first["endValue"] - first["startValue"] == pytest.approx(sum(first["weights"])) == pytest.approx(8.3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gilscope.records.loop_time import TimeTree
-from gilscope.records.stall import Thread
+from gilscope.records.stall import Frame, Thread
 from gilscope.reports.saturation import saturated
 from gilscope.reports.terminal import text
 from gilscope.reports.utilization import utilization
@@ -21,33 +21,54 @@ SATURATED = (loop_time(34.0, 26.0, saturated=31.0),)
 def test_the_first_line_says_how_busy_the_loop_was_and_with_what_at_which_lines() -> None:
     (line,) = utilization(busy())
     assert line == (
-        "loop 83 % busy: 41 % computing at /srv/app/orders.py:41 in handler, 22 % waiting for the GIL held by asyncio_0 at "
-        "/srv/app/parse.py:9, 9 % blocked at /srv/app/db.py:7 in query, 6 % no CPU"
+        "loop 83% busy: 41% computing at /srv/app/orders.py:41 in handler, 22% waiting for the GIL held by asyncio_0 at "
+        "/srv/app/parse.py:9, 9% blocked at /srv/app/db.py:7 in query, 6% no CPU"
     )
 
 
 def test_it_breaks_at_commas_and_never_in_a_place() -> None:
     assert text(busy(), width=80).splitlines()[:5] == [
         "gilscope watch: 10.0 s of server.py",
-        "loop 83 % busy: 41 % computing at /srv/app/orders.py:41 in handler,",
-        "   22 % waiting for the GIL held by asyncio_0 at /srv/app/parse.py:9,",
-        "   9 % blocked at /srv/app/db.py:7 in query, 6 % no CPU",
+        "loop 83% busy: 41% computing at /srv/app/orders.py:41 in handler,",
+        "   22% waiting for the GIL held by asyncio_0 at /srv/app/parse.py:9,",
+        "   9% blocked at /srv/app/db.py:7 in query, 6% no CPU",
         "loop lag: p50 1.00 ms, p99 1.00 ms, max 1.00 ms",
     ]
     assert list(utilization(busy(spent("computing", 8.0, HANDLER)), width=20)) == [
-        "loop 83 % busy:",
-        "   80 % computing at /srv/app/orders.py:41 in handler",
+        "loop 83% busy:",
+        "   80% computing at /srv/app/orders.py:41 in handler",
     ]
 
 
 def test_what_took_less_than_a_twentieth_of_the_time_is_left_out() -> None:
     little = spent("computing", 0.49, HANDLER)
-    assert list(utilization(busy(little, loops=(loop_time(0.49, 9.51),)))) == ["loop 5 % busy"]
+    assert list(utilization(busy(little, loops=(loop_time(0.49, 9.51),)))) == ["loop 5% busy"]
 
 
 def test_neighbouring_lines_of_a_function_count_as_one_at_the_costliest() -> None:
     report = busy(spent("computing", 1.0, SERVE, HANDLER), spent("computing", 3.0, SERVE, NEXT_LINE))
-    assert list(utilization(report)) == ["loop 83 % busy: 40 % computing at /srv/app/orders.py:43 in handler"]
+    assert list(utilization(report)) == ["loop 83% busy: 40% computing at /srv/app/orders.py:43 in handler"]
+
+
+def test_all_lines_of_a_librarys_function_count_as_one_without_the_folder_of_the_package() -> None:
+    report = busy(spent("computing", 1.0, SERVE, HANDLER), spent("computing", 3.0, SERVE, QUERY))
+    assert report.time is not None
+    folder = "/opt/venv/lib/python3.13/site-packages/fastapi"
+    library = [Frame(f"{folder}/encoders.py", line, "jsonable_encoder") for line in (200, 300)]
+    frames = tuple({HANDLER: library[0], QUERY: library[1]}.get(frame, frame) for frame in FRAMES)
+    assert list(utilization(replace(report, time=replace(report.time, frames=frames)))) == [
+        "loop 83% busy: 40% computing at fastapi/encoders.py:300 in jsonable_encoder"
+    ]
+
+
+def test_a_comprehension_counts_to_the_function_that_it_is_in() -> None:
+    report = busy(spent("computing", 3.0, SERVE, HANDLER), spent("computing", 1.0, SERVE, QUERY))
+    assert report.time is not None
+    inner = Frame(HANDLER.file, HANDLER.line, "handler.<locals>.<genexpr>")
+    frames = tuple(inner if frame == QUERY else frame for frame in FRAMES)
+    assert list(utilization(replace(report, time=replace(report.time, frames=frames)))) == [
+        "loop 83% busy: 40% computing at /srv/app/orders.py:41 in handler"
+    ]
 
 
 def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_holder_is_named() -> None:
@@ -56,9 +77,7 @@ def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_hold
         for number in range(3)
     ]
     (line,) = utilization(busy(*held))
-    assert (
-        line == "loop 83 % busy: 15 % waiting for the GIL held by asyncio_2 and 2 other threads at /srv/app/parse.py:9"
-    )
+    assert line == "loop 83% busy: 15% waiting for the GIL held by asyncio_2 and 2 other threads at /srv/app/parse.py:9"
 
 
 @pytest.mark.parametrize(
@@ -74,36 +93,36 @@ def test_threads_that_held_the_gil_at_one_line_count_as_one_and_the_longest_hold
 def test_what_was_not_seen_is_not_made_up(stack: object, said: str) -> None:
     report = busy()
     tree = TimeTree(frames=FRAMES, stacks=(stack,))  # type: ignore[arg-type]
-    assert list(utilization(replace(report, time=tree))) == [f"loop 83 % busy: 40 % {said}"]
+    assert list(utilization(replace(report, time=tree))) == [f"loop 83% busy: 40% {said}"]
 
 
 def test_several_loops_have_a_line_each_with_their_thread_the_busiest_first() -> None:
     loops = (loop_time(1.0, 9.0, thread=POOL), loop_time(5.0, 5.0, loop=2), loop_time(3.0, 7.0, loop=3))
     report = busy(spent("computing", 4.0, HANDLER, loop=2), loops=loops)
     assert list(utilization(report)) == [
-        "2 loops of MainThread 40 % busy: 20 % computing at /srv/app/orders.py:41 in handler",
-        "loop of pool_0 10 % busy",
+        "2 loops of MainThread 40% busy: 20% computing at /srv/app/orders.py:41 in handler",
+        "loop of pool_0 10% busy",
     ]
 
 
 def test_many_loops_are_counted() -> None:
     loops = tuple(loop_time(1.0, 9.0 + loop, loop=loop, thread=Thread(loop, None)) for loop in range(1, 8))
     *shown, rest = utilization(busy(loops=loops))
-    assert (len(shown), rest) == (5, "2 other loops, 6 % busy at most")
+    assert (len(shown), rest) == (5, "2 other loops, 6% busy at most")
 
 
 def test_a_report_of_an_older_version_says_nothing_of_it() -> None:
     assert list(utilization(watched())) == []
-    assert list(utilization(replace(busy(), time=None))) == ["loop 83 % busy"]
+    assert list(utilization(replace(busy(), time=None))) == ["loop 83% busy"]
 
 
 def test_a_saturated_loop_is_a_finding_with_the_three_lines_that_cost_most_and_a_remedy() -> None:
     (finding,) = saturated(busy(loops=SATURATED, elapsed=60.0))
-    assert finding.claim == "saturated: loop over 90 % busy for 31.0 s of 60.0 s"
+    assert finding.claim == "saturated: loop over 90% busy for 31.0 s of 60.0 s"
     assert [line.split(" at ")[0] for line in finding.lines] == [
-        "7 % computing",
-        "4 % waiting for the GIL held by asyncio_0",
-        "2 % blocked",
+        "7% computing",
+        "4% waiting for the GIL held by asyncio_0",
+        "2% blocked",
     ]
     assert "in a process pool" in finding.remedy
     assert finding.claim in text(busy(loops=SATURATED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 from gilscope.cli import reader_may_go
@@ -34,7 +35,7 @@ class Running(Service):
         self._updates += 1
         if self._what == "fails" and self._updates > 1:
             raise RuntimeError("this view fails")
-        self.ended = self._what == "ends" and self._updates > 1
+        self.ended = self._updates > {"ends": 1, "ends soon": 0}.get(self._what, inf)
         return super().snapshot()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilscope.attach.live import StallNow
 from gilscope.top.app import View
 from gilscope.top.model import Model
+from gilscope.top.view import Choice
 
 from tests.top.service import MAIN, PARSE, POOL, STACK, Service
 
@@ -21,7 +22,7 @@ class Shown:
 
     def __init__(self) -> None:
         self.service = Service()
-        self.view = View(self.service, Model(self.service, threshold=0.05))
+        self.view = View(self.service, Model(self.service, threshold=0.05), Choice())
         self.pass_time(10)
 
     def pass_time(self, seconds: int) -> None:

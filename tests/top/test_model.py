@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from gilscope.attach.live import LongHold, StallNow, Turn
 from gilscope.records.stall import Thread
+from gilscope.top.lags import SECONDS_KEPT
 from gilscope.top.model import Model
 from gilscope.top.sums import Sums
-from gilscope.top.turns import SECONDS_KEPT
 
 from tests.support.watched import stall
 from tests.top.service import MAIN, PARSE, POOL, Service
@@ -86,45 +86,55 @@ def test_what_a_loop_is_busy_with_is_a_share_of_its_time() -> None:
     assert waiting.share == pytest.approx(0.22)
 
 
-def test_quantiles_are_those_of_the_turns_in_each_window() -> None:
+def test_quantiles_are_those_of_the_lags_in_each_window() -> None:
     service = Service()
     # 100 turns a second: of 1 ms in the first 50 s, of 2 ms in the next 9 s, of 4 ms in the last second.
     service.turn_ends = [
         Turn(1, (n + 0.5) / 100, 0.001 if n < 5000 else 0.002 if n < 5900 else 0.004) for n in range(6000)
     ]
     service.turn_ends.insert(3020, Turn(1, 30.2, 0.3))
-    last, ten, sixty = loop(run(service, range(61))).turns
+    last, ten, sixty = loop(run(service, range(61))).lags
     assert last == pytest.approx((0.004, 0.004, 0.004), rel=ONE_PERCENT)
     assert ten == pytest.approx((0.002, 0.004, 0.004), rel=ONE_PERCENT)
     assert sixty == pytest.approx((0.001, 0.004, 0.3), rel=ONE_PERCENT)
 
 
-def test_a_turn_counts_once_however_often_it_is_returned() -> None:
+def test_a_lag_counts_once_however_often_it_is_returned() -> None:
     service = Service()
     service.turn_ends = [Turn(1, 0.5, 0.1), Turn(1, 1.5, 0.001)]
     model = run(service, [1, 2, 3, 13])
-    assert loop(model).turns[0] == (None, None, None)
-    assert loop(model).turns[2][2] == 0.1
+    assert loop(model).lags[0] == (None, None, None)
+    assert loop(model).lags[2][2] == 0.1
 
 
-def test_a_turn_that_has_not_ended_counts_as_the_longest() -> None:
+def test_a_loop_that_sleeps_is_not_late_and_a_long_turn_counts_as_often_as_something_could_have_become_due() -> None:
+    service = Service()
+    service.turn_ends = [Turn(1, (number + 1) / 100, 0.0) for number in range(80)]
+    service.turn_ends += [Turn(1, 0.99, 0.2 - number / 100) for number in range(20)]  # all of one turn of 0.2 s
+    p50, p99, longest = loop(run(service, [1])).lags[0]
+    assert p50 == 0.0
+    assert p99 == pytest.approx(0.19, rel=ONE_PERCENT)
+    assert longest == 0.2
+
+
+def test_a_turn_that_is_not_over_counts_as_the_longest_lag() -> None:
     service = Service()
     service.turn_ends = []
     model = run(service, range(20))
     service.late = (StallNow(1, 3.5, "blocked, waiting", None, MAIN),)
     row = loop(run(service, [20.25], model))
-    assert [figures.max for figures in row.turns] == [3.5, 3.5, 3.5]
+    assert [figures.max for figures in row.lags] == [3.5, 3.5, 3.5]
     assert row.longest[-5:] == (None, 0.25, 1.25, 2.25, 3.25) or row.longest[-5:] == (0.25, 1.25, 2.25, 3.25, 3.5)
 
 
-def test_a_long_turn_counts_in_every_second_as_long_as_it_was_by_then() -> None:
+def test_a_lag_counts_in_every_second_as_long_as_it_was_by_then() -> None:
     service = Service()
     service.turn_ends = [Turn(1, 0.5, 0.25), Turn(1, 9.25, 3.0)]
     row = loop(run(service, range(11)))
     assert row.longest[-11:] == (0.25, None, None, None, None, None, 0.75, 1.75, 2.75, 3.0, None)
 
 
-def test_a_turn_longer_than_the_chart_fills_it() -> None:
+def test_a_lag_longer_than_the_chart_fills_it() -> None:
     service = Service()
     service.turn_ends = [Turn(1, 999.0, 998.5)]
     model = Model(service, threshold=0.05, cpu_time=lambda: 0.012 * service.at)
@@ -194,7 +204,7 @@ def test_a_reset_forgets_everything_and_begins_again() -> None:
     assert picture.held == (0.0, 0.0, 0.0)
     picture = run(service, [11], model).picture()
     assert picture.loops[0].busy == pytest.approx((0.8, 0.8, 0.8))
-    assert picture.loops[0].turns[2].max == 0.001
+    assert picture.loops[0].lags[2].max == 0.001
     assert (picture.elapsed, picture.since_reset) == (11, 1)
 
 

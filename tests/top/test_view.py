@@ -11,7 +11,7 @@ from gilscope.attach.live import StallNow
 from gilscope.records.stall import Frame, Thread
 from gilscope.top.glyphs import ASCII, BLOCKS
 from gilscope.top.model import Model
-from gilscope.top.view import MIN_COLUMNS, MIN_ROWS, Choice, clock, screen
+from gilscope.top.view import MIN_COLUMNS, MIN_ROWS, Choice, clock, command_line, screen
 
 from tests.top.service import MAIN, PARSE, POOL, STACK, Service, other_thread, troubled
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCREENS = Path(__file__).parent / "screens"
 OUTPUT = "/var/tmp/gilscope-shop-1.log"  # noqa: S108 - it is not opened
+COMMAND = Service.command
 SIZES = [(80, 24), (160, 50)]
 
 
@@ -36,7 +37,7 @@ def picture(service: Service) -> Picture:
 
 
 def shown(seen: Picture, width: int = 80, rows: int = 24, choice: Choice | None = None) -> list[str]:
-    lines = screen(seen, choice or Choice(), width=width, rows=rows, marks=BLOCKS)
+    lines = screen(seen, choice or Choice(COMMAND), width=width, rows=rows, marks=BLOCKS)
     return [line.plain.rstrip() for line in lines]
 
 
@@ -48,7 +49,7 @@ def trouble() -> Picture:
 @pytest.mark.parametrize(("width", "rows"), SIZES)
 @pytest.mark.parametrize("chosen", [None, MAIN])
 def test_the_view_is_the_one_that_was_reviewed(trouble: Picture, width: int, rows: int, chosen: Thread | None) -> None:
-    choice = Choice(thread=chosen.native_id if chosen else None, output=OUTPUT if chosen else None)
+    choice = Choice(COMMAND, thread=chosen.native_id if chosen else None, output=OUTPUT if chosen else None)
     expected = SCREENS / f"{width}x{rows}{'-stack' if chosen else ''}.txt"
     assert "\n".join(shown(trouble, width, rows, choice)) + "\n" == expected.read_text()
 
@@ -154,15 +155,34 @@ def test_a_terminal_without_blocks_gets_ascii_only(trouble: Picture) -> None:
 def test_names_of_the_process_cannot_control_the_terminal() -> None:
     evil = "\x1b[2J\n\x07"
     service = troubled()
-    service.command = (evil, "x")
     service.others = [Thread(900, evil)]
     service.late = (StallNow(1, 0.3, "no CPU", Frame(evil, 1, evil), Thread(900, evil)),)
     service.stacks[MAIN.native_id] = (Frame(evil, 1, evil), *STACK)
     for width in (80, 160):
-        lines = screen(picture(service), Choice(thread=MAIN.native_id, output=evil), width=width, rows=50, marks=BLOCKS)
+        lines = screen(
+            picture(service),
+            Choice((evil, "x"), thread=MAIN.native_id, output=evil),
+            width=width,
+            rows=50,
+            marks=BLOCKS,
+        )
         assert all(line.plain.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0:00"), (83.0, "1:23"), (3723.0, "1:02:03")])
 def test_time_is_shown_like_on_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (60, "/opt/python/bin/python3 -m shop /etc/shop.toml"),
+        (45, "python3 -m shop /etc/shop.toml"),
+        (29, "python3 -m shop shop.toml"),
+        (24, "python3 -m shop shop...."),
+    ],
+)
+def test_of_a_long_command_the_names_are_left(width: int, text: str) -> None:
+    words = ("/opt/python/bin/python3", "-m", "shop", "/etc/shop.toml")
+    assert command_line(words, width) == text

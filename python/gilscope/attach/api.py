@@ -91,7 +91,6 @@ class Attachment:
     def report(self, command: Sequence[str] | None = None) -> WatchReport:
         """Return the report so far. ``command`` is the process's command line, unless it is given otherwise."""
         seen = self.snapshot()
-        lags = [LoopLag(turn.end, turn.seconds) for turn in self.turns(0.0)]
         return WatchReport(
             version=_core.VERSION,
             created=self._created,
@@ -99,7 +98,7 @@ class Attachment:
             command=tuple(command or self.command),
             stall=self.stall,
             snapshot=seen,
-            timeline=binned(lags=lags, holds=self.holds(0.0), end=seen.elapsed) if seen.elapsed else None,
+            timeline=binned(lags=self.lags(0.0), holds=self.holds(0.0), end=seen.elapsed) if seen.elapsed else None,
             time=self.time_tree(),
             attached=Attached(pid=self.pid, python=self.python),
         )
@@ -111,6 +110,10 @@ class Attachment:
         """
         lags = _core.attached_lags(self._watcher, self._on_clock(since))
         return [Turn(loop, at - self.began, seconds) for loop, at, seconds in lags]
+
+    def lags(self, since: float) -> list[LoopLag]:
+        """Return the same without the loops' numbers, and with one entry for a long turn."""
+        return [LoopLag(turn.end, turn.seconds) for turn in self.turns(since)]
 
     def holds(self, since: float) -> list[Hold]:
         """Return the holds of the GIL that ended after ``since``, in order."""

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 class Turn(NamedTuple):
-    """One turn of a loop: from when it left its selector until it slept there again."""
+    """A lag of a loop: what becomes due at a moment waits until the end of the turn in which the loop is then.
+
+    A lag is counted once every 10 ms, as in a watch: of a long turn its whole length, and 10 ms less each time; 0 while the loop
+    sleeps in its selector.
+    """
 
     loop: int
     """The loop's number, from 1."""
     end: float
+    """When it was counted: all lags of a turn at the turn's end."""
     seconds: float
 
 
@@ -78,7 +83,7 @@ class Live(Protocol):
     def time_tree(self) -> TimeTree: ...
 
     def turns(self, since: float) -> list[Turn]:
-        """Return the loops' turns that ended after ``since``, in order of their ends."""
+        """Return the loops' lags that were counted after ``since``, in this order."""
 
     def holds(self, since: float) -> list[Hold]:
         """Return the holds of the GIL that ended after ``since``, in order."""

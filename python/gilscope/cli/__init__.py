@@ -22,7 +22,7 @@ from gilscope.reports.stderr import to_stderr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-COMMANDS = ("demo", "check", "compare", "watch", "top", "report")
+COMMANDS = ("demo", "check", "compare", "watch", "attach", "top", "report")
 """Each is a module of this package that defines ``command``."""
 
 FAILED = 3

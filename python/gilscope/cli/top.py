@@ -26,7 +26,7 @@ STALL = 0.05
 def command(pid: int | None) -> int:
     """Show live what the process PID does.
 
-    That is: how busy its event loops are and how long their turns take, which threads hold the GIL, and which lines stall the
+    That is: how busy and how late its event loops are, which threads hold the GIL, and which lines stall the
     loops. The process is neither stopped nor changed.
 
     Keys: q quits, p pauses, r resets the figures, and the arrows choose a thread and show its stack. Without a terminal, one

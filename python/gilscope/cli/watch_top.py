@@ -12,10 +12,11 @@ import click
 
 from gilscope.attach.api import Attachment
 from gilscope.attach.processes import CannotAttach
-from gilscope.cli import BadInput, reader_may_go
+from gilscope.cli import INTERRUPTED, BadInput, reader_may_go
 from gilscope.cli.output import checked, save
 from gilscope.cli.programs import child_command
 from gilscope.formatting import listed
+from gilscope.records.ending import signal_name
 from gilscope.reports.console import put
 from gilscope.reports.files import live_formats
 from gilscope.reports.stderr import say, to_stderr
@@ -40,8 +41,8 @@ NOT_WITH_TOP = {
 SECONDS_TO_START = 10.0
 """A Python that has just been started can be read after some milliseconds. After this many seconds, it cannot."""
 SECONDS_BETWEEN_TRIES = 0.01
-STARTING = {"no-interpreter", "not-python", "layout"}
-"""Why a process that is about to become a Python cannot be attached to."""
+FINAL = {"rights", "filter", "32-bit", "version", "free-threaded"}
+"""Why a process cannot be attached to, however long it runs. Other reasons may be those of a process that is starting or ending."""
 
 
 class Run(NamedTuple):
@@ -97,7 +98,7 @@ def _run(run: Run) -> int:
             return _watched(run, child)
         except CannotAttach as error:
             child.end()
-            return _refuse(str(error))
+            return _refuse(f"the program was ended again, because gilscope cannot read it: {error.reason}")
         finally:
             if not child.ended:
                 child.end()
@@ -112,11 +113,12 @@ def _watched(run: Run, child: Child) -> int:
         _show(live, run, child)
         status = child.wait()
         report = live.report(run.command)
+        formats = live_formats(pid=live.pid, holds=live.holds(0.0), lags=live.lags(0.0))
     with reader_may_go(sys.stderr):
         put(TerminalReport(report), stderr=True)
     _ended(child)
     try:
-        save(report, run.outputs, formats=live_formats())
+        save(report, run.outputs, formats=formats)
     except click.ClickException as error:
         to_stderr(f"Error: {error.message}\n")
     return status
@@ -127,11 +129,11 @@ def _attached(run: Run, child: Child) -> Attachment | None:
     last_try = time.monotonic() + SECONDS_TO_START
     while True:
         try:
-            return Attachment(child.pid, stall=run.stall, sample=run.sample)
+            return Attachment(child.pid, stall=run.stall, sample=run.sample, trace=bool(run.outputs))
         except CannotAttach as error:
             if child.ended:
                 return None
-            if error.code not in STARTING or time.monotonic() > last_try:
+            if error.code in FINAL or time.monotonic() > last_try:
                 raise
         time.sleep(SECONDS_BETWEEN_TRIES)
 
@@ -140,7 +142,7 @@ def _show(live: Attachment, run: Run, child: Child) -> None:
     """Show the program until it ends, or until someone quits. Then it runs on: its work is not lost."""
     try:
         with reader_may_go(sys.stdout):
-            show(live, threshold=run.stall, output=str(child.output), pass_on=child.pass_on)
+            show(live, threshold=run.stall, command=run.command, output=str(child.output), pass_on=child.pass_on)
     except Exception:  # noqa: BLE001 - what fails is the view, and not the program
         to_stderr(traceback.format_exc())
         say("the view has failed, which is a bug in gilscope: please report it")
@@ -149,11 +151,12 @@ def _show(live: Attachment, run: Run, child: Child) -> None:
 
 
 def _ended(child: Child) -> int:
-    """Report how the program ended and where its output is; after a failure, also the end of the output."""
+    """Report how the program ended and where its output is; after a failure that is not Ctrl-C, also the end of the output."""
     status = child.wait()
-    how = f"was ended by signal {status - 128}" if status > 128 else f"ended with exit status {status}"
-    say(f"the program {how}; its output is in {child.output}" + (", and ends so:" if status else ""))
-    if status:
+    how = f"was ended by {signal_name(status - 128)}" if status > 128 else f"ended with exit status {status}"
+    failed = status not in (0, INTERRUPTED)
+    say(f"the program {how}; its output is in {child.output}" + (", and ends so:" if failed else ""))
+    if failed:
         to_stderr("".join(f"    {line}\n" for line in child.last_lines()))
     return status
 

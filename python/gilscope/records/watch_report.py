@@ -163,5 +163,5 @@ class WatchReport(Record, frozen=True, kw_only=True):
     time: TimeTree | None = None
     """What the loops did while they were busy; ``None`` in a file of an older version."""
     attached: Attached | None = None
-    """The process, if it was sampled from outside by ``gilscope attach``. ``lags`` are then the lengths of the loops' turns: from
-    when a loop leaves its selector to when it is back there."""
+    """The process, if it was sampled from outside by ``gilscope attach``. ``lags`` are then seen by the loops' turns: from when a
+    loop leaves its selector to when it is back there."""

@@ -111,12 +111,12 @@ FORMATS: dict[str, Format[Result]] = {
     ".png": Format(_png, PLOT),
     ".pdf": Format(_pdf, PLOT),
 }
-"""By suffix. The first suffix that the name of a file ends with is used."""
+"""By suffix. The longest suffix that the name of a file ends with is used."""
 WATCH_FORMATS: dict[str, Format[WatchReport]] = {
-    ".speedscope.json": Format(_speedscope, imports=("gilscope.reports.speedscope",)),
-    ".collapsed": Format(_folded, imports=("gilscope.reports.folded",)),
     ".json": Format(_json, imports=("gilscope.records.codec",)),
     ".html": Format(_watch_html, PLOT, imports=(*PLOT, "gilscope.reports.watch_page")),
+    ".collapsed": Format(_folded, imports=("gilscope.reports.folded",)),
+    ".speedscope.json": Format(_speedscope, imports=("gilscope.reports.speedscope",)),
 }
 """The formats that can be made from the report of a watch, after the watch."""
 OF_TIME = (".speedscope.json", ".collapsed")
@@ -148,9 +148,10 @@ def format_of(file: Path, formats: Mapping[str, Format[Shown]]) -> Format[Shown]
     Raises ``ValueError`` if the suffix is unknown or the format needs an extra that is not installed.
     """
     name = file.name.lower()
-    found = next((form for suffix, form in formats.items() if name.endswith(suffix) and name != suffix), None)
-    if found is None:
+    suffix = max((suffix for suffix in formats if name.endswith(suffix) and name != suffix), key=len, default=None)
+    if suffix is None:
         raise ValueError(f"cannot write {file}: its suffix must be one of {', '.join(formats)}")
+    found = formats[suffix]
     if lacking := [module for module in found.needs if find_spec(module) is None]:
         raise ValueError(f"{file} needs {' and '.join(lacking)}: pip install 'gilscope[plot]'")
     return found

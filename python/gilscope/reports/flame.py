@@ -111,9 +111,7 @@ def _placed(box: Box, left: float, scale: float, row: int, least: float) -> Iter
 
 def _box(box: Box, use: Use, left: float, width: float, row: int) -> str:
     place = f"--x:{left:.4f};--w:{width:.4f};--row:{row};background:{_background(box)}"
-    return (
-        f"<button type='button' style='{place}' title='{escape(_says(box, use))}'>{escape(_label(box.step))}</button>"
-    )
+    return f"<button type='button' style='{place}' title='{escape(_says(box, use))}'><span>{escape(_label(box.step))}</span></button>"
 
 
 def _label(step: Step) -> str:
@@ -137,8 +135,12 @@ def _background(box: Box) -> str:
 
 def _says(box: Box, use: Use) -> str:
     spent = sorted(box.spent.items(), key=lambda one: -one[1])
-    doing = ", ".join(f"{percent(seconds / use.total)} {name}" for name, seconds in spent)
-    of_loop = f"{duration(box.seconds)}, {percent(box.seconds / use.total)} of the loop's time ({doing})"
+    doing = ", ".join(
+        f"{percent(seconds / use.total)} {name}" for name, seconds in spent if seconds >= 0.005 * use.total
+    )
+    of_loop = f"{duration(box.seconds)}, {percent(box.seconds / use.total)} of the loop's time" + (
+        f" ({doing})" if doing else ""
+    )
     return f"{box.step.text.strip('[]')}: {of_loop}{_tasks(box)}"
 
 

@@ -13,9 +13,7 @@ from gilscope.naming import place_of
 from gilscope.reports.utilization import percent, uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gilscope.records.loop_time import BusyStack, LoopDoing, TimeTree
+    from gilscope.records.loop_time import BusyStack, LoopDoing
     from gilscope.records.stall import Frame
     from gilscope.records.watch_report import WatchReport
     from gilscope.reports.utilization import Use
@@ -38,6 +36,9 @@ class Step(NamedTuple):
         return f"{self.frame.function} ({self.text.removesuffix(f' in {self.frame.function}')})"
 
 
+UNSEEN = Step("lines that were not sampled")
+
+
 class Stack(NamedTuple):
     """The time of a loop at one stack."""
 
@@ -48,33 +49,28 @@ class Stack(NamedTuple):
 
 
 def named(use: Use) -> str:
-    """Return the title of a loop's time: ``loop 83 % busy``."""
+    """Return the title of a loop's time: ``loop 83% busy``."""
     return f"{use.name} {percent(use.share)} busy"
-
-
-def stacks(use: Use, tree: TimeTree) -> Iterator[Stack]:
-    """Yield the stacks of a loop, with a leaf for what it did at each."""
-    for stack in use.stacks:
-        yield Stack((*_steps(stack, tree), Step(f"[{_done(stack, tree)}]")), stack.doing, stack.seconds, stack.task)
-
-
-def _steps(stack: BusyStack, tree: TimeTree) -> Iterator[Step]:
-    if stack.task and not NUMBERED.fullmatch(stack.task):
-        yield Step(f"task {stack.task}")
-    for index in stack.frames:
-        frame = tree.frames[index]
-        yield Step(place_of(frame) if frame.file else str(frame), frame)
-    if not stack.frames:
-        yield Step("lines that were not sampled")
-
-
-def _done(stack: BusyStack, tree: TimeTree) -> str:
-    if stack.doing != "waiting for the GIL" or stack.holder is None:
-        return stack.doing
-    at = f" at {place_of(tree.frames[stack.held_at])}" if stack.held_at is not None else ""
-    return f"{stack.doing} held by {stack.holder}{at}"
 
 
 def profiles(report: WatchReport) -> list[tuple[Use, list[Stack]]]:
     """Return each loop, the busiest first, with its stacks."""
-    return [(use, [*stacks(use, report.time)] if report.time else []) for use in uses(report)]
+    tree = report.time
+    if tree is None:
+        return [(use, []) for use in uses(report)]
+    lines = [Step(place_of(frame) if frame.file else str(frame), frame) for frame in tree.frames]
+    return [(use, [_stack(stack, lines) for stack in use.stacks]) for use in uses(report)]
+
+
+def _stack(stack: BusyStack, lines: list[Step]) -> Stack:
+    """Return a stack with a leaf for what the loop did there."""
+    task = [Step(f"task {stack.task}")] if stack.task and not NUMBERED.fullmatch(stack.task) else []
+    seen = [lines[index] for index in stack.frames] or [UNSEEN]
+    return Stack((*task, *seen, Step(f"[{_done(stack, lines)}]")), stack.doing, stack.seconds, stack.task)
+
+
+def _done(stack: BusyStack, lines: list[Step]) -> str:
+    if stack.doing != "waiting for the GIL" or stack.holder is None:
+        return stack.doing
+    at = f" at {lines[stack.held_at].text}" if stack.held_at is not None else ""
+    return f"{stack.doing} held by {stack.holder}{at}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilscope.formatting import counted
 from gilscope.naming import place_of
-from gilscope.watch.sites import MAX_LINES_APART
+from gilscope.watch.sites import MAX_LINES_APART, is_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ MAX_LOOPS_SHOWN = 5
 WITHOUT_LINE: tuple[LoopDoing, ...] = ("no CPU", "unknown")
 """Where the loop did nothing itself, its line is chance."""
 INDENT = "   "
+INNER = re.compile(r"(\.<locals>\.<\w+>)+$")
+INSTALLED_IN = re.compile(r"^.*/(site|dist)-packages/")
 
 
 class Cost(NamedTuple):
@@ -31,8 +34,6 @@ class Cost(NamedTuple):
     seconds: float
     frame: Frame | None
     """The costliest line. While the loop waited for the GIL, the line of the thread that held it."""
-    lines: tuple[int, ...] = ()
-    """All lines, if there are several."""
     holders: tuple[str, ...] = ()
     """While the loop waited for the GIL: the threads that held it, the longest holder first."""
 
@@ -84,16 +85,17 @@ def _use(loops: list[LoopTime], tree: TimeTree | None, *, alone: bool) -> Use:
 
 
 def _costs(stacks: Iterable[BusyStack], tree: TimeTree) -> Iterator[Cost]:
-    """Yield what the stacks cost, neighbouring lines of a function as one."""
+    """Yield what the stacks cost, neighbouring lines of a function as one, and all lines of a library's function."""
     functions: dict[object, dict[Frame | None, list[BusyStack]]] = defaultdict(lambda: defaultdict(list))
     for stack in stacks:
         line = blamed(stack, tree)
-        functions[stack.doing, line and (line.file, line.function)][line].append(stack)
+        functions[stack.doing, line and (line.file, _function(line))][line].append(stack)
     for lines in functions.values():
         group: dict[Frame | None, list[BusyStack]] = {}
         last = 0
-        for line in sorted(lines, key=_number):
-            if group and _number(line) > last + MAX_LINES_APART:
+        for line in sorted(lines, key=_order):
+            # A line of a library's is chance.
+            if group and _number(line) > last + MAX_LINES_APART and line and is_programs(line):
                 yield _cost(group)
                 group = {}
             group[line] = lines[line]
@@ -112,6 +114,15 @@ def blamed(stack: BusyStack, tree: TimeTree) -> Frame | None:
     return tree.frames[stack.frames[-1]] if stack.frames else None
 
 
+def _order(line: Frame | None) -> tuple[int, str]:
+    return _number(line), line.function if line else ""
+
+
+def _function(line: Frame) -> str:
+    """Return the function that ``line`` is in: a comprehension or a lambda belongs to the function around it."""
+    return INNER.sub("", line.function)
+
+
 def _number(line: Frame | None) -> int:
     return line.line if line else 0
 
@@ -126,7 +137,6 @@ def _cost(lines: dict[Frame | None, list[BusyStack]]) -> Cost:
         doing=stacks[0].doing,
         seconds=sum(stack.seconds for stack in stacks),
         frame=max(lines, key=lambda line: sum(stack.seconds for stack in lines[line])),
-        lines=tuple(map(_number, lines)) if len(lines) > 1 else (),
         holders=tuple(sorted(held, key=lambda name: -held[name])),
     )
 
@@ -137,7 +147,12 @@ def said(cost: Cost) -> str:
         return cost.doing
     if cost.doing == "waiting for the GIL":
         return _held(cost)
-    return f"{cost.doing} at {place_of(cost.frame) if cost.frame else 'a line that was not sampled'}"
+    return f"{cost.doing} at {_place(cost.frame) if cost.frame else 'a line that was not sampled'}"
+
+
+def _place(line: Frame) -> str:
+    """Return where ``line`` is, without the folder that the packages are installed in, and with the outer function."""
+    return INNER.sub("", INSTALLED_IN.sub("", place_of(line)))
 
 
 def _held(cost: Cost) -> str:
@@ -145,12 +160,12 @@ def _held(cost: Cost) -> str:
         return cost.doing
     first, *others = cost.holders
     by = f"{first} and {counted(len(others), 'other thread')}" if others else first
-    at = f" at {place_of(cost.frame).rpartition(' in ')[0]}" if cost.frame else ""
+    at = f" at {_place(cost.frame).rpartition(' in ')[0]}" if cost.frame else ""
     return f"{cost.doing} held by {by}{at}"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{share:.0%}"
 
 
 def utilization(report: WatchReport, width: int = 0) -> Iterator[str]:

@@ -13,7 +13,7 @@ from gilscope.records.watch_report import WHY_UNWATCHED
 from gilscope.reports.ending import ending
 from gilscope.reports.saturation import saturated
 from gilscope.reports.utilization import utilization
-from gilscope.reports.watch_figures import gil, heading, lags, measured, span
+from gilscope.reports.watch_figures import gil, heading, lags, span
 from gilscope.watch.cause import REMEDY
 from gilscope.watch.snapshots import lag_not_judged
 
@@ -150,7 +150,7 @@ def _not_judged(report: WatchReport) -> str:
         return ""
     if end:
         return f"one stall of {duration(lag)} had ended, and its cause was not known yet"
-    return f"a {measured(report)} of {duration(lag)} was measured, but its stall was not judged"
+    return f"a lag of {duration(lag)} was measured, but its stall was not judged"
 
 
 def _none(report: WatchReport) -> str:

@@ -11,7 +11,6 @@ import altair as alt
 from gilscope.formatting import duration
 from gilscope.naming import place_of
 from gilscope.reports.style import CAUSE_COLOURS, GREY, TICK_COLOUR, tips
-from gilscope.reports.watch_figures import measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ def chart(report: WatchReport) -> alt.VConcatChart | None:
     time = alt.X("from:Q", scale=alt.Scale(domain=span(report), nice=False, clamp=True), axis=_axis())
     panels = []
     if line is not None and any(lag is not None for lag in line.worst):
-        panels.append(_lags(report, line, stalls, time))
+        panels.append(_lags(line, stalls, report.stall, time))
     if stalls:
         panels.append(_stalls(stalls, time))
     if line is not None and (tracks := tracks_drawn(line)):
@@ -70,13 +69,12 @@ def _axis() -> alt.Axis:
     return alt.Axis(title="time since the watch began (s)", tickCount=6, labelFlush=True)
 
 
-def _lags(report: WatchReport, line: Timeline, stalls: list[Row], time: alt.X) -> alt.LayerChart:
-    threshold, what = report.stall, measured(report)
+def _lags(line: Timeline, stalls: list[Row], threshold: float, time: alt.X) -> alt.LayerChart:
     highest = max(threshold, *(lag for lag in line.worst if lag is not None))
     first, last = round(math.log10(MIN_LAG_SECONDS * 1000)), math.ceil(math.log10(highest * 1000))
     scale = alt.Scale(type="log", domain=[10.0**first, 10.0**last], nice=False, clamp=True)
     axis = alt.Axis(
-        title=f"{what} (log scale)",
+        title="lag (log scale)",
         values=[10.0**power for power in range(first, last + 1)],
         labelExpr="datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.value + ' ms'",
     )
@@ -90,7 +88,7 @@ def _lags(report: WatchReport, line: Timeline, stalls: list[Row], time: alt.X) -
     limit = alt.Chart(alt.InlineData(values=[{"ms": threshold * 1000}])).mark_rule(color="black", strokeDash=[4, 3])
     y = alt.Y("ms:Q", scale=scale, axis=axis)
     colour = alt.Color("cause:N", scale=_colours(stalls), legend=None)
-    bar_tips = tips(when="when", lag=f"maximum {what} of the loop")
+    bar_tips = tips(when="when", lag="maximum lag of the loop")
     return alt.LayerChart(
         layer=[
             bands.encode(time, alt.X2("to:Q"), colour, y=alt.value(0), y2=alt.value("height"), tooltip=_stall_tips()),
@@ -99,7 +97,7 @@ def _lags(report: WatchReport, line: Timeline, stalls: list[Row], time: alt.X) -
         ],
         width=WIDTH_PIXELS,
         height=150,
-        title=_heading("Lag of the event loop" if what == "lag" else "Turns of the event loop"),
+        title=_heading("Lag of the event loop"),
     )
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from gilscope.formatting import counted, duration, listed
 from gilscope.naming import place_of
 from gilscope.reports.watch import INDENT, in_lines, unbroken
-from gilscope.reports.watch_figures import heading, measured
+from gilscope.reports.watch_figures import heading
 from gilscope.watch.two_watches import site_changes
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ def cautions(before: WatchReport, after: WatchReport) -> Iterator[str]:
             f"the thresholds differ: stalls over {duration(before.stall)} before, over {duration(after.stall)} after. "
             "A site may be gone or new for that reason alone"
         )
-    if measured(before) != measured(after):
-        watch, attached = ("before", "after") if before.attached is None else ("after", "before")
-        yield f"the lag of the loops {watch} stands beside the turns of the loops {attached}, which were measured from outside"
+    if (before.attached is None) != (after.attached is None):
+        yield f"the lag {'after' if before.attached is None else 'before'} was seen from outside, by turns of the loops"
     if before.command != after.command:
         yield f"the commands differ: {' '.join(before.command)} before, {' '.join(after.command)} after"
     names = before.machine.__struct_fields__
@@ -86,7 +85,7 @@ def _figures(one: WatchReport, other: WatchReport) -> Table:
     if before.loops or after.loops:
         _row(table, "loop busy per second", _busy(before), _busy(after))
     for name in ("p50", "p90", "p99", "max"):
-        _row(table, f"loop {measured(other)} {name}", getattr(before.lags, name), getattr(after.lags, name))
+        _row(table, f"loop lag {name}", getattr(before.lags, name), getattr(after.lags, name))
     for name in ("p50", "p99", "max"):
         _row(table, f"wait for the GIL {name}", getattr(before.waits, name), getattr(after.waits, name))
     stalled, shares = zip(*(_of_a_second(seen) for seen in (before, after)), strict=True)

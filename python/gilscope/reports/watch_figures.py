@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
 from gilscope.records.watch_report import UNREADABLE
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 5
 MIN_HELD_SHARE_TO_SHOW = 0.005
-WHAT_A_TURN_IS = "a turn of a loop lasts from when the loop leaves its selector until it waits there again; turns are measured from outside"
+WHAT_A_TURN_IS = (
+    "(seen from outside, by turns: a turn lasts from when a loop leaves its selector until it waits there again)"
+)
 
 WHY_WRITTEN = {
     "call": "written by Watch.dump",
@@ -52,20 +54,15 @@ def span(report: WatchReport) -> Iterator[str]:
         yield f"up to {ended} UTC, {WHY_WRITTEN[report.excerpt.reason]}"
 
 
-def measured(report: WatchReport) -> Literal["lag", "turn"]:
-    """Return what ``Snapshot.lags`` has: how late the loops were, or seen from outside how long their turns took."""
-    return "lag" if report.attached is None else "turn"
-
-
 def lags(report: WatchReport) -> Iterator[str]:
-    """Yield how late the loops were; of an attached process, how long their turns took, and what that means."""
+    """Yield how late the loops were; of an attached process, also by what that was seen."""
     if report.attached is None:
         yield lag(report)
     elif report.snapshot.lags.count:
-        yield f"loop turns: {_quantiles(report.snapshot.lags)}"
+        yield f"loop lag: {_quantiles(report.snapshot.lags)}"
         yield WHAT_A_TURN_IS
     else:
-        yield "loop turns: no event loop was seen"
+        yield "loop lag: no event loop was seen"
 
 
 def lag(report: WatchReport) -> str:

@@ -14,7 +14,7 @@ from gilscope.reports.shell import about, filled, prose, shell, small, table
 from gilscope.reports.style import CAUSE_COLOURS, TICK_COLOUR
 from gilscope.reports.utilization import utilization
 from gilscope.reports.watch import MAX_SITES, others, stalls, unseen, where
-from gilscope.reports.watch_figures import gil, heading, lags, measured, span
+from gilscope.reports.watch_figures import gil, heading, lags, span
 from gilscope.watch.cause import REMEDY
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def page(report: WatchReport) -> str:
         "watch.html",
         heading=escape(heading(report)),
         figures="".join(
-            f"<li>{_line(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
+            f"<li>{escape(line)}</li>" for line in (*span(report), *utilization(report), *lags(report), *gil(report))
         ),
         figure="" if chart is None else _figure(report),
         time=flames(report),
@@ -53,24 +53,18 @@ def page(report: WatchReport) -> str:
     )
 
 
-def _line(words: str) -> str:
-    """Return ``words`` as HTML. A number stays on one line with its percent sign."""
-    return escape(words).replace(" %", "\u00a0%")
-
-
 def _saturated(loop: Saturated) -> str:
-    lines = "".join(f"<div class='place'>{_line(line)}</div>" for line in loop.lines)
-    return f"<div class='warning'><b>{_line(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
+    lines = "".join(f"<div class='place'>{escape(line)}</div>" for line in loop.lines)
+    return (
+        f"<div class='warning'><b>{escape(loop.claim)}</b>{lines}<div class='remedy'>{prose(loop.remedy)}</div></div>"
+    )
 
 
 def _figure(report: WatchReport) -> str:
-    what = measured(report)
     return filled(
         "watch_figure.html",
         lag=TICK_COLOUR,
-        bar=f"{what} of the event loop"
-        if report.timeline is None
-        else f"maximum {what} in {duration(report.timeline.width)}",
+        bar="lag of the event loop" if report.timeline is None else f"maximum lag in {duration(report.timeline.width)}",
         threshold=escape(duration(report.stall)),
         caption=escape(" ".join(_caption(report))),
     )
@@ -80,9 +74,9 @@ def _caption(report: WatchReport) -> Iterator[str]:
     """Yield sentences on how to read the picture, and on what it leaves out."""
     line, seen = report.timeline, report.snapshot
     if line is None:
-        yield f"This report was written without a time line, so the picture has no {measured(report)}s and no threads."
+        yield "This report was written without a time line, so the picture has no lags and no threads."
     else:
-        yield f"Each bar is the maximum {measured(report)} in {duration(line.width)}. Where there is no bar, no event loop ran."
+        yield f"Each bar is the maximum lag in {duration(line.width)}. Where there is no bar, no event loop ran."
         tracks = watch_chart.tracks_drawn(line)
         if tracks:
             yield "A thread's row shows how much of the time the thread held the GIL: a full row is all of it."

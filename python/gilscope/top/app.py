@@ -41,26 +41,38 @@ def can_draw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
-def show(live: Live, *, threshold: float, output: str | None = None, pass_on: PassOn | None = None) -> Why:
+def show(
+    live: Live,
+    *,
+    threshold: float,
+    command: tuple[str, ...] = (),
+    output: str | None = None,
+    pass_on: PassOn | None = None,
+) -> Why:
     """Show the process on stdout, drawn on a terminal, else as one line a second. Return why that is over.
 
-    SIGINT and SIGTERM end it, unless they are to be passed on to the process.
+    ``command`` is shown instead of the process's command line. SIGINT and SIGTERM end the view, unless they are to be passed
+    on to the process.
     """
     with caught_signals(pass_on) as caught:
         model = Model(live, threshold=threshold)
         if can_draw():
             keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-            return _draw(View(live, model, output, keys=keyboard is not None), keyboard, caught)
+            return _draw(
+                View(live, model, Choice(command=command or live.command, output=output, keys=keyboard is not None)),
+                keyboard,
+                caught,
+            )
         return _print(live, model, caught)
 
 
 class View:
     """What the person at the terminal sees, and has chosen."""
 
-    def __init__(self, live: Live, model: Model, output: str | None = None, *, keys: bool = True) -> None:
+    def __init__(self, live: Live, model: Model, choice: Choice) -> None:
         self._live = live
         self._model = model
-        self._choice = Choice(output=output, keys=keys)
+        self._choice = choice
         self._frozen: Picture | None = None
         self._picture = model.picture()
 

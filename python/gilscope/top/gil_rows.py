@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
-from gilscope.top.fitted import cut, place, printable
+from gilscope.top.fitted import cut, cut_name, place, printable
 from gilscope.top.styled import DIM, HEADING, at_place, filled, line
 from gilscope.top.sums import LONGEST_WINDOW, WINDOWS
 
@@ -67,12 +67,14 @@ def _longest_hold(hold: LongHold | None, width: int) -> Text:
     if hold is None:
         return line((f"no thread held the GIL in {LONGEST_WINDOW} s", DIM), width=width)
     begin = f"longest hold in {LONGEST_WINDOW} s: {duration(hold.seconds)} by {printable(str(hold.thread))}"
+    if hold.frame is None:
+        return line(cut(begin, width), width=width)
     return at_place(begin, hold.frame, width)
 
 
 def _shares(name: str, shares: Sequence[float | None], width: int, marks: Glyphs, name_width: int) -> Text:
     figures = "".join(f"{'-' if share is None else f'{share:.0%}':>{SHARE}}" for share in shares)
-    text = line(f"{cut(name, name_width - 1):<{name_width}}", figures, "  ", width=width)
+    text = line(f"{cut_name(name, name_width - 1):<{name_width}}", figures, "  ", width=width)
     if width - text.cell_len >= MIN_BAR:
         text.append(marks.bar(shares[len(WINDOWS) // 2] or 0.0, width - text.cell_len), "cyan")
     return text

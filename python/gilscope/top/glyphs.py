@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHORTEST_SHOWN = 0.001
-"""A turn of this many seconds or less has the lowest mark."""
+"""A lag of this many seconds or less has the lowest mark."""
 DECADES = 3
-"""The highest mark is for turns of a second or more. In a chart of three rows, each row is a power of ten."""
+"""The highest mark is for lags of a second or more. In a chart of three rows, each row is a power of ten."""
 
 
 class Glyphs(NamedTuple):
@@ -36,7 +36,7 @@ class Glyphs(NamedTuple):
         return bar + self.empty * (width - len(bar))
 
     def chart(self, lengths: Sequence[float | None], rows: int) -> list[str]:
-        """Return a chart of turns over time in so many rows, on a logarithmic scale. The top row comes first."""
+        """Return a chart of lags over time in so many rows, on a logarithmic scale. The top row comes first."""
         steps = len(self.levels) - 1
         heights = [_height(seconds, rows * steps) for seconds in lengths]
         return [

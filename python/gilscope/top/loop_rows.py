@@ -1,4 +1,4 @@
-"""The event loops in the view: how busy they are, how long their turns take, and a chart of the longest."""
+"""The event loops in the view: how busy they are, how late they are, and a chart of the longest lags."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ BUSY_STYLES = ((0.9, "bold red"), (0.5, "yellow"), (0.0, ""))
 """From this utilization on."""
 
 
-def height(loops: int, *, large: bool) -> int:
-    """Return how many lines the loops take."""
-    return 1 + loops * (len(WINDOWS) if large else 1)
+def height(loops: int, *, scale: int) -> int:
+    """Return how many lines the loops take, with so many rows of their charts for each power of ten."""
+    return 1 + loops * len(AXIS) * scale
 
 
 def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[Text]:
@@ -41,8 +41,12 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
             "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
         )
         return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
-    if height(len(loops), large=True) <= rows:
-        return [_heading(width), *(text for row in loops for text in _block(row, picture.threshold, width, marks))]
+    if height(len(loops), scale=1) <= rows:
+        scale = 2 if height(len(loops), scale=2) <= rows // 2 else 1
+        return [
+            _heading(width),
+            *(text for row in loops for text in _block(row, picture.threshold, width, marks, scale)),
+        ]
     room = max(0, rows - 1)
     shown = loops if len(loops) <= room else loops[: max(0, room - 1)]
     lines = [_heading(width), *(_one_line(row, picture.threshold, width, marks) for row in shown)]
@@ -53,23 +57,26 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
 
 def _heading(width: int) -> Text:
     text = line((f"{'LOOPS':<{NAME + WINDOW}}", HEADING), width=width)
-    text.append(f"{'busy':>{BUSY}}{'turn p50':>{FIGURE}}{'p99':>{FIGURE}}{'max':>{FIGURE}}", DIM)
+    text.append(f"{'busy':>{BUSY}}{'lag p50':>{FIGURE}}{'p99':>{FIGURE}}{'max':>{FIGURE}}", DIM)
     if _chart_room(width) >= MIN_CHART:
         text.append(" " * GAP + cut("longest in each second", width - FIGURES - GAP), DIM)
     return text
 
 
-def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> list[Text]:
+def _block(row: LoopRow, threshold: float, width: int, marks: Glyphs, scale: int) -> list[Text]:
+    """Return the figures of a loop beside its chart, which has ``scale`` rows for each power of ten."""
     room = _chart_room(width)
-    chart = marks.chart(row.longest[-room:], len(AXIS)) if room >= MIN_CHART else []
+    chart = marks.chart(row.longest[-room:], scale * len(AXIS)) if room >= MIN_CHART else []
     names = [f"loop {row.loop}", printable(row.thread), ""]
-    lines = []
-    for number, seconds in enumerate(WINDOWS):
-        text = _figures(names[number], f"{seconds} s", row, number, threshold, width)
-        if chart:
-            text.append(" " * GAP + chart[number], AXIS_STYLES[number])
-            text.append(f" {AXIS[number]}", DIM)
-        lines.append(text)
+    lines = [
+        _figures(names[number], f"{seconds} s", row, number, threshold, width) for number, seconds in enumerate(WINDOWS)
+    ]
+    lines += [line(" " * FIGURES, width=width) for _ in range(len(chart) - len(lines))]
+    for number, (text, part) in enumerate(zip(lines, chart, strict=False)):
+        power, below_the_top = divmod(number, scale)
+        text.append(" " * GAP + part, AXIS_STYLES[power])
+        if not below_the_top:
+            text.append(f" {AXIS[power]}", DIM)
     return lines
 
 
@@ -89,14 +96,14 @@ def _one_line(row: LoopRow, threshold: float, width: int, marks: Glyphs) -> Text
 def _figures(name: str, window: str, row: LoopRow, number: int, threshold: float, width: int) -> Text:
     busy = row.busy[number]
     style = "" if busy is None else next(style for share, style in BUSY_STYLES if busy >= share)
-    turns = [
-        (f"{'-' if turn is None else duration(turn):>{FIGURE}}", "red" if turn and turn > threshold else "")
-        for turn in row.turns[number]
+    lags = [
+        (f"{'-' if lag is None else duration(lag):>{FIGURE}}", "red" if lag and lag > threshold else "")
+        for lag in row.lags[number]
     ]
     return line(
         f"{cut(name, NAME - 1):<{NAME}}",
         (f"{window:>{WINDOW - 1}} ", DIM),
         (f"{'-' if busy is None else f'{busy:.0%}':>{BUSY}}", style),
-        *turns,
+        *lags,
         width=width,
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from gilscope.attach.live import LongHold
 from gilscope.records.stall import Thread
-from gilscope.top.picture import LoopRow, Picture, SpentRow, ThreadRow
+from gilscope.top.lags import SECONDS_KEPT, Lags
+from gilscope.top.picture import LoopRow, Picture, ThreadRow
+from gilscope.top.spent import Spent
 from gilscope.top.sums import LONGEST_WINDOW, WINDOWS, Sums
-from gilscope.top.turns import SECONDS_KEPT, Turns
 from gilscope.watch.bins import distinct, thread_name
 from gilscope.watch.sites import Sites
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilscope.attach.live import Live, StallNow, Turn
-    from gilscope.records.loop_time import LoopDoing, TimeTree
-    from gilscope.records.stall import Frame, Site, Stall
+    from gilscope.records.stall import Site, Stall
     from gilscope.records.watch_report import Snapshot
-
-    Spent = tuple[int, LoopDoing, Frame | None, str | None, Frame | None]
+    from gilscope.top.picture import SpentRow
 
 MAX_SECONDS_TO_JUDGE = 5.0
 """A stall is judged and available at the latest so long after its end."""
@@ -47,9 +46,9 @@ class Model:
         self._loops: Sums[tuple[str, int]] = Sums(at, _loop_sums(seen))
         self._held: Sums[int] = Sums(at, _held_sums(seen))
         self._cost: Sums[None] = Sums(at, {None: self._cpu_time()})
-        self._spent: Sums[Spent] = Sums(at, _spent_sums(self._live.time_tree()) if seen else {})
-        self._turns: dict[int, Turns] = {}
-        self._last_turns: dict[int, float] = {}
+        self._spent = Spent(at, self._live.time_tree() if seen else None)
+        self._lags: dict[int, Lags] = {}
+        self._last_lags: dict[int, float] = {}
         self._long_holds: dict[tuple[int, float], LongHold] = {}
         self._short_holds: deque[LongHold] = deque()
         self._stalls: dict[tuple[int, float], Stall] = {}
@@ -70,9 +69,9 @@ class Model:
         self._loops.add(at, _loop_sums(seen))
         self._held.add(at, _held_sums(seen))
         self._cost.add(at, {None: self._cpu_time()})
-        self._spent.add(at, _spent_sums(live.time_tree()))
+        self._spent.add(at, live.time_tree())
         self._now = tuple(sorted(live.now(), key=lambda late: -late.seconds))
-        self._add_turns(live.turns(max(self._began, before - 1)))
+        self._add_lags(live.turns(max(self._began, before - 1)))
         self._threads = live.threads()
         oldest = max(self._began, at - LONGEST_WINDOW)
         self._add_holds(max(self._began, before), oldest)
@@ -86,7 +85,6 @@ class Model:
         return Picture(
             pid=live.pid,
             python=live.python,
-            command=live.command,
             elapsed=self._at,
             since_reset=self._at - self._began,
             threshold=self._threshold,
@@ -108,22 +106,24 @@ class Model:
         """Add the long holds, and for when there are none, the longest of all that ended since the last update."""
         self._long_holds.update({(it.thread.native_id, it.start): it for it in self._live.long_holds(since)})
         self._long_holds = {key: it for key, it in self._long_holds.items() if it.start + it.seconds > oldest}
-        longest = max(self._live.holds(since), key=lambda hold: hold.end - hold.start, default=None)
+        # Thousands of short holds in a second would cost more than anything else here.
+        holds = [] if self._long_holds else self._live.holds(since)
+        longest = max(holds, key=lambda hold: hold.end - hold.start, default=None)
         if longest is not None:
             thread = Thread(longest.native_id, longest.name)
             self._short_holds.append(LongHold(thread, longest.start, longest.end - longest.start, None))
         while self._short_holds and self._short_holds[0].start + self._short_holds[0].seconds <= oldest:
             self._short_holds.popleft()
 
-    def _add_turns(self, turns: list[Turn]) -> None:
-        ended: dict[int, list[tuple[float, float]]] = {}
-        for turn in turns:
-            if turn.end > self._last_turns.get(turn.loop, self._began):
-                self._last_turns[turn.loop] = turn.end
-                ended.setdefault(turn.loop, []).append((turn.end, turn.seconds))
+    def _add_lags(self, lags: list[Turn]) -> None:
+        counted: dict[int, list[tuple[float, float]]] = {}
+        for lag in lags:
+            if lag.end > self._last_lags.get(lag.loop, self._began):
+                counted.setdefault(lag.loop, []).append((lag.end, lag.seconds))
+        self._last_lags.update({loop: new[-1][0] for loop, new in counted.items()})
         late = {stall.loop: stall.seconds for stall in self._now}
-        for loop in {*self._turns, *ended, *late}:
-            self._turns.setdefault(loop, Turns()).add(self._at, ended.get(loop, ()), late.get(loop))
+        for loop in {*self._lags, *counted, *late}:
+            self._lags.setdefault(loop, Lags()).add(self._at, counted.get(loop, ()), late.get(loop))
 
     def _loop_rows(self) -> tuple[LoopRow, ...]:
         grown = [self._loops.over(seconds)[1] for seconds in WINDOWS]
@@ -131,14 +131,14 @@ class Model:
         for time in self._snapshot.loops if self._snapshot else ():
             busy = tuple(_share(sums["busy", time.loop], sums["asleep", time.loop]) for sums in grown)
             if any(share is not None for share in busy):
-                turns = self._turns.get(time.loop, Turns())
+                lags = self._lags.get(time.loop, Lags())
                 rows.append(
                     LoopRow(
                         loop=time.loop,
                         thread=str(time.thread),
                         busy=busy,
-                        turns=tuple(turns.over(seconds) for seconds in WINDOWS),
-                        longest=turns.longest_by_second(self._at, SECONDS_KEPT),
+                        lags=tuple(lags.over(seconds) for seconds in WINDOWS),
+                        longest=lags.longest_by_second(self._at, SECONDS_KEPT),
                     )
                 )
         return tuple(rows)
@@ -167,14 +167,9 @@ class Model:
         return tuple(sorted(rows, key=lambda row: (-row.shares[-1], row.native_id)))
 
     def _spent_rows(self) -> tuple[SpentRow, ...]:
-        _, spent = self._spent.over(LONGEST_WINDOW)
         _, loops = self._loops.over(LONGEST_WINDOW)
-        rows = []
-        for (loop, doing, culprit, holder, held_at), seconds in spent.items():
-            sampled = loops.get(("busy", loop), 0.0) + loops.get(("asleep", loop), 0.0)
-            if seconds and sampled:
-                rows.append(SpentRow(loop, min(1.0, seconds / sampled), doing, culprit, holder, held_at))
-        return tuple(sorted(rows, key=lambda row: -row.share))
+        sampled = {loop: loops["busy", loop] + loops["asleep", loop] for what, loop in loops if what == "busy"}
+        return self._spent.rows(sampled)
 
     def _culprits(self) -> tuple[Site, ...]:
         sites = Sites()
@@ -198,17 +193,6 @@ def _held_sums(seen: Snapshot | None) -> dict[int, float]:
         return {}
     by_thread = {_key(holder.native_id): holder.held for holder in seen.held_by}
     return {HELD: seen.held or 0.0, **by_thread}
-
-
-def _spent_sums(tree: TimeTree) -> dict[Spent, float]:
-    """Return the seconds that each loop spent on each line."""
-    spent: dict[Spent, float] = {}
-    for stack in tree.stacks:
-        culprit = None if stack.culprit is None else tree.frames[stack.culprit]
-        held_at = None if stack.held_at is None else tree.frames[stack.held_at]
-        key = (stack.loop, stack.doing, culprit, stack.holder, held_at)
-        spent[key] = spent.get(key, 0.0) + stack.seconds
-    return spent
 
 
 def _share(busy: float, asleep: float) -> float | None:

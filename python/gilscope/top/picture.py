@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from gilscope.attach.live import LongHold, StallNow
     from gilscope.records.loop_time import LoopDoing
     from gilscope.records.stall import Frame, Site
-    from gilscope.top.turns import Quantiles
+    from gilscope.top.lags import Quantiles
 
 
 class LoopRow(NamedTuple):
-    """An event loop. ``busy`` and ``turns`` have a figure for each of ``sums.WINDOWS``."""
+    """An event loop. ``busy`` and ``lags`` have a figure for each of ``sums.WINDOWS``."""
 
     loop: int
     thread: str
     busy: tuple[float | None, ...]
     """The share of the time in which the loop was not asleep in its selector; ``None`` if the loop was not sampled."""
-    turns: tuple[Quantiles, ...]
+    lags: tuple[Quantiles, ...]
     longest: tuple[float | None, ...]
-    """The longest turn in each second, the oldest first."""
+    """The longest lag in each second, the oldest first."""
 
 
 class ThreadRow(NamedTuple):
@@ -51,7 +51,6 @@ class Picture(NamedTuple):
 
     pid: int
     python: str
-    command: tuple[str, ...]
     elapsed: float
     since_reset: float
     threshold: float

@@ -38,6 +38,6 @@ def _parts(picture: Picture) -> Iterator[str]:
 
 def _loop(row: LoopRow) -> str:
     busy = "" if row.busy[0] is None else f" {row.busy[0]:.0%} busy"
-    quantiles = zip(("p50", "p99", "max"), row.turns[0], strict=True)
-    turns = ", ".join(f"{name} {duration(value)}" for name, value in quantiles if value is not None)
-    return f"loop {row.loop}{busy}" + (f", turns {turns}" if turns else "")
+    quantiles = zip(("p50", "p99", "max"), row.lags[0], strict=True)
+    lags = ", ".join(f"{name} {duration(value)}" for name, value in quantiles if value is not None)
+    return f"loop {row.loop}{busy}" + (f", lag {lags}" if lags else "")

@@ -33,9 +33,9 @@ def filled(text: Text, width: int, style: str) -> Text:
 
 
 def at_place(begin: str, frame: Frame | None, width: int) -> Text:
-    """Return ``begin`` with where it was, if that is known. If there is little room, ``begin`` is cut, and not the place."""
+    """Return ``begin`` with where it was. If there is little room, ``begin`` is cut, and not the place."""
     if frame is None:
-        return line(cut(begin, width), width=width)
+        return line(cut(f"{begin}, line not seen", width), width=width)
     at = " at "
     least = min(len(place(frame, width)), max(MIN_PLACE, least_of(frame)))
     begin = cut(begin, width - len(at) - least)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
+from gilscope.records.remedies import REMEDY_OF_CAUSE
 from gilscope.top.fitted import cut, least_of, place, printable
 from gilscope.top.styled import DIM, HEADING, PLACE, at_place, filled, line
 
@@ -75,13 +77,22 @@ def culprit_lines(picture: Picture, width: int, rows: int) -> list[Text]:
     heading = line((f"{'STALLS':<{CAUSE}}", HEADING), (f"{columns}  in the last minute", DIM), width=width)
     room = max(0, rows - 1)
     sites = picture.culprits
-    shown = sites if len(sites) <= room else sites[: max(0, room - 1)]
+    shown = sites if len(sites) <= room else sites[: max(1, room - 1)]
     spare = room - len(shown) - (len(shown) < len(sites))
-    lines = [heading]
+    below: list[list[Text]] = []
     for site in shown:
-        details = _details(site, width) if spare else []
-        lines += [_culprit(site, width), *details[:spare]]
-        spare -= len(details[:spare])
+        below.append(_details(site, width)[:spare])
+        spare -= len(below[-1])
+    explained = set()
+    for site, lines_below in zip(shown, below, strict=True):
+        remedy = _remedy(site, width)
+        if site.cause not in explained and len(remedy) <= spare:
+            lines_below.extend(remedy)
+            spare -= len(remedy)
+            explained.add(site.cause)
+    lines = [heading]
+    for site, lines_below in zip(shown, below, strict=True):
+        lines += [_culprit(site, width), *lines_below]
     if rest := sites[len(shown) :]:
         total = duration(sum(site.stalled for site in rest))
         lines.append(line((f"{counted(len(rest), 'other place')}: {total}", DIM), width=width))
@@ -92,8 +103,10 @@ def _culprit(site: Site, width: int) -> Text:
     begin = f"{site.cause:<{CAUSE}}{duration(site.stalled):>8}{site.stalls:>6}{duration(site.longest):>9}  "
     room = width - len(begin)
     thread = f" ({printable(site.thread)})" if site.thread else ""
+    if site.culprit is None and site.callback is not None:
+        return line(begin, ("loop in ", DIM), (place(site.callback, room - len("loop in ")), PLACE), width=width)
     if site.culprit is None:
-        return line(begin, cut("many places" if site.many_places else f"line unknown{thread}", room), width=width)
+        return line(begin, cut("many places" if site.many_places else f"line not seen{thread}", room), width=width)
     return line(begin, (_at(site.culprit, thread, room), PLACE), width=width)
 
 
@@ -102,7 +115,7 @@ def _details(site: Site, width: int) -> list[Text]:
     details = []
     if site.request:
         details.append(line((cut(f"{INDENT}request {printable(site.request)}", width), DIM), width=width))
-    if site.callback and site.callback != site.culprit:
+    if site.callback and site.culprit not in (None, site.callback):
         details.append(at_place(f"{INDENT}the loop was", site.callback, width))
     details += [
         at_place(f"{INDENT}of this, {part.cause}: {duration(part.seconds)}", part.culprit, width)
@@ -110,3 +123,9 @@ def _details(site: Site, width: int) -> list[Text]:
         if part.seconds >= MIN_SHARE_OF_PART * site.stalled
     ]
     return details
+
+
+def _remedy(site: Site, width: int) -> list[Text]:
+    """Return what to do about stalls with this cause, as the report says it."""
+    wrapped = wrap(f"-> {REMEDY_OF_CAUSE[site.cause]}", width - len(INDENT))
+    return [line((INDENT + text, "green"), width=width) for text in wrapped]

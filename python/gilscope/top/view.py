@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from gilscope.top.fitted import cut, printable
@@ -13,6 +14,8 @@ from gilscope.top.styled import DIM, filled, line
 from gilscope.top.time_rows import culprit_lines, now_lines, spent_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gilscope.top.glyphs import Glyphs
     from gilscope.top.picture import Picture
 
@@ -27,6 +30,8 @@ GIL_HEAD = 3
 class Choice(NamedTuple):
     """What the person at the terminal has chosen."""
 
+    command: tuple[str, ...] = ()
+    """What the title names as the program."""
     thread: int | None = None
     paused: bool = False
     output: str | None = None
@@ -51,11 +56,21 @@ def screen(picture: Picture, choice: Choice, *, width: int, rows: int, marks: Gl
 
 def _title(picture: Picture, choice: Choice, width: int) -> Text:
     end = f"{'PAUSED at ' if choice.paused else ''}{clock(picture.elapsed)}"
-    begin = f"gilscope top: PID {picture.pid}, Python {picture.python}: {printable(' '.join(picture.command))}"
-    begin = cut(begin, width - len(end) - 2)
+    begin = f"gilscope top: PID {picture.pid}, Python {picture.python}: "
+    begin += command_line(choice.command, width - len(begin) - len(end) - 2)
     return line(
         (begin.ljust(width - len(end)), "bold"), (end, "bold reverse" if choice.paused else "bold"), width=width
     )
+
+
+def command_line(words: Sequence[str], width: int) -> str:
+    """Return a command line in at most ``width`` columns: without folders if it is too long."""
+    first = "".join(words[:1]).rpartition("/")[2]
+    for shown in (words, [first, *words[1:]], [word.rpartition("/")[2] for word in words]):
+        text = printable(" ".join(shown))
+        if cell_len(text) <= width:
+            return text
+    return cut(text, width)
 
 
 def _keys(picture: Picture, choice: Choice, width: int, marks: Glyphs) -> Text:
@@ -75,7 +90,7 @@ def _in_one_column(picture: Picture, choice: Choice, width: int, room: int, mark
     stack = [] if choice.thread is None else _stack(picture, choice.thread, room if room < 24 else room // 2, width)
     room -= len(stack)
     if room >= 4:
-        spent = spent_lines(picture, width, max(2, min(room // 2, 1 + len(picture.spent))))
+        spent = spent_lines(picture, width, max(2, min((room - len(parts)) // 2, 1 + len(picture.spent))))
         room -= len(spent)
         least = min(room, 1 + max(1, len(picture.culprits)))
         gaps = len(parts) + 1 + bool(stack)
@@ -107,7 +122,7 @@ def _in_two_columns(picture: Picture, choice: Choice, width: int, room: int, mar
 
 def _rows_for_loops(room: int) -> int:
     """Return how many rows the loops get: half, and enough for one with its chart if that leaves room for the rest."""
-    return max(room // 2, height(1, large=True) if room >= 14 else 2)
+    return max(room // 2, height(1, scale=1) if room >= 14 else 2)
 
 
 def _stack(picture: Picture, thread: int, rows: int, width: int) -> list[Text]:

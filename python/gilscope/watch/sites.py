@@ -111,10 +111,10 @@ def _site(stall: Stall) -> Site:
     culprit = stall.culprit
     innermost: tuple[Frame, ...] = ()
     parts: Iterable[Part] = stall.parts
-    if culprit and stall.callback and stall.thread == stall.culprit_thread and not _is_programs(culprit):
+    if culprit and stall.callback and stall.thread == stall.culprit_thread and not is_programs(culprit):
         # The innermost line of a library is chance, and says nothing about the request.
         culprit, innermost = stall.callback, stall.stack[:INNERMOST]
-        parts = [part for part in parts if part.cause != stall.cause or (part.culprit and _is_programs(part.culprit))]
+        parts = [part for part in parts if part.cause != stall.cause or (part.culprit and is_programs(part.culprit))]
     return Site(
         cause=stall.cause,
         culprit=culprit,
@@ -150,7 +150,8 @@ def _merged(sites: Iterable[Site]) -> Site:
     )
 
 
-def _is_programs(line: Frame) -> bool:
+def is_programs(line: Frame) -> bool:
+    """Whether ``line`` is of the user's code, or of the package that the program was started from."""
     return origin_of(line.file, line.function) <= Origin.PROGRAM
 
 

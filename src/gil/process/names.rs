@@ -2,8 +2,8 @@
 //! one: the outermost frame is that of `Thread._bootstrap`, whose first variable is the thread's object. Where the object keeps
 //! its name is read from its class, which may be derived from `Thread`.
 
-use super::variables::Variables;
 use crate::gil::objects::{MAX_CHARACTERS, Objects, is_object};
+use crate::gil::reader::layout::Layout;
 use crate::gil::stack::Stack;
 
 /// The offset of `tp_basicsize` in `PyTypeObject`.
@@ -11,10 +11,15 @@ const BASIC_SIZE: usize = 32;
 /// How far before an object the address of its dictionary is, if it has one.
 const DICTIONARY: usize = 24;
 
+/// Since 3.14 the lowest bits of a reference in a frame are no part of the address.
+const TAG: usize = 3;
+
 #[derive(Clone, Copy)]
 pub struct ThreadNames {
     objects: Objects,
-    variables: Variables,
+    /// The offset of a function's variables in its frame.
+    variables: usize,
+    tag: usize,
     /// The offset of `ht_cached_keys` in `PyHeapTypeObject`: the names of the attributes of a class's objects.
     keys: usize,
     values: Values,
@@ -32,10 +37,11 @@ enum Values {
 }
 
 impl ThreadNames {
-    pub fn of(variables: Variables, minor: u8) -> Self {
+    pub fn of(objects: Objects, layout: &Layout, minor: u8) -> Self {
         Self {
-            objects: variables.objects,
-            variables,
+            objects,
+            variables: layout.frame.variables,
+            tag: if minor < 14 { 0 } else { TAG },
             keys: match minor {
                 11 => 872,
                 12..=14 => 880,
@@ -61,7 +67,7 @@ impl ThreadNames {
         if !is_start {
             return None;
         }
-        let thread = self.variables.get(outermost, 0)?;
+        let thread = self.objects.word(outermost.address + self.variables)? & !self.tag;
         let read = || self.objects.text(self.name(thread)?, MAX_CHARACTERS);
         let name = read()?;
         // What changes while it is read differs.

@@ -1,4 +1,4 @@
-"""The lengths of a loop's turns in the last minute: quantiles over the last seconds, and the longest in each second."""
+"""The lags of a loop in the last minute: quantiles over the last seconds, and the longest in each second."""
 
 from __future__ import annotations
 
@@ -13,53 +13,54 @@ if TYPE_CHECKING:
 
 BUCKETS_PER_E = 50
 """A quantile is right to within 1 %."""
-SHORTEST = 1e-9
+NO_LAG = -(10**9)
+"""The bucket of a loop that slept."""
 SECONDS_KEPT = 240
-"""The longest turns of so many seconds are kept, for the chart of a wide terminal."""
+"""The longest lags of so many seconds are kept, for the chart of a wide terminal."""
 
 
 class Quantiles(NamedTuple):
-    """How long a loop's turns took. ``None`` if none ended."""
+    """How late a loop was. ``None`` if no lag was counted."""
 
     p50: float | None
     p99: float | None
     max: float | None
 
 
-class Lengths(NamedTuple):
-    """The turns between two updates."""
+class Counted(NamedTuple):
+    """The lags that were counted between two updates."""
 
     at: float
     counts: Counter[int]
     longest: float
 
 
-class Turns:
-    """The turns of one loop."""
+class Lags:
+    """The lags of one loop."""
 
     def __init__(self) -> None:
-        self._updates: deque[Lengths] = deque()
+        self._updates: deque[Counted] = deque()
         self._worst: dict[int, float] = {}
         self._late: tuple[float, float] | None = None
 
-    def add(self, at: float, turns: Iterable[tuple[float, float]], late: float | None = None) -> None:
-        """Add the ends and lengths of the turns that ended since the last update; ``late``: how long one has lasted by now."""
+    def add(self, at: float, lags: Iterable[tuple[float, float]], late: float | None = None) -> None:
+        """Add when lags were counted, and how long they were. ``late``: how late the loop is by now, if its turn is not over."""
         lengths = []
-        for end, seconds in turns:
+        for end, seconds in lags:
             lengths.append(seconds)
             self._mark(end, seconds)
         self._late = None if late is None else (at, late)
         if late is not None:
             self._mark(at, late)
-        counts = Counter(round(log(max(seconds, SHORTEST)) * BUCKETS_PER_E) for seconds in lengths)
-        self._updates.append(Lengths(at, counts, max(lengths, default=0.0)))
+        counts = Counter(map(_bucket, lengths))
+        self._updates.append(Counted(at, counts, max(lengths, default=0.0)))
         while self._updates[0].at <= at - LONGEST_WINDOW - SLACK_SECONDS:
             self._updates.popleft()
         for second in [second for second in self._worst if second < at - SECONDS_KEPT]:
             del self._worst[second]
 
     def over(self, seconds: float) -> Quantiles:
-        """Return the figures of the last ``seconds``. A turn that has not ended counts as the longest, if it is."""
+        """Return the figures of the last ``seconds``. A turn that is not over counts as the longest, if it is."""
         if not self._updates:
             return Quantiles(None, None, None)
         counts: Counter[int] = Counter()
@@ -69,19 +70,19 @@ class Turns:
                 counts.update(update.counts)
                 longest = max(longest, update.longest)
         p50, p99 = _quantiles(counts, longest, 0.5, 0.99)
-        return Quantiles(p50, p99, longest or None)
+        return Quantiles(p50, p99, longest if counts or longest else None)
 
     def longest_by_second(self, now: float, seconds: int) -> tuple[float | None, ...]:
-        """Return the longest turn in each of the last ``seconds``, the oldest first; ``None`` where the loop began no turn."""
+        """Return the longest lag in each of the last ``seconds``, the oldest first; ``None`` where none was counted."""
         last = int(now)
         return tuple(self._worst.get(second) for second in range(last - seconds + 1, last + 1))
 
     def _mark(self, end: float, seconds: float) -> None:
-        """Count a turn in every second in which it ran, as long as it was by then."""
+        """Count a lag in every second in which the loop was late, as late as it was by then."""
         begin = end - seconds
         for second in range(max(int(begin), int(end) - SECONDS_KEPT), int(end) + 1):
             so_far = min(end, second + 1) - begin
-            if so_far > self._worst.get(second, 0.0):
+            if so_far >= self._worst.get(second, 0.0):
                 self._worst[second] = so_far
 
 
@@ -94,8 +95,12 @@ def _quantiles(counts: Counter[int], longest: float, *asked: float) -> list[floa
         for bucket, count in ranked:
             below += count
             if below >= rank:
-                found.append(min(exp(bucket / BUCKETS_PER_E), longest))
+                found.append(0.0 if bucket == NO_LAG else min(exp(bucket / BUCKETS_PER_E), longest))
                 break
         else:
             found.append(None)
     return found
+
+
+def _bucket(seconds: float) -> int:
+    return round(log(seconds) * BUCKETS_PER_E) if seconds > 0 else NO_LAG
