@@ -54,6 +54,7 @@ def times(sums: Iterable[LoopSums]) -> tuple[LoopTime, ...]:
             saturated=time.saturated,
         )
         for time in sums
+        if time.busy or time.asleep  # else it was seen once
     )
 
 
