@@ -1,11 +1,13 @@
 //! One loop of another process, as the sampler watches it: its turns, and the stalls among them.
 
+mod late;
+
 use super::kind::{Call, Kind};
 use super::places::Places;
 use super::turn_log::{LagCounter, TurnLog};
 use super::turns::{Look, Turn, Turns};
+use crate::gil::ThreadIds;
 use crate::gil::stack::Stack;
-use crate::gil::{Gil, ThreadIds};
 use crate::watch::busy::doing;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::LateBeat;
@@ -15,12 +17,13 @@ use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::{FULL_RATE_PART_OF_STALL, LATE_PART_OF_STALL};
 use crate::watch::segment::BY_SAMPLER;
-use crate::watch::stall_so_far::LateNow;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 
-/// A loop that has not been found where it was in so many samples has ended.
-const MAX_MISSED: u32 = 3;
+/// After so many samples that have not found the loop where it was, a stack says whether it has ended; and after so many, it has,
+/// even if no stack can be read.
+const MIN_MISSED: u32 = 2;
+const MAX_MISSED: u32 = 20;
 
 pub struct AttachedLoop {
     pub number: u64,
@@ -38,11 +41,15 @@ pub struct AttachedLoop {
     /// Whether a stack has shown, since the current turn became late, that the loop runs.
     confirmed: bool,
     missed: u32,
+    /// The process was stopped at the last sample.
+    is_stopped: bool,
 }
 
 /// What a sample has shown of a loop.
+#[derive(Default)]
 pub struct Added {
-    pub doing: Doing,
+    /// `None` if the process is stopped: such time is not the loop's.
+    pub doing: Option<Doing>,
     pub stall: Option<FinishedStall>,
     /// The loop does not run any more.
     pub has_ended: bool,
@@ -54,7 +61,6 @@ pub struct Outside<'a> {
     pub places: &'a Places,
     pub native: &'a mut NativeStacks,
     pub log: &'a mut TurnLog,
-    pub gil: Gil,
 }
 
 impl AttachedLoop {
@@ -78,13 +84,8 @@ impl AttachedLoop {
             late_period: None,
             confirmed: false,
             missed: 0,
+            is_stopped: false,
         }
-    }
-
-    /// The loop's thread has been found to run another loop on top of this one, or this one again in another frame.
-    pub fn change_kind(&mut self, kind: Kind) {
-        self.kind = kind;
-        self.missed = 0;
     }
 
     /// The run-queue delay of the loop's thread so far.
@@ -114,15 +115,19 @@ impl AttachedLoop {
     /// Adds a sample.
     pub fn add(&mut self, sample: &Sample<'_>, mut outside: Outside<'_>) -> Added {
         let now_ns = sample.now_ns;
+        if self.is_stopped && self.files.is_stopped() {
+            self.turns.end(now_ns);
+            return Added::default();
+        }
+        self.is_stopped = false;
         // All that follows is of one moment.
         self.files.begin_sample();
         let look = self.look(sample, &mut outside);
         let Some(look) = look else {
-            self.missed += 1;
-            let has_ended = self.missed > MAX_MISSED;
+            let has_ended = self.has_ended(now_ns, &mut outside);
             let stall = has_ended.then(|| self.end(now_ns, &mut outside)).flatten();
             return Added {
-                doing: doing(sample, self.thread, &self.files),
+                doing: Some(doing(sample, self.thread, &self.files)),
                 stall,
                 has_ended,
             };
@@ -141,7 +146,7 @@ impl AttachedLoop {
             );
             self.lags.sleeps(now_ns, into);
             return Added {
-                doing: Doing::Asleep,
+                doing: Some(Doing::Asleep),
                 stall,
                 has_ended: false,
             };
@@ -152,7 +157,7 @@ impl AttachedLoop {
         let stall_ns = outside.watch.settings.stall_ns;
         let late_ns = now_ns.saturating_sub(since_ns);
         let mut added = Added {
-            doing: doing(sample, self.thread, &self.files),
+            doing: Some(doing(sample, self.thread, &self.files)),
             stall,
             has_ended: false,
         };
@@ -160,70 +165,6 @@ impl AttachedLoop {
             self.add_late(sample, since_ns, &mut outside, &mut added);
         }
         added
-    }
-
-    fn add_late(
-        &mut self,
-        sample: &Sample<'_>,
-        since_ns: u64,
-        outside: &mut Outside<'_>,
-        added: &mut Added,
-    ) {
-        if self.files.is_stopped() {
-            // Time in which the process is stopped is not the program's.
-            let turn = self.turns.end(sample.now_ns);
-            added.stall = turn
-                .and_then(|turn| self.ended(turn, outside))
-                .or(added.stall.take());
-            added.doing = Doing::Asleep;
-            return;
-        }
-        if !self.confirmed {
-            match outside.native.reader.stack(self.thread.native) {
-                Ok(stack) if self.kind.is_in(&stack) => self.confirmed = true,
-                Ok(_) => {
-                    // The frame was left, and nothing has used its memory since.
-                    self.missed = MAX_MISSED;
-                    added.has_ended = true;
-                    self.forget_turn(sample.now_ns);
-                    return;
-                }
-                Err(_) => {} // until the next sample
-            }
-        }
-        let stall_ns = outside.watch.settings.stall_ns;
-        let cpu = self.turn.and_then(|(_, cpu)| cpu);
-        let late_ns = sample.now_ns.saturating_sub(since_ns);
-        // What the loop does now, it has done since the turn began.
-        let since_begun = Sample {
-            gap_ns: late_ns,
-            planned_gap_ns: late_ns,
-            ..*sample
-        };
-        let is_first = self.late_period.is_none();
-        let may_have_lasted = late_ns <= 2 * stall_ns / LATE_PART_OF_STALL;
-        let sample = if is_first && may_have_lasted {
-            &since_begun
-        } else {
-            sample
-        };
-        let late_period = self
-            .late_period
-            .get_or_insert_with(|| LatePeriod::new(since_ns, stall_ns, BY_SAMPLER, cpu));
-        late_period.add(sample, self.thread, &self.files);
-        let (kind, files, places) = (&mut self.kind, &self.files, outside.places);
-        let (turns, seen_ns) = (&self.turns, self.seen_ns);
-        let is_over = || {
-            files.begin_sample();
-            let look = kind.look(places, Call::of(files), (seen_ns, sample.now_ns));
-            look.is_none_or(|look| !turns.goes_on(look))
-        };
-        late_period.read_stacks(
-            (outside.watch, outside.native),
-            sample,
-            (self.thread, &self.files, 0),
-            is_over,
-        );
     }
 
     fn look(&mut self, sample: &Sample<'_>, outside: &mut Outside<'_>) -> Option<Look> {
@@ -255,16 +196,34 @@ impl AttachedLoop {
         self.files.sleeps_in() == sleeps
     }
 
+    /// Whether a loop that is not where it was has ended. Another loop may run on top of it now, or it runs again in another frame.
+    fn has_ended(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> bool {
+        self.missed += 1;
+        if self.missed < MIN_MISSED {
+            return false;
+        }
+        match outside.native.reader.stack(self.thread.native) {
+            Ok(stack) => !self.follow_in(&stack, outside.places, now_ns),
+            Err(_) => self.missed > MAX_MISSED,
+        }
+    }
+
+    /// Follows the innermost loop of this stack of the thread from now on. Returns whether there is one.
+    fn follow_in(&mut self, stack: &Stack, places: &Places, now_ns: u64) -> bool {
+        let Some(kind) = Kind::in_stack(places, None, stack, now_ns) else {
+            return false;
+        };
+        self.turns.end(now_ns);
+        (self.late_period, self.turn, self.selector) = (None, None, None);
+        self.kind = kind;
+        self.missed = 0;
+        true
+    }
+
     /// The loop has ended, or is not watched any longer: ends its turn.
     pub fn end(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> Option<FinishedStall> {
         let turn = self.turns.end(now_ns)?;
         self.ended(turn, outside)
-    }
-
-    fn forget_turn(&mut self, now_ns: u64) {
-        self.turns.end(now_ns);
-        self.late_period = None;
-        self.turn = None;
     }
 
     fn ended(&mut self, turn: Turn, outside: &mut Outside<'_>) -> Option<FinishedStall> {
@@ -298,29 +257,5 @@ impl AttachedLoop {
             below: None,
             told: false,
         })
-    }
-
-    /// What the loop is late for by now; `None` if it is not.
-    pub fn late_now<'a>(&'a mut self, sample: &Sample<'_>) -> Option<LateNow<'a>> {
-        let late_period = self.late_period.as_mut()?;
-        if sample.now_ns < late_period.stalled_since_ns() {
-            return None;
-        }
-        let evidence = late_period.evidence_so_far(self.files.cpu_times());
-        Some(LateNow {
-            loop_number: self.number,
-            thread: self.thread,
-            due_ns: late_period.due_ns,
-            now_ns: sample.now_ns,
-            evidence,
-            holder: late_period.holder(sample, self.thread),
-            stacks: late_period.latest_stacks(sample.now_ns),
-            below: None,
-        })
-    }
-
-    /// Whether this stack of its thread shows the loop.
-    pub fn is_in(&self, stack: &Stack) -> bool {
-        self.kind.is_in(stack)
     }
 }

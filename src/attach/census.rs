@@ -27,6 +27,8 @@ struct Known {
     /// Its CPU time when its stack was last read.
     ran_ns: Option<u64>,
     runs_loop: bool,
+    /// Its stack has last shown a loop of an unknown kind.
+    is_vague: bool,
     /// How many more stacks may be read for its name; 0 if it has one.
     looks_for_name: u32,
 }
@@ -66,11 +68,6 @@ impl Census {
             uvloop: None,
             process_name: fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default(),
         }
-    }
-
-    /// The threads that were alive when they were last listed.
-    pub fn threads(&self) -> Vec<ThreadIds> {
-        self.known.keys().copied().collect()
     }
 
     /// Looks at all threads at once.
@@ -134,6 +131,7 @@ impl Census {
                 due_ns: 0,
                 ran_ns: None,
                 runs_loop: false,
+                is_vague: false,
                 looks_for_name: MAX_STACKS_FOR_NAME,
             };
             self.known.insert(thread, known);
@@ -184,7 +182,14 @@ impl Census {
             }
         }
         let types = self.uvloop.as_mut();
-        if let Some(kind) = Kind::in_stack(around.places, types, &stack, now_ns) {
+        let kind = Kind::in_stack(around.places, types, &stack, now_ns);
+        // A loop of asyncio's that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
+        let is_vague = matches!(kind, Some(Kind::Other(_)));
+        let was_vague = std::mem::replace(&mut known.is_vague, is_vague);
+        if is_vague {
+            known.ran_ns = None;
+        }
+        if let Some(kind) = kind.filter(|_| !is_vague || was_vague) {
             known.runs_loop = true;
             found.loops.push((thread, kind));
         }

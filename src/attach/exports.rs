@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use super::watcher::AttachedWatcher;
 use crate::gil::ThreadIds;
+use crate::gil::process::Process;
 use crate::histogram::{nanoseconds, seconds};
 use crate::watch::loop_reports::{BusyTree, CopiedTree, LoopSums, copied_sums};
 use crate::watch::native_stacks::converted;
@@ -98,7 +99,7 @@ pub fn attached_late_now(
 /// The threads that are alive.
 #[pyfunction]
 pub fn attached_alive(py: Python<'_>, watcher: &AttachedWatcher) -> Vec<ThreadInfo> {
-    let threads: Vec<ThreadIds> = py.detach(|| watcher.process.with(|process| process.threads()));
+    let threads: Vec<ThreadIds> = py.detach(|| watcher.process.with(Process::threads));
     threads.into_iter().map(|ids| watcher.info(ids)).collect()
 }
 

@@ -62,11 +62,7 @@ impl Kind {
         {
             return Some(Self::Uv(found));
         }
-        let runs = stack
-            .frames
-            .iter()
-            .any(|frame| is_run(&frame.file, &frame.function));
-        runs.then(|| {
+        runs_loop(stack).then(|| {
             Self::Other(OtherLoop {
                 context_version_at: places.context_version(stack.state),
                 epoll: None,
@@ -80,10 +76,10 @@ impl Kind {
         match self {
             Self::RunOnce(frame) => frame.is_in(stack),
             Self::Uv(_) => true, // each look shows it
-            Self::Other(_) => stack
-                .frames
-                .iter()
-                .any(|frame| is_run(&frame.file, &frame.function)),
+            Self::Other(_) => {
+                let mut functions = stack.frames.iter().map(|frame| &*frame.function);
+                !functions.any(|name| name == "BaseEventLoop._run_once") && runs_loop(stack)
+            }
         }
     }
 
@@ -151,6 +147,11 @@ impl Kind {
             }
         }
     }
+}
+
+fn runs_loop(stack: &Stack) -> bool {
+    let mut frames = stack.frames.iter();
+    frames.any(|frame| is_run(&frame.file, &frame.function))
 }
 
 fn is_run(file: &str, function: &str) -> bool {

@@ -1,23 +1,22 @@
 //! The thread that samples another process: which thread holds its GIL, and what its loops do.
 
+mod loops;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::attached_loop::{AttachedLoop, Outside};
-use super::census::{Around, Census, Found};
+use super::attached_loop::AttachedLoop;
+use super::census::{Around, Census};
 use super::late_now::LateSeen;
 use super::places::Places;
 use super::watcher::Shared;
+use crate::gil::Gil;
 use crate::gil::process::Process;
-use crate::gil::{Gil, ThreadIds};
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
 use crate::system::scheduling::{self, Priority};
-use crate::watch::busy_stack;
 use crate::watch::gil_wait::Sample;
-use crate::watch::loop_time::Doing;
 use crate::watch::native_stacks::NativeStacks;
-use crate::watch::state::WatchState;
 
 const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
 /// Whether the process has ended is asked this often, and whenever its GIL cannot be read.
@@ -28,7 +27,7 @@ const NS_BETWEEN_COPIES: u64 = 20_000_000;
 pub struct Sampler {
     shared: Arc<Shared>,
     process: Process,
-    places: Places,
+    places: Box<Places>,
     gil: Gil,
     native: NativeStacks,
     census: Census,
@@ -44,7 +43,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    pub fn new(shared: Arc<Shared>, process: Process, places: Places) -> Self {
+    pub fn new(shared: Arc<Shared>, process: Process, places: Box<Places>) -> Self {
         let gil = process.gil();
         let started_ns = shared.watch.started_ns;
         Self {
@@ -166,84 +165,6 @@ impl Sampler {
         self.take(found, now_ns);
     }
 
-    fn add_to_loops(&mut self, sample: &Sample<'_>) {
-        let shared = Arc::clone(&self.shared);
-        let watch = &shared.watch;
-        let weight_ns = sample.gap_ns.midpoint(self.gap_ns);
-        let mut ended = Vec::new();
-        for (at, it) in self.loops.iter_mut().enumerate() {
-            let added = shared.turns.with(|log| {
-                let outside = Outside {
-                    watch,
-                    places: &self.places,
-                    native: &mut self.native,
-                    log,
-                    gil: self.gil,
-                };
-                it.add(sample, outside)
-            });
-            if let Some(stall) = added.stall {
-                watch.add_stall(stall);
-            }
-            if added.has_ended {
-                ended.push(at);
-                continue;
-            }
-            let around = (&self.places, &mut self.native);
-            time_loop(watch, it, around, (sample, weight_ns), added.doing);
-        }
-        for at in ended.into_iter().rev() {
-            let it = self.loops.swap_remove(at);
-            watch.loop_times.with(|times| times.pause(it.number));
-            self.census.ended(it.thread);
-        }
-    }
-
-    /// Follows what the census has found.
-    fn take(&mut self, found: Found, now_ns: u64) {
-        for thread in found.gone {
-            self.drop_loops(|it| it.thread == thread, now_ns);
-        }
-        for (thread, kind) in found.loops {
-            self.loops_so_far += 1;
-            self.shared
-                .loops
-                .store(self.loops_so_far, Ordering::Relaxed); // used by itself
-            let files = self.shared.watch.threads.files(thread.native);
-            self.loops.push(AttachedLoop::new(
-                self.loops_so_far,
-                thread,
-                kind,
-                files,
-                now_ns,
-            ));
-        }
-    }
-
-    fn drop_loops(&mut self, is_over: impl Fn(&AttachedLoop) -> bool, now_ns: u64) {
-        let shared = Arc::clone(&self.shared);
-        let (over, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loops)
-            .into_iter()
-            .partition(|it| is_over(it));
-        self.loops = rest;
-        for mut it in over {
-            let stall = shared.turns.with(|log| {
-                let mut outside = Outside {
-                    watch: &shared.watch,
-                    places: &self.places,
-                    native: &mut self.native,
-                    log,
-                    gil: self.gil,
-                };
-                it.end(now_ns, &mut outside)
-            });
-            if let Some(stall) = stall {
-                shared.watch.add_stall(stall);
-            }
-            shared.watch.loop_times.with(|times| times.pause(it.number));
-        }
-    }
-
     fn copy_late(&mut self, sample: &Sample<'_>) {
         if sample.now_ns < self.copied_ns + NS_BETWEEN_COPIES {
             return;
@@ -269,36 +190,4 @@ impl Sampler {
         self.drop_loops(|_| true, now_ns);
         self.shared.late.with(Vec::clear);
     }
-
-    /// The threads that are alive.
-    pub fn threads(&self) -> Vec<ThreadIds> {
-        self.census.threads()
-    }
-}
-
-/// Adds what a sample shows of a loop to its times, and maybe a stack.
-fn time_loop(
-    watch: &WatchState,
-    it: &mut AttachedLoop,
-    (places, native): (&Places, &mut NativeStacks),
-    (sample, weight_ns): (&Sample<'_>, u64),
-    doing: Doing,
-) {
-    let wants_stack = watch.loop_times.with(|times| {
-        times.add(it.number, it.thread, sample.now_ns, doing);
-        doing != Doing::Asleep && times.wants_stack(sample.now_ns, weight_ns)
-    });
-    if !wants_stack {
-        return;
-    }
-    let began_ns = scheduling::own_cpu_time_ns();
-    let of_loop = ((it.thread, 0), None);
-    let has_fallen_asleep = || it.has_fallen_asleep(places);
-    let stack = busy_stack::read((watch, native), of_loop, (sample, doing), has_fallen_asleep);
-    let queued_ns = it.queued_ns();
-    let took_ns = scheduling::own_cpu_time_ns().saturating_sub(began_ns);
-    watch.loop_times.with(|times| match &stack {
-        Some(stack) => times.add_stack(it.number, doing, stack, queued_ns, took_ns),
-        None => times.waste(took_ns),
-    });
 }

@@ -148,10 +148,10 @@ mod tests {
                 (&mut log, &lags, &beats),
             );
         }
-        let counted: Vec<u64> = log.since(0).iter().map(|lag| lag.lag_ns / MS).collect();
-        assert_eq!(counted[..10], [0; 10]);
-        assert_eq!(counted[10..13], [35, 25, 15]);
-        assert_eq!(counted.len(), 15); // one for each 10 ms of the 154
+        let found: Vec<u64> = log.since(0).iter().map(|lag| lag.lag_ns / MS).collect();
+        assert_eq!(found[..10], [0; 10]);
+        assert_eq!(found[10..13], [35, 25, 15]);
+        assert_eq!(found.len(), 15); // one for each 10 ms of the 154
         assert!(log.since(120 * MS).iter().all(|lag| lag.at_ns > 120 * MS));
     }
 }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::places::Places;
 use super::turns::Look;
 use crate::gil::objects::is_object;
+use crate::gil::reader::bytes::Bytes;
 use crate::gil::stack::Stack;
 
 /// The frames of a stack that are searched, innermost first, and the words of each.
@@ -81,9 +82,9 @@ impl UvLoop {
         };
         let uv_loop = usize::try_from(*own.iter().find(refers_back)?).ok()?;
         let fields = words(places, uv_loop, WORDS_OF_UV_LOOP)?;
-        let now_ms = now_ns / MS;
+        let latest = now_ns / MS;
         let is_time = |&&(at, word): &&(usize, u64)| {
-            at >= FIRST_WORD_OF_TIME && word <= now_ms && word + MAX_AGE_MS > now_ms
+            at >= FIRST_WORD_OF_TIME && word <= latest && word + MAX_AGE_MS > latest
         };
         let fields: Vec<(usize, u64)> = fields.into_iter().enumerate().collect();
         let (time, _) = *fields.iter().find(is_time)?;
@@ -112,8 +113,8 @@ impl UvLoop {
         if ident != self.ident {
             return None;
         }
-        let now_ms = now_ns / MS;
-        if time_ms > now_ms || time_ms + MAX_AGE_MS < now_ms {
+        let latest = now_ns / MS;
+        if time_ms > latest || time_ms + MAX_AGE_MS < latest {
             return Some(Look::Between { mark }); // it is not the time after all
         }
         let before = self.last.replace((count, time_ms));
@@ -161,7 +162,8 @@ fn words(places: &Places, at: usize, count: usize) -> Option<Vec<u64>> {
     [count, count / 2, count / 4].into_iter().find_map(|count| {
         let mut bytes = vec![0; 8 * count];
         let is_read = places.memory.read(at, &mut bytes);
-        let (words, _) = bytes.as_chunks::<8>();
-        is_read.then(|| words.iter().map(|&word| u64::from_ne_bytes(word)).collect())
+        let bytes = Bytes(&bytes);
+        let word = |index: usize| bytes.word(8 * index).unwrap_or_default();
+        is_read.then(|| (0..count).map(word).collect())
     })
 }

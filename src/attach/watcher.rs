@@ -144,7 +144,7 @@ impl AttachedWatcher {
             threads: OwnThreads::new(),
             shared: Arc::clone(&shared),
         };
-        let mut sampler = Sampler::new(shared, process, places);
+        let mut sampler = Sampler::new(shared, process, Box::new(places));
         sampler.find_loops();
         let builder = std::thread::Builder::new().name("gilscope-attach".into());
         let thread = signals::blocked(|| builder.spawn(move || sampler.run()))?;
