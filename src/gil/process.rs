@@ -8,7 +8,7 @@ pub mod cannot_attach;
 mod elf;
 mod images;
 mod life;
-mod names;
+pub mod names;
 mod obstacles;
 pub mod outer_ids;
 mod symbol_table;
@@ -21,7 +21,7 @@ use self::cannot_attach::{CannotAttach, Version};
 use self::elf::{Class, Image};
 use self::images::Mapped;
 use self::life::Life;
-use self::names::ThreadNames;
+use self::names::{Namer, ThreadNames};
 use self::obstacles::{is_kernel_thread, is_proc_ours, why_no_process, why_refused};
 use self::outer_ids::OuterIds;
 use self::symbol_table::SymbolTable;
@@ -198,10 +198,15 @@ impl Process {
 
     /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
     pub fn thread_name(&self, stack: &Stack) -> Option<String> {
-        if self.outer_ids.is_main(stack.thread.native) {
-            return Some("MainThread".into());
+        self.namer().name(stack)
+    }
+
+    /// The same for whoever does not have the process.
+    pub fn namer(&self) -> Namer {
+        Namer {
+            names: self.names,
+            main: self.outer_ids.main(),
         }
-        self.names.as_ref()?.read(stack)
     }
 
     /// Whether the process has ended, or has replaced its program by another one.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from contextlib import nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -43,5 +45,6 @@ if __name__ == "__main__":
     live = Running(sys.argv[1])
     with reader_may_go(sys.stdout):
         why = show(live, threshold=0.05)
-        put(TerminalReport(live.report(live.command)))
-        print(f"over: {why}")
+        with suppress(OSError) if why == signal.SIGHUP else nullcontext():
+            put(TerminalReport(live.report(live.command)))
+            print(f"over: {why}")
