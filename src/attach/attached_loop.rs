@@ -218,7 +218,12 @@ impl AttachedLoop {
             return false;
         };
         self.turns.end(now_ns);
-        (self.late_period, self.turn, self.selector) = (None, None, None);
+        (self.late_period, self.turn) = (None, None);
+        // A loop that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
+        if kind.is_vague() && !self.kind.is_vague() {
+            return self.missed <= MAX_MISSED;
+        }
+        self.selector = None;
         self.kind = kind;
         self.missed = 0;
         true
