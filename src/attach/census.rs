@@ -15,7 +15,10 @@ use crate::gil::reader::Reader;
 use crate::watch::state::WatchState;
 
 const NS_BETWEEN_LISTS: u64 = 100_000_000;
-const NS_BETWEEN_STACKS: u64 = 150_000_000;
+/// Between two stacks of a thread: of one that is new, and of one that has run no loop in its first stacks.
+const NS_BETWEEN_FIRST_STACKS: u64 = 150_000_000;
+const NS_BETWEEN_STACKS: u64 = 500_000_000;
+const FIRST_STACKS: u32 = 5;
 /// After a stack that could not be read, because its thread runs fast.
 const NS_AFTER_FAILURE: u64 = 4_000_000;
 /// How often it is tried to read a stack when all threads are looked at.
@@ -33,6 +36,8 @@ struct Known {
     runs_loop: bool,
     /// Its stack has last shown a loop of an unknown kind.
     is_vague: bool,
+    /// How many stacks were read since it last ran a loop.
+    stacks: u32,
     /// How many more stacks may be read for its name; 0 if it has one.
     looks_for_name: u32,
 }
@@ -115,6 +120,7 @@ impl Census {
         if let Some(known) = self.known.get_mut(&thread) {
             known.runs_loop = false;
             known.ran_ns = None;
+            known.stacks = 0;
             known.due_ns = 0;
         }
     }
@@ -142,6 +148,7 @@ impl Census {
                 ran_ns: None,
                 runs_loop: false,
                 is_vague: false,
+                stacks: 0,
                 looks_for_name: MAX_STACKS_FOR_NAME,
             };
             self.known.insert(thread, known);
@@ -170,7 +177,12 @@ impl Census {
         let Some(known) = self.known.get_mut(&thread) else {
             return;
         };
-        known.due_ns = now_ns + NS_BETWEEN_STACKS;
+        known.due_ns = now_ns
+            + if known.stacks < FIRST_STACKS {
+                NS_BETWEEN_FIRST_STACKS
+            } else {
+                NS_BETWEEN_STACKS
+            };
         let ran_ns = ran_ns(pid, known.outer_id);
         if ran_ns.is_some() && ran_ns == known.ran_ns {
             return;
@@ -180,6 +192,7 @@ impl Census {
             return;
         };
         known.ran_ns = ran_ns;
+        known.stacks += 1;
         if known.looks_for_name > 0 {
             known.looks_for_name -= 1;
             let name = around.process.thread_name(&stack).or_else(|| {
