@@ -12,196 +12,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
-import gc
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import gilscope
+from stalling import CASES, MIN_SECONDS_TO_JUDGE, loop_factory, prepare, repeat, truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
     from gilscope.records.stall import Stall
-
-MIN_SECONDS_TO_JUDGE = 0.1
-"""Shorter stalls are ignored."""
-TEXT = json.dumps([{"name": f"n{i}", "values": [i, i + 1, i + 2]} for i in range(150_000)])
-WORDS = "lorem ipsum dolor sit amet " * 400_000
-NUMBERS = [(i * 7_919) % 1_000_003 / 7 for i in range(2_500_000)]
-
-log: list[tuple[str, tuple[str, ...], float, float]] = []
-"""What the case did: the cause, the functions whose lines are right, begin, end."""
-
-
-@contextmanager
-def truth(cause: str, *functions: str) -> Iterator[None]:
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        log.append((cause, functions, start, time.monotonic()))
-
-
-def hold(seconds: float) -> None:
-    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
-
-
-def parse() -> object:
-    return json.loads(TEXT)
-
-
-def substitute() -> str:
-    return re.sub(r"(\w+) (\w+)", "x", WORDS)
-
-
-def sort() -> list[float]:
-    return sorted(NUMBERS)
-
-
-def spin(seconds: float) -> int:
-    steps, end = 0, time.thread_time() + seconds
-    while time.thread_time() < end:
-        steps += 1
-    return steps
-
-
-def nap(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def acquire(seconds: float) -> None:
-    lock = threading.Lock()
-    lock.acquire()
-    lock.acquire(timeout=seconds)
-
-
-def collect() -> int:
-    return gc.collect()
-
-
-def pooled(function: Callable[..., object], *args: object) -> Callable[[], Awaitable[None]]:
-    """Return a case with a hog: ``function`` in a pool thread."""
-
-    async def once() -> None:
-        def work() -> None:
-            with truth("starved by a hog", function.__name__, "work"):
-                function(*args)
-
-        await asyncio.get_running_loop().run_in_executor(pool, work)
-
-    return once
-
-
-def called(cause: str, function: Callable[..., object], *args: object) -> Callable[[], Awaitable[None]]:
-    async def once() -> None:
-        with truth(cause, function.__name__, "once"):
-            function(*args)
-
-    return once
-
-
-async def turns() -> None:
-    """Sixteen Python threads beside a loop that only sleeps."""
-    stop = threading.Event()
-
-    def spinner() -> None:
-        while not stop.is_set():
-            pass
-
-    threads = [threading.Thread(target=spinner) for _ in range(16)]
-    with truth("blocked, waiting", "turns"):  # Thread.start waits for the thread to run
-        for thread in threads:
-            thread.start()
-    with truth("starved by turns", "spinner"):
-        for _ in range(10):
-            await asyncio.sleep(0.01)
-    stop.set()
-    with truth("blocked, waiting", "turns"):
-        for thread in threads:
-            thread.join()
-
-
-async def stopped() -> None:
-    """Another process stops this one for a while, like a hypervisor or a cgroup does."""
-    code = f"import os, time; os.kill({os.getpid()}, 19); time.sleep(0.2); os.kill({os.getpid()}, 18)"
-    with truth("no CPU"):
-        process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", code)
-        await process.wait()
-
-
-async def collected_in_loop() -> None:
-    with truth("garbage collection", "collect", "collected_in_loop"):
-        collect()
-
-
-async def collected_in_pool() -> None:
-    def work() -> None:
-        with truth("garbage collection", "collect", "work"):
-            collect()
-
-    await asyncio.get_running_loop().run_in_executor(pool, work)
-
-
-async def mixed() -> None:
-    """A hog in a thread pool, and soon after it a sleep in a coroutine."""
-    hogging = asyncio.ensure_future(pooled(hold, 0.2)())
-    await asyncio.sleep(0.25)
-    await called("blocked, waiting", nap, 0.2)()
-    await hogging
-
-
-async def idle() -> None:
-    await asyncio.sleep(0.25)
-
-
-CASES: dict[str, Callable[[], Awaitable[None]]] = {
-    "json.loads in a coroutine": called("blocked, computing", parse),
-    "a C call in a coroutine": called("blocked, computing", hold, 0.15),
-    "Python in a coroutine": called("blocked, computing", spin, 0.15),
-    "time.sleep in a coroutine": called("blocked, waiting", nap, 0.15),
-    "a lock in a coroutine": called("blocked, waiting", acquire, 0.15),
-    "a hog: C call": pooled(hold, 0.2),
-    "a hog: json.loads": pooled(parse),
-    "a hog: re.sub": pooled(substitute),
-    "a hog: sorted": pooled(sort),
-    "turns of 16 threads": turns,
-    "stopped": stopped,
-    "gc on the loop's thread": collected_in_loop,
-    "gc on another thread": collected_in_pool,
-    "hog and sleep": mixed,
-    "idle": idle,
-}
 
 
 def child(name: str, times: int) -> None:
     """Stall a loop, and print a line of JSON for each stall that was reported."""
     stalls: list[Stall] = []
-    cyclic = [[index] for index in range(1_200_000)] if "gc" in name else []
-    for item in cyclic:
-        item.append(item)  # type: ignore[arg-type]
-    if cyclic:
-        gc.disable()
-
-    async def repeat() -> None:
-        for _ in range(times):
-            await CASES[name]()
-            await asyncio.sleep(0.03)
-
+    kept = prepare(name)
     watch = gilscope.Watch(on_stall=stalls.append)
-    with watch:
-        runner = asyncio.Runner(loop_factory=_factory())
-        with runner:
-            runner.run(repeat())
+    with watch, asyncio.Runner(loop_factory=loop_factory(os.environ.get("LOOP", ""))) as runner:
+        runner.run(repeat(name, times))
+    del kept
     for stall in stalls:
         if stall.duration >= MIN_SECONDS_TO_JUDGE:
             print(json.dumps(verdict(stall, watch.began)))
@@ -216,24 +48,6 @@ def verdict(stall: Stall, began: float) -> dict[str, object]:
         "line": not functions or function in functions,
         "detail": f"{stall.duration:.3f} {stall.cause} at {stall.culprit}, truth {cause} {functions}: {stall.evidence}",
     }
-
-
-def truth_of(start: float, end: float) -> tuple[str, tuple[str, ...]]:
-    overlaps = [(min(end, to) - max(start, since), cause, lines) for cause, lines, since, to in log]
-    overlap, cause, functions = max(overlaps, default=(0.0, "", ()))
-    is_known = overlap >= 0.5 * (end - start)  # else the case did nothing at that time
-    return (cause, functions) if is_known else ("no CPU", ())
-
-
-def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if os.environ.get("LOOP") != "uvloop":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
-
-
-pool = ThreadPoolExecutor(2)
 
 
 def main() -> None:

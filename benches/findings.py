@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stall_log import Arrival
 
-CODE_OF_CASES = "causes.py"
+CODE_OF_CASES = "stalling.py"
 CAUSES_OF_WATCHDOGS = {"computing": "blocked, computing", "waiting": "blocked, waiting"}
 
 

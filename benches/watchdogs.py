@@ -2,7 +2,7 @@
 
     python benches/watchdogs.py [--stalls 10] [--tool NAME] [--case NAME] [--idle 5] [--show]
 
-The cases are those of causes.py. Of each stall over 100 ms it is noted whether a tool reported it, whether it did so while
+The cases are those of stalling.py. Of each stall over 100 ms it is noted whether a tool reported it, whether it did so while
 the stall lasted (as another process saw it), which cause it named, and whether the line that it names is the right one: the
 innermost line of the thread that it accuses. "Line shown" also counts the right line among all other stacks in its output.
 The last column is the CPU time beside a service whose loop sleeps. The output is a table for docs/watch.md.
@@ -24,8 +24,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import causes
 import sampled_profile
+import stalling
 from findings import Finding, of_dumps, of_json, of_log
 from handwritten import HEARTBEAT, WATCHDOGS
 from stall_log import Arrival, Tail
@@ -105,7 +105,7 @@ def program(tool: str, case: str, path: Path, stalls: int, idle: float) -> None:
     for item in cyclic:
         item.append(item)
     gc.disable()  # so that it is certain which stalls are its
-    causes.TEXT = f"[{causes.TEXT}, {causes.TEXT}]"  # without it, parsing is faster
+    stalling.TEXT = f"[{stalling.TEXT}, {stalling.TEXT}]"  # without it, parsing is faster
 
     async def main() -> None:
         watchdog = WATCHDOGS[tool](path)
@@ -123,7 +123,7 @@ def program(tool: str, case: str, path: Path, stalls: int, idle: float) -> None:
             schedule()
         await asyncio.sleep(PAUSE)
         for _ in range(stalls):
-            await causes.CASES[case]()
+            await stalling.CASES[case]()
             await asyncio.sleep(PAUSE)
         if not stalls:
             await asyncio.sleep(SECONDS_TO_SETTLE)
@@ -136,8 +136,8 @@ def program(tool: str, case: str, path: Path, stalls: int, idle: float) -> None:
     sys.stdin.readline()  # when a profiler is there
     asyncio.run(main())
     for due, came in beats:
-        if came - due >= causes.MIN_SECONDS_TO_JUDGE:
-            print(json.dumps(Stalled(due, came, *causes.truth_of(due, came))))
+        if came - due >= stalling.MIN_SECONDS_TO_JUDGE:
+            print(json.dumps(Stalled(due, came, *stalling.truth_of(due, came))))
 
 
 class Outcome(NamedTuple):

@@ -108,7 +108,8 @@ class WatchCollector(Collector):
         )
         yield _counter(
             "loop_asleep",
-            "Seconds that the event loops were asleep in their selectors, all loops together.",
+            "Seconds that the event loops were asleep in their selectors, all loops together. Divide the rate of "
+            "gilscope_loop_busy_seconds_total by the sum of both rates.",
             sum(loop.asleep for loop in seen.loops),
         )
         yield from _stalls(seen)

@@ -8,20 +8,21 @@ pub mod cannot_attach;
 mod elf;
 mod images;
 mod life;
-mod names;
+pub mod names;
 pub mod outer_ids;
 mod symbol_table;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use pyo3::prelude::*;
 
 use self::cannot_attach::{CannotAttach, Version};
 use self::elf::{Class, Image};
 use self::life::Life;
-use self::names::ThreadNames;
+use self::names::{Namer, ThreadNames};
 use self::outer_ids::OuterIds;
 use self::symbol_table::SymbolTable;
 use super::memory::Memory;
@@ -53,6 +54,15 @@ impl Process {
     pub fn find(pid: libc::pid_t) -> Result<Self, CannotAttach> {
         if pid.unsigned_abs() == std::process::id() {
             return Err(CannotAttach::Own);
+        }
+        // Numbers of another PID namespace may be those of other processes here.
+        if fs::read_link("/proc/self")
+            .ok()
+            .as_deref()
+            .and_then(Path::to_str)
+            != Some(&own_id())
+        {
+            return Err(CannotAttach::OtherProc);
         }
         if let Some(why) = why_no_process(pid) {
             return Err(why);
@@ -157,10 +167,15 @@ impl Process {
 
     /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
     pub fn thread_name(&self, stack: &Stack) -> Option<String> {
-        if self.outer_ids.is_main(stack.thread.native) {
-            return Some("MainThread".into());
+        self.namer().name(stack)
+    }
+
+    /// The same for whoever does not have the process.
+    pub fn namer(&self) -> Namer {
+        Namer {
+            names: self.names,
+            main: self.outer_ids.main(),
         }
-        self.names.as_ref()?.read(stack)
     }
 
     /// Whether the process has ended, or has replaced its program by another one.
@@ -238,10 +253,25 @@ fn why_refused(pid: libc::pid_t, address: usize) -> CannotAttach {
     }
 }
 
+/// Whether there is a process with this id: `/proc` may hide those of other users.
+fn exists(pid: libc::pid_t) -> bool {
+    // SAFETY: takes two numbers, and sends no signal.
+    let refused = pid > 0 && unsafe { libc::kill(pid, 0) } != 0;
+    pid > 0 && (!refused || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM))
+}
+
+fn own_id() -> String {
+    std::process::id().to_string()
+}
+
 /// Why there is no process with this id that could be read, as far as anyone may know it.
 fn why_no_process(pid: libc::pid_t) -> Option<CannotAttach> {
     let Ok(status) = fs::read(format!("/proc/{pid}/status")) else {
-        return Some(CannotAttach::Gone);
+        return Some(if exists(pid) {
+            CannotAttach::Rights
+        } else {
+            CannotAttach::Gone
+        });
     };
     let status = String::from_utf8_lossy(&status);
     let field = |name: &str| {

@@ -14,7 +14,8 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gilscope.cli import main
+from gilscope.attach.refusal import CannotAttach
+from gilscope.cli import main, watch_top
 
 from tests.top.on_terminal import ALTERNATE, USUAL, OnTerminal, text_of
 
@@ -121,6 +122,7 @@ def test_what_cannot_be_run_or_written_is_refused_before_anything_starts(
     assert not [*tmp_path.glob("gilscope-*")]
 
 
+@pytest.mark.thorough
 def test_a_running_process_is_shown_until_it_ends() -> None:
     with serving() as process:
         top = subprocess.Popen([*COMMAND, "top", str(process.pid)], stdout=subprocess.PIPE, text=True)
@@ -134,6 +136,7 @@ def test_a_running_process_is_shown_until_it_ends() -> None:
     assert top.returncode == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_after_a_signal_the_report_is_printed_and_the_process_lives(number: signal.Signals, status: int) -> None:
     with serving() as process:
@@ -174,7 +177,7 @@ def test_a_program_that_we_start_has_its_own_status_and_its_output_in_a_file(tmp
     assert Path(named[0]).read_text() == "serving\n"
     assert "gilscope: the program ended with exit status 3" in ended.stderr
     assert "    serving\n" in ended.stderr
-    assert "serving" not in ended.stdout
+    assert "serving\n" not in ended.stdout
     assert ended.stdout.startswith(("0.", "1."))
     report = json.loads(Path("report.json").read_text())
     assert report["kind"] == "watch"
@@ -188,11 +191,29 @@ def test_a_program_that_ends_at_once_has_its_status_and_the_end_of_its_output() 
     assert "    True\n    over\n" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_a_program_that_a_signal_ends_has_the_status_that_shells_give() -> None:
     Path("killed.py").write_text("import os, time; time.sleep(0.3); os.kill(os.getpid(), 9)")
     ended = watched("killed.py")
     assert ended.returncode == 128 + 9
     assert "was ended by SIGKILL" in ended.stderr
+
+
+def test_a_program_that_cannot_be_read_is_ended_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(pid: int, **_: object) -> None:
+        raise CannotAttach(pid, "filter")
+
+    monkeypatch.setattr(watch_top, "Attachment", refuse)
+    with pytest.raises(SystemExit) as left:
+        main(["watch", "--top", "serving.py", FOREVER, "0"])
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "Error: the program was ended again, because gilscope cannot read it: a seccomp filter forbids" in said
+    (pid,) = map(int, re.findall(r"runs as process (\d+)", said))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_q_closes_the_view_and_the_program_runs_on_to_its_end() -> None:
@@ -207,6 +228,7 @@ def test_q_closes_the_view_and_the_program_runs_on_to_its_end() -> None:
         assert "blocked, computing" in text_of(end)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_goes_to_the_program_and_the_view_ends_with_it() -> None:
     with OnTerminal([*COMMAND, "watch", "--top", "serving.py", FOREVER, "0"]) as terminal:
         terminal.wait_for(ALTERNATE)
@@ -219,6 +241,7 @@ def test_ctrl_c_goes_to_the_program_and_the_view_ends_with_it() -> None:
         assert re.search(r"gilscope top: PID \d+, Python [\d.]+: serving.py", text_of(begin))
 
 
+@pytest.mark.thorough
 def test_sigterm_goes_to_the_program() -> None:
     run = [*COMMAND, "watch", "--top", "serving.py", FOREVER, "0"]
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

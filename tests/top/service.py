@@ -98,7 +98,7 @@ class Service:
         if turns is None:
             turns = [
                 Turn(loop, number / TURNS_PER_SECOND, 0.002)
-                for number in range(1, int(self.at * TURNS_PER_SECOND) + 1)
+                for number in range(max(1, int(since * TURNS_PER_SECOND)), int(self.at * TURNS_PER_SECOND) + 1)
                 for loop in range(1, self.loops + 1)
             ]
         return [turn for turn in turns if since < turn.end <= self.at]

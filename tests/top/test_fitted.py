@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from gilscope.records.stall import Frame
-from gilscope.top.fitted import cut, place, printable
+from gilscope.top.fitted import cut, cut_name, place, printable
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -57,3 +57,15 @@ def test_names_of_the_other_process_cannot_control_the_terminal() -> None:
 @pytest.mark.parametrize(("width", "text"), [(10, "abcdefgh"), (8, "abcdefgh"), (7, "abcd..."), (2, ".."), (0, "")])
 def test_text_is_cut_at_its_end(width: int, text: str) -> None:
     assert cut("abcdefgh", width) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "text"),
+    [
+        ("AnyIO worker thread (18273)", 27, "AnyIO worker thread (18273)"),
+        ("AnyIO worker thread (18273)", 19, "AnyIO wo... (18273)"),
+        ("a pool without a number", 10, "a pool..."),
+    ],
+)
+def test_the_number_of_a_thread_stays_when_its_name_is_cut(name: str, width: int, text: str) -> None:
+    assert cut_name(name, width) == text

@@ -55,6 +55,7 @@ def test_keys_choose_a_thread_pause_and_quit_and_the_terminal_is_restored_before
     [
         (lambda terminal: terminal.type("\x03"), signal.SIGINT),
         (lambda terminal: terminal.process.send_signal(signal.SIGTERM), signal.SIGTERM),
+        (lambda terminal: terminal.process.send_signal(signal.SIGHUP), signal.SIGHUP),
     ],
 )
 def test_after_a_signal_the_terminal_is_restored_and_the_summary_printed(end_it: Any, over: signal.Signals) -> None:
@@ -81,7 +82,7 @@ def test_an_exception_in_the_view_leaves_the_terminal_as_it_was() -> None:
         status, end = terminal.wait()
         assert is_restored(terminal, end)
         assert status == 1
-        assert end.index(USUAL) < end.index("RuntimeError: this view fails")
+        assert end.index(USUAL) < end.index("this view fails")
 
 
 def test_a_shell_can_suspend_the_view_and_bring_it_back() -> None:
@@ -123,7 +124,7 @@ def test_with_no_color_there_is_no_colour() -> None:
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": ""}])
 def test_a_terminal_that_cannot_be_drawn_on_gets_a_line_a_second(environment: dict[str, str]) -> None:
-    with shown_service("ends", **environment) as terminal:
+    with shown_service("ends soon", **environment) as terminal:
         _, output = terminal.wait()
         first, *_ = output.splitlines()
         assert "\x1b" not in first
@@ -132,7 +133,7 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_a_line_a_second(environment: di
 
 def test_without_a_terminal_there_is_a_line_a_second() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.top.show_service", "ends"],
+        [sys.executable, "-m", "tests.top.show_service", "ends soon"],
         capture_output=True,
         text=True,
         check=True,
@@ -150,3 +151,11 @@ def test_a_reader_that_goes_ends_it() -> None:
     command = f"{sys.executable} -m tests.top.show_service runs | head -1"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.startswith("0.5 s: loop 1")
+
+
+def test_when_the_terminal_is_closed_the_view_ends_without_a_word() -> None:
+    with shown_service(said=subprocess.PIPE) as terminal:
+        terminal.wait_for("q quit")
+        terminal.hang_up()
+        _, said = terminal.process.communicate(timeout=60)
+        assert said == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -39,7 +40,8 @@ def command(pid: int | None) -> int:
         attachment = Attachment(pid, stall=STALL)
         with attachment as live:
             why = show(live, threshold=STALL)
-            put(TerminalReport(live.report(live.command)))
+            with suppress(OSError) if why == signal.SIGHUP else nullcontext():  # the terminal may be gone
+                put(TerminalReport(live.report(live.command)))
     except CannotAttach as error:
         raise BadInput(str(error)) from None
     return status_of(why)

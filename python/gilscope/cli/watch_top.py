@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,7 +99,7 @@ def _run(run: Run) -> int:
             return _watched(run, child)
         except CannotAttach as error:
             child.end()
-            return _refuse(str(error))
+            return _refuse(f"the program was ended again, because gilscope cannot read it: {error.reason}")
         finally:
             if not child.ended:
                 child.end()
@@ -114,7 +115,10 @@ def _watched(run: Run, child: Child) -> int:
         status = child.wait()
         report = live.report(run.command)
         formats = live_formats(pid=live.pid, holds=live.holds(0.0), lags=live.lags(0.0))
-    with reader_may_go(sys.stderr):
+    with (
+        suppress(OSError),
+        reader_may_go(sys.stderr),
+    ):  # the terminal may be gone, and the files are written all the same
         put(TerminalReport(report), stderr=True)
     _ended(child)
     try:
@@ -141,7 +145,7 @@ def _attached(run: Run, child: Child) -> Attachment | None:
 def _show(live: Attachment, run: Run, child: Child) -> None:
     """Show the program until it ends, or until someone quits. Then it runs on: its work is not lost."""
     try:
-        with reader_may_go(sys.stdout):
+        with suppress(OSError), reader_may_go(sys.stdout):
             show(live, threshold=run.stall, command=run.command, output=str(child.output), pass_on=child.pass_on)
     except Exception:  # noqa: BLE001 - what fails is the view, and not the program
         to_stderr(traceback.format_exc())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -51,18 +52,20 @@ def show(
 ) -> Why:
     """Show the process on stdout, drawn on a terminal, else as one line a second. Return why that is over.
 
-    ``command`` is shown instead of the process's command line. SIGINT and SIGTERM end the view, unless they are to be passed
+    ``command`` is shown instead of the process's command line. SIGINT, SIGTERM and SIGHUP end the view, unless they are to be passed
     on to the process.
     """
     with caught_signals(pass_on) as caught:
         model = Model(live, threshold=threshold)
         if can_draw():
             keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-            return _draw(
-                View(live, model, Choice(command=command or live.command, output=output, keys=keyboard is not None)),
-                keyboard,
-                caught,
-            )
+            choice = Choice(command=command or live.command, output=output, keys=keyboard is not None)
+            try:
+                return _draw(View(live, model, choice), keyboard, caught)
+            except OSError as error:
+                if error.errno == errno.EIO:  # the terminal is gone
+                    return signal.SIGHUP
+                raise
         return _print(live, model, caught)
 
 
@@ -182,10 +185,10 @@ def _print(live: Live, model: Model, caught: list[signal.Signals]) -> Why:
 
 @contextmanager
 def caught_signals(pass_on: PassOn | None = None) -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM, or pass them on, instead of ending by them: the terminal is restored, the summary printed."""
+    """Collect SIGINT, SIGTERM and SIGHUP, or pass them on, instead of ending by them: the terminal is restored, the summary printed."""
     caught: list[signal.Signals] = []
     handle = pass_on or caught.append
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [it for it in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(it) != signal.SIG_IGN]
     before = {number: signal.signal(number, lambda number, _: handle(signal.Signals(number))) for number in numbers}
     try:
         yield caught

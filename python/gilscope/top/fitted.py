@@ -26,6 +26,14 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, max(0, width - len(ELLIPSIS))).rstrip() + ELLIPSIS[: max(0, width)]
 
 
+def cut_name(name: str, width: int) -> str:
+    """Return a thread's name in at most ``width`` columns. What tells it apart from others of that name, at its end, stays."""
+    begin, bracket, number = name.rpartition(" (")
+    if not bracket or cell_len(name) <= width:
+        return cut(name, width)
+    return cut(begin, width - cell_len(bracket + number)) + bracket + number
+
+
 def place(frame: Frame, width: int) -> str:
     """Return where ``frame`` is, in at most ``width`` columns: with as much of its path and its function as fits.
 

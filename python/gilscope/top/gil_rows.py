@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilscope.formatting import counted, duration
-from gilscope.top.fitted import cut, place, printable
+from gilscope.top.fitted import cut, cut_name, place, printable
 from gilscope.top.styled import DIM, HEADING, at_place, filled, line
 from gilscope.top.sums import LONGEST_WINDOW, WINDOWS
 
@@ -74,7 +74,7 @@ def _longest_hold(hold: LongHold | None, width: int) -> Text:
 
 def _shares(name: str, shares: Sequence[float | None], width: int, marks: Glyphs, name_width: int) -> Text:
     figures = "".join(f"{'-' if share is None else f'{share:.0%}':>{SHARE}}" for share in shares)
-    text = line(f"{cut(name, name_width - 1):<{name_width}}", figures, "  ", width=width)
+    text = line(f"{cut_name(name, name_width - 1):<{name_width}}", figures, "  ", width=width)
     if width - text.cell_len >= MIN_BAR:
         text.append(marks.bar(shares[len(WINDOWS) // 2] or 0.0, width - text.cell_len), "cyan")
     return text

@@ -50,7 +50,9 @@ class Spent:
             return frame.file, frame.line
 
         for stack in tree.stacks:
-            key = (stack.loop, stack.doing, line(stack.culprit), stack.holder, line(stack.held_at))
+            culprit, held_at = line(stack.culprit), line(stack.held_at)
+            # Where the loop's thread waited matters less than which line kept it waiting.
+            key = (stack.loop, stack.doing, None if held_at else culprit, stack.holder, held_at)
             sums[key] = sums.get(key, 0.0) + stack.seconds
         self._frames.update(frames)
         return sums

@@ -56,7 +56,8 @@ class Terminal:
         self._wake = wake
         self._wakeup_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT):
-            self._before[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) != signal.SIG_IGN:  # there is no shell that would continue this process
+                self._before[number] = signal.signal(number, self._note)
         try:
             self._take()
         except BaseException:

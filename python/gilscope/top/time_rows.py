@@ -103,8 +103,10 @@ def _culprit(site: Site, width: int) -> Text:
     begin = f"{site.cause:<{CAUSE}}{duration(site.stalled):>8}{site.stalls:>6}{duration(site.longest):>9}  "
     room = width - len(begin)
     thread = f" ({printable(site.thread)})" if site.thread else ""
+    if site.culprit is None and site.callback is not None:
+        return line(begin, ("loop in ", DIM), (place(site.callback, room - len("loop in ")), PLACE), width=width)
     if site.culprit is None:
-        return line(begin, cut("many places" if site.many_places else f"line unknown{thread}", room), width=width)
+        return line(begin, cut("many places" if site.many_places else f"line not seen{thread}", room), width=width)
     return line(begin, (_at(site.culprit, thread, room), PLACE), width=width)
 
 
@@ -113,7 +115,7 @@ def _details(site: Site, width: int) -> list[Text]:
     details = []
     if site.request:
         details.append(line((cut(f"{INDENT}request {printable(site.request)}", width), DIM), width=width))
-    if site.callback and site.callback != site.culprit:
+    if site.callback and site.culprit not in (None, site.callback):
         details.append(at_place(f"{INDENT}the loop was", site.callback, width))
     details += [
         at_place(f"{INDENT}of this, {part.cause}: {duration(part.seconds)}", part.culprit, width)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gilscope.top.picture import Picture
 
 MIN_COLUMNS, MIN_ROWS = 60, 10
-TWO_COLUMNS_FROM = 120
+TWO_COLUMNS_FROM = 140
 """A terminal that is at least this wide shows what costs time beside the threads and their stacks."""
 COLUMN_GAP = 3
 GIL_HEAD = 3
@@ -90,7 +90,7 @@ def _in_one_column(picture: Picture, choice: Choice, width: int, room: int, mark
     stack = [] if choice.thread is None else _stack(picture, choice.thread, room if room < 24 else room // 2, width)
     room -= len(stack)
     if room >= 4:
-        spent = spent_lines(picture, width, max(2, min(room // 2, 1 + len(picture.spent))))
+        spent = spent_lines(picture, width, max(2, min((room - len(parts)) // 2, 1 + len(picture.spent))))
         room -= len(spent)
         least = min(room, 1 + max(1, len(picture.culprits)))
         gaps = len(parts) + 1 + bool(stack)
