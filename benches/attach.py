@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import random
 import shutil
 import signal
@@ -177,8 +178,8 @@ def first(options: Options) -> None:
 def until_first_output(subcommand: str, pid: int) -> float:
     began = time.monotonic()
     command = [sys.executable, "-m", "gilscope", subcommand, str(pid)]
-    reader, writer = os.pipe()
-    with subprocess.Popen(command, stdout=writer, stderr=writer) as process:
+    reader, writer = pty.openpty()
+    with subprocess.Popen(command, stdin=writer, stdout=writer, stderr=writer) as process:
         os.close(writer)
         os.read(reader, 1)
         took = time.monotonic() - began

@@ -12,6 +12,9 @@ from gilscope.records.stall import Cause
 from gilscope.records.watch_report import Holder
 from gilscope.watch.api import Watch
 from gilscope.watch.snapshots import empty
+from msgspec.structs import replace
+
+from tests.support.busy import loop_time
 
 if TYPE_CHECKING:
     from gilscope.records.watch_report import Snapshot
@@ -59,6 +62,13 @@ def test_the_load_of_the_gil_is_right_at_any_interval() -> None:
             PyDLL(None).usleep(int(interval * 1e6))
             then_held, then_elapsed = scrape()
             assert 0.7 < (then_held - held) / (then_elapsed - elapsed) <= 1.0 + 1e-9
+
+
+def test_the_loops_time_busy_and_asleep_is_added_up() -> None:
+    both = (loop_time(3.0, 1.0), loop_time(0.5, 3.5, loop=2))
+    registry = scraped(Frozen(replace(empty(), loops=both)))
+    assert registry.get_sample_value("gilscope_loop_busy_seconds_total") == 3.5
+    assert registry.get_sample_value("gilscope_loop_asleep_seconds_total") == 4.5
 
 
 def test_every_cause_is_there_from_the_start_as_one_word() -> None:

@@ -41,14 +41,14 @@ pub struct AttachedLoop {
     /// Whether a stack has shown, since the current turn became late, that the loop runs.
     confirmed: bool,
     missed: u32,
-    /// The process was stopped at the last sample.
+    /// The process was stopped at the last sample, in a turn that was late.
     is_stopped: bool,
 }
 
 /// What a sample has shown of a loop.
 #[derive(Default)]
 pub struct Added {
-    /// `None` if the process is stopped: such time is not the loop's.
+    /// `None` if the process is stopped.
     pub doing: Option<Doing>,
     pub stall: Option<FinishedStall>,
     /// The loop does not run any more.
@@ -102,6 +102,11 @@ impl AttachedLoop {
         look == Some(Look::Asleep)
     }
 
+    /// Since when the loop is in its current turn; `None` if it sleeps.
+    pub fn since_ns(&self) -> Option<u64> {
+        self.turns.since_ns()
+    }
+
     pub fn is_late(&self) -> bool {
         self.late_period.is_some()
     }
@@ -115,11 +120,10 @@ impl AttachedLoop {
     /// Adds a sample.
     pub fn add(&mut self, sample: &Sample<'_>, mut outside: Outside<'_>) -> Added {
         let now_ns = sample.now_ns;
-        if self.is_stopped && self.files.is_stopped() {
-            self.turns.end(now_ns);
+        self.is_stopped = self.is_stopped && self.files.is_stopped();
+        if self.is_stopped {
             return Added::default();
         }
-        self.is_stopped = false;
         // All that follows is of one moment.
         self.files.begin_sample();
         let look = self.look(sample, &mut outside);
@@ -214,7 +218,12 @@ impl AttachedLoop {
             return false;
         };
         self.turns.end(now_ns);
-        (self.late_period, self.turn, self.selector) = (None, None, None);
+        (self.late_period, self.turn) = (None, None);
+        // A loop that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
+        if kind.is_vague() && !self.kind.is_vague() {
+            return self.missed <= MAX_MISSED;
+        }
+        self.selector = None;
         self.kind = kind;
         self.missed = 0;
         true

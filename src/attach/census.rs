@@ -16,6 +16,10 @@ use crate::watch::state::WatchState;
 
 const NS_BETWEEN_LISTS: u64 = 100_000_000;
 const NS_BETWEEN_STACKS: u64 = 150_000_000;
+/// After a stack that could not be read, because its thread runs fast.
+const NS_AFTER_FAILURE: u64 = 4_000_000;
+/// How often it is tried to read a stack when all threads are looked at.
+const MAX_ATTEMPTS: usize = 20;
 /// How often it is looked whether the process has loaded uvloop.
 const NS_BETWEEN_MAPS: u64 = 500_000_000;
 /// How many stacks of a thread are read to find out its name.
@@ -75,7 +79,13 @@ impl Census {
         let mut found = Found::default();
         self.list(around, now_ns, &mut found);
         for thread in self.order.clone() {
-            self.look_at(thread, around, now_ns, &mut found);
+            for _ in 0..MAX_ATTEMPTS {
+                self.look_at(thread, around, now_ns, &mut found);
+                let known = self.known.get(&thread);
+                if known.is_none_or(|known| known.due_ns > now_ns + NS_AFTER_FAILURE) {
+                    break;
+                }
+            }
         }
         found
     }
@@ -166,6 +176,7 @@ impl Census {
             return;
         }
         let Ok(stack) = around.reader.stack(thread.native) else {
+            known.due_ns = now_ns + NS_AFTER_FAILURE;
             return;
         };
         known.ran_ns = ran_ns;

@@ -71,6 +71,11 @@ impl Kind {
         })
     }
 
+    /// Whether nothing is known of the loop but that its thread runs one.
+    pub fn is_vague(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+
     /// Whether it still is the innermost loop of the thread with this stack.
     pub fn is_in(&self, stack: &Stack) -> bool {
         match self {

@@ -38,8 +38,17 @@ impl LongHolds {
     }
 
     /// Adds a sample. The stack of the thread that holds the GIL is read if the hold is long and the stack is not known yet.
-    pub fn add(&mut self, sample: &Sample<'_>, reader: &mut Reader) {
-        let hold = sample.hold.filter(|hold| {
+    ///
+    /// `turn_ns` says since when the thread that holds the GIL is in a turn of its loop, if it runs one: between two turns it has
+    /// released the GIL.
+    pub fn add(&mut self, sample: &Sample<'_>, reader: &mut Reader, turn_ns: Option<u64>) {
+        let hold = sample.hold.map(|hold| Hold {
+            from_ns: turn_ns.map_or(hold.from_ns, |since_ns| {
+                hold.from_ns.max(since_ns.min(hold.to_ns))
+            }),
+            ..hold
+        });
+        let hold = hold.filter(|hold| {
             hold.by.native != 0 && hold.length_ns() >= self.long_ns / PART_BEFORE_STACK
         });
         let is_same = |(current, _): &(LongHold, u32)| {

@@ -21,6 +21,8 @@ use crate::watch::native_stacks::NativeStacks;
 const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
 /// Whether the process has ended is asked this often, and whenever its GIL cannot be read.
 const NS_BETWEEN_SIGNS_OF_LIFE: u64 = 20_000_000;
+/// After a longer time without a sample, it is unknown what has happened in it.
+const MAX_GAP_NS: u64 = 250_000_000;
 /// What a late loop does is copied this often.
 const NS_BETWEEN_COPIES: u64 = 20_000_000;
 
@@ -47,7 +49,7 @@ impl Sampler {
         let gil = process.gil();
         let started_ns = shared.watch.started_ns;
         Self {
-            native: NativeStacks::new(process.reader(), None),
+            native: NativeStacks::of_process(process.reader(), process.namer()),
             census: Census::new(process.pid()),
             loops: Vec::new(),
             pace: Pace::new(),
@@ -126,6 +128,10 @@ impl Sampler {
         let watch = &shared.watch;
         let state = self.gil.read();
         let gap_ns = now_ns.saturating_sub(self.last_ns);
+        let planned_gap_ns = self.meant_ns.saturating_sub(self.last_ns);
+        if gap_ns > planned_gap_ns + MAX_GAP_NS {
+            self.skip(gap_ns);
+        }
         let hold = watch.gil_usage.with(|usage| {
             usage.add(now_ns, state);
             usage.current_hold()
@@ -138,7 +144,7 @@ impl Sampler {
         let sample = Sample {
             now_ns,
             gap_ns,
-            planned_gap_ns: self.meant_ns.saturating_sub(self.last_ns),
+            planned_gap_ns,
             gil: Some((self.gil, state)),
             hold,
             switches: i64::try_from(state.switches).unwrap_or(0),
@@ -151,9 +157,11 @@ impl Sampler {
         let late_loops = self.loops.iter().filter(|it| it.is_late()).count();
         self.native.begin_sample(now_ns, late_loops as u64);
         self.add_to_loops(&sample);
+        let mut of_holder = self.loops.iter().filter(|it| Some(it.thread) == holder);
+        let turn_ns = of_holder.next().and_then(AttachedLoop::since_ns);
         shared
             .long_holds
-            .with(|holds| holds.add(&sample, &mut self.native.reader));
+            .with(|holds| holds.add(&sample, &mut self.native.reader, turn_ns));
         self.copy_late(&sample);
         let mut around = Around {
             process: &mut self.process,
@@ -163,6 +171,20 @@ impl Sampler {
         };
         let found = self.census.step(&mut around, now_ns);
         self.take(found, now_ns);
+    }
+
+    /// This process has not run for so long that the time says nothing: it was stopped, for example.
+    fn skip(&mut self, gap_ns: u64) {
+        let watch = &self.shared.watch;
+        watch
+            .gil_usage
+            .with(|usage| usage.skip(self.last_ns + gap_ns));
+        // Relaxed: a sum, used by itself.
+        watch.skipped_ns.fetch_add(gap_ns, Ordering::Relaxed);
+        for it in &self.loops {
+            let number = it.number;
+            watch.loop_times.with(|times| times.pause(number));
+        }
     }
 
     fn copy_late(&mut self, sample: &Sample<'_>) {

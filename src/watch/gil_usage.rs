@@ -73,6 +73,17 @@ impl GilUsage {
         self.follow(now_ns, state);
     }
 
+    /// What happened up to `now_ns` is unknown: it counts for no thread.
+    pub fn skip(&mut self, now_ns: u64) {
+        let free = GilState {
+            holder: None,
+            switches: 0,
+        };
+        self.trace.add(self.last_ns, free);
+        (self.last, self.seen, self.hold) = (None, None, None);
+        (self.last_ns, self.seen_ns) = (now_ns, now_ns);
+    }
+
     /// Follows the current hold. A sample that was not planned is not credited to the thread that holds the GIL.
     pub fn follow(&mut self, now_ns: u64, state: GilState) {
         if now_ns < self.seen_ns {

@@ -2,6 +2,7 @@
 
 use crate::gil::ThreadIds;
 use crate::gil::known_objects::{KnownObjects, Seen};
+use crate::gil::process::names::Namer;
 use crate::gil::reader::Reader;
 use crate::gil::stack::{self, Doubt, FRAMES_KEPT_AT_EACH_END};
 use crate::system::clock::now_ns;
@@ -15,6 +16,8 @@ pub struct NativeStacks {
     pub reader: Reader,
     /// `None` if tasks and requests cannot be read.
     pub objects: Option<KnownObjects>,
+    /// Of another process: what its threads are called.
+    namer: Option<Namer>,
     /// When the sample began in which stacks are read, and how many loops are late.
     sample_ns: u64,
     late_loops: u64,
@@ -29,8 +32,17 @@ impl NativeStacks {
         Self {
             reader,
             objects,
+            namer: None,
             sample_ns: 0,
             late_loops: 0,
+        }
+    }
+
+    #[allow(clippy::large_types_passed_by_value)] // as above
+    pub fn of_process(reader: Reader, namer: Namer) -> Self {
+        Self {
+            namer: Some(namer),
+            ..Self::new(reader, None)
         }
     }
 
@@ -106,7 +118,10 @@ impl NativeStacks {
         if watch.names.with(|names| names.contains_key(&stack.thread)) {
             return;
         }
-        let name = self.objects.and_then(|objects| objects.thread_name(stack));
+        let name = match &self.namer {
+            Some(namer) => namer.name(stack),
+            None => self.objects.and_then(|objects| objects.thread_name(stack)),
+        };
         if let Some(name) = name {
             watch.names.with(|names| names.insert(stack.thread, name));
         }

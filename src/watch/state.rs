@@ -69,6 +69,8 @@ pub struct WatchState {
     /// CPU time of the watch's own threads.
     pub sampler_ran_ns: AtomicU64,
     pub prober_ran_ns: AtomicU64,
+    /// Time in which the sampler of another process did not run for so long that it says nothing.
+    pub skipped_ns: AtomicU64,
     heartbeats: Locked<Vec<Arc<HeartbeatState>>>,
     /// Heartbeats that were removed, until the sampler takes them: it may not have seen their last beats.
     ended_heartbeats: Locked<Vec<Arc<HeartbeatState>>>,
@@ -124,6 +126,7 @@ impl WatchState {
             beats: Arc::new(BeatRing::new(BYTES_OF_BEATS, settings.trace)),
             sampler_ran_ns: AtomicU64::new(0),
             prober_ran_ns: AtomicU64::new(0),
+            skipped_ns: AtomicU64::new(0),
             heartbeats: Locked::default(),
             ended_heartbeats: Locked::default(),
             heartbeats_version: AtomicU64::new(0),

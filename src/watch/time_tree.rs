@@ -5,10 +5,10 @@
 //! there are still too many, those with the least time are merged into one without frames. No time is lost.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use crate::gil::ThreadIds;
 use crate::watch::loop_time::Spent;
+use crate::watch::numbers::{Number, Numbers};
 use crate::watch::stacks::FrameData;
 use crate::watch::text::Text;
 
@@ -16,9 +16,6 @@ use crate::watch::text::Text;
 const MAX_STACKS: usize = 2000;
 /// How many frames are kept below the callback's, which the loop calls with these.
 const FRAMES_BELOW_CALLBACK: usize = 3;
-
-/// The number of a frame, a node or a name. 0 stands for none.
-type Number = u32;
 
 /// What a loop was seen to do.
 #[derive(Default)]
@@ -266,37 +263,6 @@ fn is_numbered(task: &str) -> bool {
     task.strip_prefix("Task-").is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
     })
-}
-
-/// Values, each once, numbered from 1.
-struct Numbers<T> {
-    values: Vec<T>,
-    numbers: HashMap<T, Number>,
-}
-
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            numbers: HashMap::new(),
-        }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Numbers<T> {
-    fn number(&mut self, value: &T) -> Number {
-        if let Some(&number) = self.numbers.get(value) {
-            return number;
-        }
-        self.values.push(value.clone());
-        let number = Number::try_from(self.values.len()).unwrap_or(Number::MAX);
-        self.numbers.insert(value.clone(), number);
-        number
-    }
-
-    fn get(&self, number: Number) -> Option<&T> {
-        self.values.get((number as usize).checked_sub(1)?)
-    }
 }
 
 #[cfg(test)]

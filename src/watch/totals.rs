@@ -1,5 +1,7 @@
 //! The sums of a watch up to now.
 
+use std::sync::atomic::Ordering;
+
 use crate::gil::ThreadIds;
 use crate::histogram::seconds;
 use crate::system::clock::now_ns;
@@ -21,8 +23,9 @@ pub fn totals(state: &WatchState, info: impl Fn(ThreadIds) -> ThreadInfo) -> Wat
             .collect();
         (usage.last_ns, usage.samples, usage.held_ns, by_thread)
     });
+    let skipped_ns = state.skipped_ns.load(Ordering::Relaxed); // a sum, used by itself
     WatchTotals {
-        elapsed: seconds(last_ns.saturating_sub(state.started_ns)),
+        elapsed: seconds(last_ns.saturating_sub(state.started_ns + skipped_ns)),
         samples,
         held: seconds(held_ns),
         held_by: by_thread

@@ -225,6 +225,15 @@ def test_a_process_in_namespaces_and_a_file_system_of_its_own_is_read_as_any_oth
         assert reader.stack(threads[1][1])[1][0][1] == "wait"
 
 
+@pytest.mark.skipif(
+    not permits("unshare", "-p", "-m", "--fork", "true"), reason="the system lets us make no namespaces"
+)
+def test_numbers_of_another_namespace_are_not_taken_for_ours() -> None:
+    script = "import sys\nfrom gilscope import _core\ntry: _core.find_process(2)\nexcept LookupError as error: print(error.args[0])"
+    inside = ["unshare", "-p", "--fork", "--kill-child", sys.executable, "-c", script]
+    assert subprocess.run(inside, capture_output=True, text=True, check=True).stdout == "other-proc\n"
+
+
 def test_a_python_whose_files_were_deleted_is_read_as_any_other(tmp_path: Path) -> None:
     copy = tmp_path / "my python"
     shutil.copy(Path(sys.executable).resolve(), copy)

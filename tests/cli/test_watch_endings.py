@@ -82,6 +82,7 @@ def test_a_signal_from_outside_ends_the_program_by_that_signal_and_the_report_an
     assert "the program was ended by SIGTERM; the figures end " in report
     saved = json.loads(Path("out.json").read_bytes())
     assert (saved["ending"]["kind"], saved["ending"]["signal"]) == ("signal", "SIGTERM")
+    assert saved["time"] is not None
     assert max(filter(None, saved["timeline"]["worst"])) > 0.9
     events = json.loads(Path("out.perfetto.json").read_bytes())["traceEvents"]
     assert "blocked, waiting" in {event["name"] for event in events}

@@ -32,19 +32,20 @@ class OnTerminal:
         *,
         columns: int = 80,
         rows: int = 24,
-        stdout: int | None = None,
+        said: int | None = None,
         **environment: str,
     ) -> None:
         self._master, self.slave = pty.openpty()
         self.resize(columns, rows)
         self.settings = termios.tcgetattr(self.slave)
         self.output = ""
+        self._open = True
         kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
         self.process: subprocess.Popen[Any] = subprocess.Popen(
             ["setsid", "--ctty", *command],
             stdin=self.slave,
-            stdout=self.slave if stdout is None else stdout,
-            stderr=self.slave,
+            stdout=self.slave,
+            stderr=self.slave if said is None else said,
             env={**kept, "TERM": "xterm-256color", **environment},
         )
 
@@ -55,12 +56,19 @@ class OnTerminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._master)
-        os.close(self.slave)
+        if self._open:
+            os.close(self._master)
+            os.close(self.slave)
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the terminal's size; the system sends SIGWINCH."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """Close the terminal, as when its window is closed; the system sends SIGHUP."""
+        os.close(self.slave)
+        os.close(self._master)
+        self._open = False
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from contextlib import nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,7 @@ class Running(Service):
         self._updates += 1
         if self._what == "fails" and self._updates > 1:
             raise RuntimeError("this view fails")
-        self.ended = self._updates > {"ends": 1, "ends soon": 0}.get(self._what, inf)
+        self.ended = self._updates > {"ends": 1, "ends soon": 1}.get(self._what, inf)
         return super().snapshot()
 
 
@@ -43,5 +45,6 @@ if __name__ == "__main__":
     live = Running(sys.argv[1])
     with reader_may_go(sys.stdout):
         why = show(live, threshold=0.05)
-        put(TerminalReport(live.report(live.command)))
-        print(f"over: {why}")
+        with suppress(OSError) if why == signal.SIGHUP else nullcontext():
+            put(TerminalReport(live.report(live.command)))
+            print(f"over: {why}")

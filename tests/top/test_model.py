@@ -124,6 +124,8 @@ def test_a_turn_that_is_not_over_counts_as_the_longest_lag() -> None:
     service.late = (StallNow(1, 3.5, "blocked, waiting", None, MAIN),)
     row = loop(run(service, [20.25], model))
     assert [figures.max for figures in row.lags] == [3.5, 3.5, 3.5]
+    # Of what became due in the last second, half has waited for 0.5 s or longer; since the turn began, for 1.75 s.
+    assert [figures.p50 for figures in row.lags] == pytest.approx([0.5, 1.75, 1.75], rel=2 * ONE_PERCENT)
     assert row.longest[-5:] == (None, 0.25, 1.25, 2.25, 3.25) or row.longest[-5:] == (0.25, 1.25, 2.25, 3.25, 3.5)
 
 

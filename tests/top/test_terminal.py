@@ -55,6 +55,7 @@ def test_keys_choose_a_thread_pause_and_quit_and_the_terminal_is_restored_before
     [
         (lambda terminal: terminal.type("\x03"), signal.SIGINT),
         (lambda terminal: terminal.process.send_signal(signal.SIGTERM), signal.SIGTERM),
+        (lambda terminal: terminal.process.send_signal(signal.SIGHUP), signal.SIGHUP),
     ],
 )
 def test_after_a_signal_the_terminal_is_restored_and_the_summary_printed(end_it: Any, over: signal.Signals) -> None:
@@ -150,3 +151,11 @@ def test_a_reader_that_goes_ends_it() -> None:
     command = f"{sys.executable} -m tests.top.show_service runs | head -1"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.startswith("0.5 s: loop 1")
+
+
+def test_when_the_terminal_is_closed_the_view_ends_without_a_word() -> None:
+    with shown_service(said=subprocess.PIPE) as terminal:
+        terminal.wait_for("q quit")
+        terminal.hang_up()
+        _, said = terminal.process.communicate(timeout=60)
+        assert said == b""

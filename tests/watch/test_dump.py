@@ -96,6 +96,8 @@ def test_a_dump_agrees_with_the_sums_of_a_short_watch(tmp_path: Path) -> None:
     assert dumped.stalls == seen.stalls
     assert dumped.sites == seen.sites
     assert (dumped.collected, dumped.samples) == (seen.collected, seen.samples)
+    assert dumped.loops == seen.loops
+    assert _dumped(tmp_path / "dump.json").time is None  # what the loops did is added up from the beginning only
 
 
 def test_an_excerpt_has_nothing_from_before_it_begins(stalled: Watch) -> None:

@@ -10,6 +10,10 @@ from gilscope.naming import escaped
 
 READABLE: Final = "gilscope reads CPython 3.11 to 3.15"
 REASONS: Final = {
+    "other-proc": (
+        "/proc is missing, or shows the PIDs of another namespace than that of gilscope: mount the right one with "
+        "mount -t proc proc /proc"
+    ),
     "gone": "no process has this PID",
     "zombie": "the process has ended, and its parent has not asked for its exit status yet",
     "own": "gilscope cannot attach to itself: give the PID of another process",

@@ -15,6 +15,9 @@ BUCKETS_PER_E = 50
 """A quantile is right to within 1 %."""
 NO_LAG = -(10**9)
 """The bucket of a loop that slept."""
+SECONDS_BETWEEN_LAGS = 0.01
+MAX_MOMENTS_SO_FAR = 500
+"""So many lags of a turn that is not over are enough for its quantiles."""
 SECONDS_KEPT = 240
 """The longest lags of so many seconds are kept, for the chart of a wide terminal."""
 
@@ -60,11 +63,14 @@ class Lags:
             del self._worst[second]
 
     def over(self, seconds: float) -> Quantiles:
-        """Return the figures of the last ``seconds``. A turn that is not over counts as the longest, if it is."""
+        """Return the figures of the last ``seconds``. A turn that is not over counts with what it made late so far."""
         if not self._updates:
             return Quantiles(None, None, None)
         counts: Counter[int] = Counter()
-        longest = self._late[1] if self._late else 0.0
+        longest = 0.0
+        if self._late is not None:
+            longest = self._late[1]
+            counts.update(_so_far(min(longest, seconds)))
         for update in self._updates:
             if update.at > self._updates[-1].at - seconds + SLACK_SECONDS:
                 counts.update(update.counts)
@@ -104,3 +110,13 @@ def _quantiles(counts: Counter[int], longest: float, *asked: float) -> list[floa
 
 def _bucket(seconds: float) -> int:
     return round(log(seconds) * BUCKETS_PER_E) if seconds > 0 else NO_LAG
+
+
+def _so_far(seconds: float) -> dict[int, int]:
+    """Return the lags of what became due in the last ``seconds``, and waits still: one for each 10 ms, in buckets."""
+    moments = min(MAX_MOMENTS_SO_FAR, max(1, round(seconds / SECONDS_BETWEEN_LAGS)))
+    weight = max(1, round(seconds / SECONDS_BETWEEN_LAGS / moments))
+    so_far: Counter[int] = Counter()
+    for moment in range(1, moments + 1):
+        so_far[_bucket(seconds * moment / moments)] += weight
+    return so_far

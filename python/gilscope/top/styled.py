@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 HEADING = "bold"
 DIM = "dim"
 PLACE = "bold"
-MIN_PLACE = 24
-"""A place gets at least so many columns, or as many as its file and line number need if that is more."""
 
 
 def line(*parts: str | tuple[str, str], width: int) -> Text:
@@ -33,10 +31,9 @@ def filled(text: Text, width: int, style: str) -> Text:
 
 
 def at_place(begin: str, frame: Frame | None, width: int) -> Text:
-    """Return ``begin`` with where it was. If there is little room, ``begin`` is cut, and not the place."""
+    """Return ``begin`` with where it was. If there is little room, the place loses folders and function first, then ``begin``."""
     if frame is None:
         return line(cut(f"{begin}, line not seen", width), width=width)
     at = " at "
-    least = min(len(place(frame, width)), max(MIN_PLACE, least_of(frame)))
-    begin = cut(begin, width - len(at) - least)
+    begin = cut(begin, width - len(at) - least_of(frame))
     return line(begin, at, (place(frame, width - len(begin) - len(at)), PLACE), width=width)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gilscope.top.picture import Picture
 
 MIN_COLUMNS, MIN_ROWS = 60, 10
-TWO_COLUMNS_FROM = 120
+TWO_COLUMNS_FROM = 140
 """A terminal that is at least this wide shows what costs time beside the threads and their stacks."""
 COLUMN_GAP = 3
 GIL_HEAD = 3

@@ -12,7 +12,7 @@ from gilscope.watch import stack
 from gilscope.watch.native import thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gilscope._core import BusySums, BusyTree, LoopSums, Watcher
 
@@ -23,15 +23,15 @@ EMPTY = TimeTree(frames=(), stacks=())
 
 
 class Key(NamedTuple):
-    """What is the same in all the time that is added up. Frames are innermost first."""
+    """What is the same in all the time that is added up. Frames are indices, innermost first."""
 
     loop: int
     doing: str
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[int, ...] = ()
     task: str | None = None
     coroutine: str | None = None
     holder: str | None = None
-    held_at: Frame | None = None
+    held_at: int | None = None
 
 
 def times_of(watcher: Watcher) -> tuple[LoopTime, ...]:
@@ -58,51 +58,69 @@ def times(sums: Iterable[LoopSums]) -> tuple[LoopTime, ...]:
     )
 
 
-def tree(
-    busy: BusyTree,
-    *,
-    most: int = MAX_STACKS,
-    culprit: Callable[[Sequence[Frame]], Frame | None] = stack.culprit,
-) -> TimeTree:
-    """Return the record of a native tree with at most ``most`` stacks. ``culprit`` chooses the line of a stack to name."""
+def tree(busy: BusyTree, *, most: int = MAX_STACKS) -> TimeTree:
+    """Return the record of a native tree with at most ``most`` stacks."""
     frames = [Frame(*frame) for frame in busy.frames]
+    places = Places(frames)
     seconds_of: dict[Key, float] = defaultdict(float)
     ranked = sorted(busy.stacks, key=lambda part: -part.seconds)
     for part in ranked[:most]:
-        seconds_of[_key(part, frames, culprit)] += part.seconds
+        seconds_of[_key(part, places)] += part.seconds
     for part in ranked[most:]:
         seconds_of[Key(part.loop, part.doing)] += part.seconds
-    numbers: dict[Frame, int] = {}
+    numbers: dict[int, int] = {}
 
-    def number(frame: Frame) -> int:
-        return numbers.setdefault(frame, len(numbers))
+    def number(index: int | None) -> int | None:
+        return None if index is None else numbers.setdefault(index, len(numbers))
 
-    stacks = []
-    for key, seconds in sorted(seconds_of.items(), key=lambda item: -item[1]):
-        named = culprit(key.frames)
-        stacks.append(
-            BusyStack(
-                loop=key.loop,
-                doing=cast("LoopDoing", key.doing),
-                seconds=seconds,
-                frames=tuple(map(number, reversed(key.frames))),
-                culprit=None if named is None else number(named),
-                task=key.task,
-                coroutine=key.coroutine,
-                holder=key.holder,
-                held_at=None if key.held_at is None else number(key.held_at),
-            )
+    stacks = tuple(
+        BusyStack(
+            loop=key.loop,
+            doing=cast("LoopDoing", key.doing),
+            seconds=seconds,
+            frames=tuple(numbers.setdefault(index, len(numbers)) for index in reversed(key.frames)),
+            culprit=number(places.culprit(key.frames)),
+            task=key.task,
+            coroutine=key.coroutine,
+            holder=key.holder,
+            held_at=number(key.held_at),
         )
-    return TimeTree(frames=tuple(numbers), stacks=tuple(stacks))
+        for key, seconds in sorted(seconds_of.items(), key=lambda item: -item[1])
+    )
+    return TimeTree(frames=tuple(frames[index] for index in numbers), stacks=stacks)
 
 
-def _key(busy: BusySums, frames: Sequence[Frame], culprit: Callable[[Sequence[Frame]], Frame | None]) -> Key:
+class Places:
+    """What :mod:`gilscope.watch.stack` says of stacks whose frames are indices: each frame is looked at once."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._origins = [stack.origin(frame) for frame in frames]
+        self._of_loops = {index for index, frame in enumerate(frames) if stack.is_of_loop(frame)}
+
+    def culprit(self, frames: Sequence[int]) -> int | None:
+        """Return what ``stack.culprit`` does."""
+        best: int | None = None
+        for index in frames:
+            if (origin := self._origins[index]) is not None and (best is None or origin < (self._origins[best] or 0)):
+                best = index
+        return best
+
+    def busy(self, frames: tuple[int, ...], above: int | None) -> tuple[int, ...]:
+        """Return what ``stack.busy_frames`` does."""
+        end = next((at for at, index in enumerate(frames) if at == above or index in self._of_loops), len(frames))
+        # What comes after the first frame of the loop does not matter.
+        found = stack.busy_frames([self._frames[index] for index in frames[: end + 1]], above)
+        return frames[: len(found)]
+
+
+def _key(busy: BusySums, places: Places) -> Key:
     return Key(
         busy.loop,
         busy.doing,
-        stack.busy_frames([frames[index] for index in reversed(busy.frames)], busy.above),
+        places.busy(tuple(reversed(busy.frames)), busy.above),
         busy.task,
         busy.coroutine,
         None if busy.holder is None else str(thread(busy.holder)),
-        culprit([frames[index] for index in reversed(busy.holder_frames)]),
+        places.culprit(busy.holder_frames[::-1]),
     )

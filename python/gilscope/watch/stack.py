@@ -41,6 +41,10 @@ BELOW_CALLBACKS = {
 }
 """Functions that run a loop. A native loop has no frame of its own: its callbacks stand directly above one of these."""
 
+RUNS_CALLBACK = (HANDLE, "Handle._run")
+RUN_ONCE = (LOOP, "BaseEventLoop._run_once")
+OF_LOOPS = {RUNS_CALLBACK, RUN_ONCE, *BELOW_CALLBACKS}
+
 
 def culprit(stack: Sequence[Frame]) -> Frame | None:
     """Return the innermost frame of the code that is closest to the user's own; never one of gilscope's."""
@@ -61,9 +65,9 @@ def callback_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[F
     for index, frame in enumerate(stack):
         place = _place(frame)
         # asyncio runs a callback in `Handle._run`. A task's step is native and has no frame, and a callback may be so too.
-        if place == (HANDLE, "Handle._run"):
+        if place == RUNS_CALLBACK:
             return tuple(stack[:index]) or (frame,)
-        if place == (LOOP, "BaseEventLoop._run_once"):
+        if place == RUN_ONCE:
             return _on_top_of_the_loop(stack[:index])
         if index == above or place in BELOW_CALLBACKS:
             return tuple(stack[:index])
@@ -78,9 +82,20 @@ def busy_frames(stack: Sequence[Frame], above: int | None = None) -> tuple[Frame
     if frames := callback_frames(stack, above):
         return frames
     for index, frame in enumerate(stack):
-        if index == above or _place(frame) in {(LOOP, "BaseEventLoop._run_once"), *BELOW_CALLBACKS}:
+        if index == above or _place(frame) in OF_LOOPS:
             return tuple(stack[: index + 1])
     return tuple(stack)
+
+
+def is_of_loop(frame: Frame) -> bool:
+    """Whether this is a frame of an event loop, below those of its callbacks."""
+    return _place(frame) in OF_LOOPS
+
+
+def origin(frame: Frame) -> Origin | None:
+    """Return whose code this is; ``None`` for what is never a culprit."""
+    found = origin_of(frame.file, frame.function) if frame.file else Origin.GILSCOPE
+    return None if found is Origin.GILSCOPE else found
 
 
 def before_return(stack: Sequence[Frame]) -> tuple[Frame, ...]:
@@ -125,6 +140,5 @@ def _on_top_of_the_loop(frames: Sequence[Frame]) -> tuple[Frame, ...]:
 
 def _closest(frames: Sequence[Frame]) -> Frame | None:
     """Return the first frame of the lowest origin."""
-    origins = {frame: origin_of(frame.file, frame.function) for frame in frames}
-    candidates = [frame for frame in frames if frame.file and origins[frame] is not Origin.GILSCOPE]
-    return min(candidates, key=origins.__getitem__, default=None)
+    origins = {frame: found for frame in frames if (found := origin(frame)) is not None}
+    return min((frame for frame in frames if frame in origins), key=origins.__getitem__, default=None)

@@ -16,14 +16,10 @@ impl AttachedLoop {
         outside: &mut Outside<'_>,
         added: &mut Added,
     ) {
-        if self.files.is_stopped() {
-            // Time in which the process is stopped is not the program's.
-            let turn = self.turns.end(sample.now_ns);
-            added.stall = turn
-                .and_then(|turn| self.ended(turn, outside))
-                .or(added.stall.take());
+        self.is_stopped = self.files.is_stopped();
+        if self.is_stopped {
+            // What is not sampled counts as time without a CPU, as in a watch, which is stopped together with its process.
             added.doing = None;
-            self.is_stopped = true;
             return;
         }
         if !self.confirmed {
@@ -74,6 +70,9 @@ impl AttachedLoop {
 
     /// What the loop is late for by now; `None` if it is not.
     pub fn late_now<'a>(&'a mut self, sample: &Sample<'_>) -> Option<LateNow<'a>> {
+        if self.is_stopped {
+            return None;
+        }
         let late_period = self.late_period.as_mut()?;
         if sample.now_ns < late_period.stalled_since_ns() {
             return None;

@@ -9,6 +9,8 @@ pub type Version = (u8, u8, u8);
 /// Why a process cannot be attached to. `python/gilscope/attach/processes.py` has the sentence for each of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CannotAttach {
+    /// `/proc` is that of another PID namespace, or is missing.
+    OtherProc,
     /// No process has this id.
     Gone,
     /// The process has ended, and its parent has not asked for its status.
@@ -34,7 +36,8 @@ pub enum CannotAttach {
 }
 
 impl CannotAttach {
-    pub const CODES: [&str; 13] = [
+    pub const CODES: [&str; 14] = [
+        "other-proc",
         "gone",
         "zombie",
         "own",
@@ -52,6 +55,7 @@ impl CannotAttach {
 
     pub fn code(self) -> &'static str {
         match self {
+            Self::OtherProc => "other-proc",
             Self::Gone => "gone",
             Self::Zombie => "zombie",
             Self::Own => "own",

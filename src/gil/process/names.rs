@@ -25,6 +25,24 @@ pub struct ThreadNames {
     values: Values,
 }
 
+/// Says what the threads of a process are called.
+#[derive(Clone, Copy)]
+pub struct Namer {
+    pub names: Option<ThreadNames>,
+    /// The native id of the process's first thread.
+    pub main: u64,
+}
+
+impl Namer {
+    /// The name that `threading` has for the thread with this stack; `None` if `threading` has not started the thread.
+    pub fn name(&self, stack: &Stack) -> Option<String> {
+        if stack.thread.native == self.main {
+            return Some("MainThread".into());
+        }
+        self.names.as_ref()?.read(stack)
+    }
+}
+
 /// Where an object keeps the values of its attributes, as long as nobody has asked for its `__dict__`.
 #[derive(Clone, Copy)]
 enum Values {

@@ -24,9 +24,9 @@ impl OuterIds {
         }
     }
 
-    /// Whether the thread with this id inside is the process's first one.
-    pub fn is_main(&self, inner: u64) -> bool {
-        self.main == inner
+    /// The id inside of the process's first thread.
+    pub fn main(&self) -> u64 {
+        self.main
     }
 
     /// The id outside of the thread that has this one inside; `None` if there is no such thread now.
