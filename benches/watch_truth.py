@@ -229,9 +229,11 @@ def utilization() -> None:
                 with gilscope.Watch() as watch:
                     truth = run(cycle(work, share, period))
                 seen = watch.snapshot().loops[0]
+                took = seen.busy + seen.asleep
+                lacked = sum(it.seconds for it in watch.time_tree().stacks if it.doing == "no CPU") / took
                 print(
                     f"  {kind:7} {work.__name__:5} for {1000 * share * period:4.1f} of {1000 * period:3.0f} ms: "
-                    f"truth {truth:.3f} gilscope {seen.busy / (seen.busy + seen.asleep):.3f}",
+                    f"truth {truth:.3f} gilscope {seen.busy / took:.3f} (of this no CPU {lacked:.3f})",
                     flush=True,
                 )
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Attachment:
     """Samples a running Python process from outside, from when it is made or entered until it is closed.
 
-    The process is only read: it is never stopped, and nothing is written to it. Raises :class:`~gilscope.attach.CannotAttach` if it
+    The process is only read: it is never stopped, and nothing is written to it. Raises ``gilscope.attach.refusal.CannotAttach`` if it
     cannot be read.
 
     ``stall`` is the threshold in seconds: a turn of a loop that is longer is a stall. ``sample`` is the mean time between two samples.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from gilscope.attach.api import Attachment
-from gilscope.attach.processes import CannotAttach, version_of
+from gilscope.attach.processes import CannotAttach, children_of, version_of
 from gilscope.cli import BadInput
 from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
@@ -39,12 +40,17 @@ def command(pid: int | None) -> int:
         version_of(pid, subcommand="top")
         attachment = Attachment(pid, stall=STALL)
         with attachment as live:
-            why = show(live, threshold=STALL)
+            why = show(live, threshold=STALL, children=partial(children_with_loops, pid))
             with suppress(OSError) if why == signal.SIGHUP else nullcontext():  # the terminal may be gone
                 put(TerminalReport(live.report(live.command)))
     except CannotAttach as error:
         raise BadInput(str(error)) from None
     return status_of(why)
+
+
+def children_with_loops(pid: int) -> list[int]:
+    """Return the child processes that run event loops: those of a server that starts workers, for example."""
+    return [child.pid for child in children_of(pid) if child.loops]
 
 
 def status_of(why: Why) -> int:
