@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 
 from gilscope.attach.api import Attachment
 from gilscope.attach.processes import CannotAttach, children_of, version_of
-from gilscope.cli import BadInput
+from gilscope.cli import BadInput, Pid
 from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
 from gilscope.top.app import show
@@ -24,7 +25,7 @@ STALL = 0.05
 
 
 @click.command(short_help="Show live what stalls the event loops of a running process.")
-@click.argument("pid", type=click.IntRange(min=1), required=False)
+@click.argument("pid", type=Pid(), required=False)
 def command(pid: int | None) -> int:
     """Show live what the process PID does.
 
@@ -36,6 +37,8 @@ def command(pid: int | None) -> int:
     """
     if pid is None:
         raise BadInput("give the PID of a process: gilscope attach lists those that can be shown")
+    if sys.stdout is None:
+        raise BadInput("stdout is closed, so nothing can be shown")
     try:
         version_of(pid, subcommand="top")
         attachment = Attachment(pid, stall=STALL)

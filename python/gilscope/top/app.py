@@ -42,7 +42,9 @@ Why = Literal["quit", "ended"] | signal.Signals
 
 def can_draw() -> bool:
     """Whether stdout is a terminal that a view can be drawn on."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return (
+        sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    )
 
 
 def show(
