@@ -49,6 +49,8 @@ GILSCOPE = "gilscope attach"
 HERE = Path(__file__).parent
 CYCLES = [(0.0, 1.0), (1.0, 9.0), (3.0, 7.0), (5.0, 5.0), (9.0, 1.0), (50.0, 450.0)]
 """Milliseconds with the GIL held and released."""
+CPU_TIME_OF_PROCESS = 2
+"""The lowest bits of the number of a process's CPU clock (linux/posix-timers.h)."""
 SECONDS_TO_START = 1.0
 """A tool has begun to sample by then."""
 
@@ -198,37 +200,45 @@ def busy(python: str, threads: int = 10) -> Iterator[tuple[Service, Callable[[],
 
 
 def throughput(options: Options) -> None:
-    """Pairs of a second with and a second without, in random order: the ratio's mean and its standard error."""
+    """Pairs of a second with and a second without, in random order: the mean of the ratio and its standard error.
+
+    Also by the CPU time of the service, which other programs of the machine take nothing away from.
+    """
     for python in options.pythons:
         with busy(python) as (running, count):
             for name, tool in tools(python).items():
-                ratios = []
-                for _ in range(max(4, int(options.seconds))):
-                    rates = {}
-                    for with_tool in random.sample([True, False], 2):
-                        rates[with_tool] = rate(count, tool, running.pid, with_tool=with_tool)
-                    ratios.append(rates[True] / rates[False])
-                error = statistics.stdev(ratios) / len(ratios) ** 0.5
+                pairs = [pair(count, tool, running.pid) for _ in range(max(4, int(options.seconds)))]
+                by_clock, by_cpu_time = zip(*pairs, strict=True)
                 print(
-                    f"  {version_of(python):8}{name:24} requests with it / without it: {statistics.mean(ratios):.4f} "
-                    f"+- {error:.4f} (median {statistics.median(ratios):.4f}, {len(ratios)} pairs)",
+                    f"  {version_of(python):8}{name:24} requests with it / without: {described(by_clock)} a second, "
+                    f"{described(by_cpu_time)} a second of the service's CPU time ({len(pairs)} pairs)",
                     flush=True,
                 )
 
 
-def rate(count: Callable[[], int], tool: Tool, pid: int, *, with_tool: bool) -> float:
-    """Return the requests a second, beside the tool or not."""
-    if not with_tool:
-        return counted(count)
-    with tool(pid, 1 + 2 * SECONDS_TO_START):
-        return counted(count)
+def described(ratios: Sequence[float]) -> str:
+    return f"{statistics.mean(ratios):.4f} +- {statistics.stdev(ratios) / len(ratios) ** 0.5:.4f}"
 
 
-def counted(count: Callable[[], int]) -> float:
-    before, since = count(), time.monotonic()
+def pair(count: Callable[[], int], tool: Tool, pid: int) -> tuple[float, float]:
+    """Return the ratios of the requests with a tool to those without: in a second, and in a second of CPU time."""
+    rates = {}
+    for with_tool in random.sample([True, False], 2):
+        if with_tool:
+            with tool(pid, 1 + 2 * SECONDS_TO_START):
+                rates[True] = counted(count, pid)
+        else:
+            rates[False] = counted(count, pid)
+    return rates[True][0] / rates[False][0], rates[True][1] / rates[False][1]
+
+
+def counted(count: Callable[[], int], pid: int) -> tuple[float, float]:
+    """Return the requests in a second, and in a second of CPU time."""
+    clock = ~pid << 3 | CPU_TIME_OF_PROCESS
+    before, since, used = count(), time.monotonic(), time.clock_gettime(clock)
     time.sleep(1)
-    after, until = count(), time.monotonic()
-    return (after - before) / (until - since)
+    requests, seconds, spent = count() - before, time.monotonic() - since, time.clock_gettime(clock) - used
+    return requests / seconds, requests / spent
 
 
 def tools(python: str) -> dict[str, Tool]:

@@ -39,6 +39,7 @@ struct Known {
 
 pub struct Census {
     known: HashMap<ThreadIds, Known>,
+    /// The one that is looked at next comes first.
     order: VecDeque<ThreadIds>,
     listed_ns: u64,
     mapped_ns: u64,
@@ -99,13 +100,21 @@ impl Census {
         }
         let is_due = |thread: &ThreadIds| {
             let known = self.known.get(thread);
-            known.is_some_and(|it| !it.runs_loop && now_ns >= it.due_ns)
+            known.is_none_or(|it| now_ns >= it.due_ns)
         };
-        if let Some(at) = self.order.iter().position(is_due)
-            && let Some(thread) = self.order.remove(at)
+        if self.order.front().is_some_and(is_due)
+            && let Some(thread) = self.order.pop_front()
         {
-            self.order.push_back(thread);
             self.look_at(thread, around, now_ns, &mut found);
+            let tries_again = self
+                .known
+                .get(&thread)
+                .is_some_and(|it| it.due_ns < now_ns + NS_BETWEEN_STACKS);
+            if tries_again {
+                self.order.push_front(thread);
+            } else {
+                self.order.push_back(thread);
+            }
         }
         found
     }
@@ -116,6 +125,8 @@ impl Census {
             known.runs_loop = false;
             known.ran_ns = None;
             known.due_ns = 0;
+            self.order.retain(|it| *it != thread);
+            self.order.push_front(thread);
         }
     }
 
@@ -171,6 +182,9 @@ impl Census {
             return;
         };
         known.due_ns = now_ns + NS_BETWEEN_STACKS;
+        if known.runs_loop {
+            return;
+        }
         let ran_ns = ran_ns(pid, known.outer_id);
         if ran_ns.is_some() && ran_ns == known.ran_ns {
             return;

@@ -147,7 +147,7 @@ def test_children_have_a_section_each_the_worst_first_and_files_with_their_pid(t
         done = attach(process.pid, "--children", "--seconds", "1", "-o", tmp_path / "out.json")
         process.process.communicate("")
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"PID {child}.*PID {process.pid}", done.stdout, re.DOTALL)
+    assert re.search(rf"PID {child}.*^PID {process.pid} .*: no event loop", done.stdout, re.DOTALL | re.MULTILINE)
     assert "blocked, waiting" in done.stdout
     own, other = read(tmp_path / "out.json"), read(tmp_path / f"out-{child}.json")
     assert isinstance(own, WatchReport)

@@ -13,6 +13,7 @@ from gilscope.cli import RUN, BadInput, Pid, reader_may_go
 from gilscope.cli.output import checked, save
 from gilscope.formatting import counted, duration, listed
 from gilscope.reports.files import live_formats
+from gilscope.reports.quiet_process import in_a_line, is_quiet
 from gilscope.reports.stderr import to_stderr
 
 if TYPE_CHECKING:
@@ -123,13 +124,18 @@ def _report(family: Family, outputs: tuple[Path, ...]) -> None:
     from gilscope.reports.terminal import TerminalReport
 
     reports = family.reports()
+    quiet = [report for report in reports[1:] if is_quiet(report)]
     try:
-        for number, report in enumerate(reports):
+        for number, report in enumerate(report for report in reports if report not in quiet):
             if number:
                 click.echo()
             put(TerminalReport(report))
+        if quiet:
+            click.echo()
+        for report in quiet:
+            click.echo(in_a_line(report))
     finally:  # also if the reader of stdout has gone
-        for report in reports:
+        for report in reports if outputs else ():
             attached = family.attachment_of(report)
             files = [family.file_for(report, output) for output in outputs]
             formats = live_formats(pid=attached.pid, holds=attached.holds(0.0), lags=attached.lags(0.0))
