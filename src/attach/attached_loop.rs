@@ -128,6 +128,14 @@ impl AttachedLoop {
         }
         // All that follows is of one moment.
         self.files.begin_sample();
+        if !self.files.is_reported() && self.files.is_gone() {
+            // Its frame may still be in memory.
+            return Added {
+                doing: None,
+                stall: self.end(now_ns, &mut outside),
+                has_ended: true,
+            };
+        }
         let look = self.look(sample, &mut outside);
         let Some(look) = look else {
             let has_ended = self.has_ended(now_ns, &mut outside);
