@@ -234,11 +234,10 @@ def pair(count: Callable[[], int], tool: Tool, pid: int) -> tuple[float, float]:
 
 def counted(count: Callable[[], int], pid: int) -> tuple[float, float]:
     """Return the requests in a second, and in a second of CPU time."""
-    clock = ~pid << 3 | CPU_TIME_OF_PROCESS
-    before, since, used = count(), time.monotonic(), time.clock_gettime(clock)
-    time.sleep(1)
-    requests, seconds, spent = count() - before, time.monotonic() - since, time.clock_gettime(clock) - used
-    return requests / seconds, requests / spent
+    spent = Spent()
+    with spent.counted(count, pid):
+        time.sleep(1)
+    return spent.requests / spent.seconds, spent.requests / spent.used
 
 
 def tools(python: str) -> dict[str, Tool]:
@@ -313,28 +312,44 @@ def often(options: Options) -> None:
     """Groups of attachments of some milliseconds each, by turns with as much time without any."""
     for python in options.pythons:
         with busy(python) as (running, count):
-            done = {True: [0, 0.0], False: [0, 0.0]}
+            done = {True: Spent(), False: Spent()}
             for _ in range(20):
-                spent = 0.0
-                for with_attachments in (True, False):
-                    before, since = count(), time.monotonic()
-                    if with_attachments:
-                        for _ in range(50):
-                            with Attachment(running.pid):
-                                time.sleep(0.01)
-                        spent = time.monotonic() - since
-                    else:
-                        time.sleep(spent)
-                    done[with_attachments][0] += count() - before
-                    done[with_attachments][1] += time.monotonic() - since
-            rates = {key: number / seconds for key, (number, seconds) in done.items()}
+                before = done[True].seconds
+                with done[True].counted(count, running.pid):
+                    for _ in range(50):
+                        with Attachment(running.pid):
+                            time.sleep(0.01)
+                with done[False].counted(count, running.pid):
+                    time.sleep(done[True].seconds - before)
             running.go_on()
             status = running.process.wait(timeout=30)
+            by_clock = done[True].requests / done[True].seconds / (done[False].requests / done[False].seconds)
+            by_cpu_time = done[True].requests / done[True].used / (done[False].requests / done[False].used)
             print(
-                f"  {version_of(python):8}1000 attachments in {done[True][1]:.0f} s: requests with them / without "
-                f"{rates[True] / rates[False]:.4f}; the service has ended with status {status}",
+                f"  {version_of(python):8}1000 attachments in {done[True].seconds:.0f} s: requests with them / without: "
+                f"{by_clock:.4f} a second, {by_cpu_time:.4f} a second of the service's CPU time; the service has ended with "
+                f"status {status}",
                 flush=True,
             )
+
+
+class Spent:
+    """What a service has done in stretches of time."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.seconds = 0.0
+        self.used = 0.0
+        """CPU time."""
+
+    @contextmanager
+    def counted(self, count: Callable[[], int], pid: int) -> Iterator[None]:
+        clock = ~pid << 3 | CPU_TIME_OF_PROCESS
+        before, since, used = count(), time.monotonic(), time.clock_gettime(clock)
+        yield
+        self.requests += count() - before
+        self.seconds += time.monotonic() - since
+        self.used += time.clock_gettime(clock) - used
 
 
 def version_of(python: str) -> str:
