@@ -40,8 +40,8 @@ pub struct AttachedLoop {
     /// When the current turn began, and the CPU times of the loop's thread soon after.
     turn: Option<(u64, Option<CpuTimes>)>,
     late_period: Option<LatePeriod>,
-    /// Whether a stack has shown, since the current turn became late, that the loop runs.
-    confirmed: bool,
+    /// How late the loop was when a stack has shown last, in the current turn, that it runs.
+    confirmed_ns: u64,
     missed: u32,
     /// The process was stopped at the last sample, in a turn that was late.
     is_stopped: bool,
@@ -84,7 +84,7 @@ impl AttachedLoop {
             selector: None,
             turn: None,
             late_period: None,
-            confirmed: false,
+            confirmed_ns: 0,
             missed: 0,
             is_stopped: false,
         }
@@ -259,7 +259,7 @@ impl AttachedLoop {
             &*outside.watch.beats,
         );
         self.lags.ended(turn, into);
-        self.confirmed = false;
+        self.confirmed_ns = 0;
         let before = self.turn.take();
         let late_period = self.late_period.take();
         let stall_ns = outside.watch.settings.stall_ns;

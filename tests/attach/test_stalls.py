@@ -208,7 +208,7 @@ def test_time_in_which_the_process_is_stopped_counts_as_time_without_a_cpu() -> 
         assert attachment.snapshot().loops[0] == loop  # neither busy nor asleep
         stopped = time.monotonic() - began
         process.process.send_signal(signal.SIGCONT)
-        assert stalled(attachment, lambda it: it.seconds > stopped).culprit
+        stalled(attachment, lambda it: it.seconds > stopped)
         process.process.send_signal(signal.SIGUSR1)
         until(lambda: attachment.stalls(0.0))
         stall = attachment.stalls(0.0)[0]
