@@ -182,6 +182,7 @@ def test_loops_of_several_threads_have_a_time_each() -> None:
     assert busy.keys() == {"loop 0", "loop 1", "loop 2"}
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_a_time_of_its_own(tmp_path: Path) -> None:
     with Watch() as watch:
         asyncio.run(work(0.02))

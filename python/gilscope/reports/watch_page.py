@@ -30,7 +30,11 @@ COLUMNS = ("cause", "where, and what to do", "stalled", "times", "longest")
 def page(report: WatchReport) -> str:
     """Return the page."""
     chart = watch_chart.chart(report)
-    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(report)))
+    seen = report.snapshot
+    said = "".join(
+        f"<p class='warning'>{escape(line)}</p>"
+        for line in (*ending(report.ending), *unseen(seen, from_outside=report.attached is not None))
+    )
     body = filled(
         "watch.html",
         heading=escape(heading(report)),
