@@ -49,6 +49,8 @@ GILSCOPE = "gilscope attach"
 HERE = Path(__file__).parent
 CYCLES = [(0.0, 1.0), (1.0, 9.0), (3.0, 7.0), (5.0, 5.0), (9.0, 1.0), (50.0, 450.0)]
 """Milliseconds with the GIL held and released."""
+CPU_TIME_OF_PROCESS = 2
+"""The lowest bits of the number of a process's CPU clock (linux/posix-timers.h)."""
 SECONDS_TO_START = 1.0
 """A tool has begun to sample by then."""
 
@@ -198,37 +200,44 @@ def busy(python: str, threads: int = 10) -> Iterator[tuple[Service, Callable[[],
 
 
 def throughput(options: Options) -> None:
-    """Pairs of a second with and a second without, in random order: the ratio's mean and its standard error."""
+    """Pairs of a second with and a second without, in random order: the mean of the ratio and its standard error.
+
+    Also by the CPU time of the service, which other programs of the machine take nothing away from.
+    """
     for python in options.pythons:
         with busy(python) as (running, count):
             for name, tool in tools(python).items():
-                ratios = []
-                for _ in range(max(4, int(options.seconds))):
-                    rates = {}
-                    for with_tool in random.sample([True, False], 2):
-                        rates[with_tool] = rate(count, tool, running.pid, with_tool=with_tool)
-                    ratios.append(rates[True] / rates[False])
-                error = statistics.stdev(ratios) / len(ratios) ** 0.5
+                pairs = [pair(count, tool, running.pid) for _ in range(max(4, int(options.seconds)))]
+                by_clock, by_cpu_time = zip(*pairs, strict=True)
                 print(
-                    f"  {version_of(python):8}{name:24} requests with it / without it: {statistics.mean(ratios):.4f} "
-                    f"+- {error:.4f} (median {statistics.median(ratios):.4f}, {len(ratios)} pairs)",
+                    f"  {version_of(python):8}{name:24} requests with it / without: {described(by_clock)} a second, "
+                    f"{described(by_cpu_time)} a second of the service's CPU time ({len(pairs)} pairs)",
                     flush=True,
                 )
 
 
-def rate(count: Callable[[], int], tool: Tool, pid: int, *, with_tool: bool) -> float:
-    """Return the requests a second, beside the tool or not."""
-    if not with_tool:
-        return counted(count)
-    with tool(pid, 1 + 2 * SECONDS_TO_START):
-        return counted(count)
+def described(ratios: Sequence[float]) -> str:
+    return f"{statistics.mean(ratios):.4f} +- {statistics.stdev(ratios) / len(ratios) ** 0.5:.4f}"
 
 
-def counted(count: Callable[[], int]) -> float:
-    before, since = count(), time.monotonic()
-    time.sleep(1)
-    after, until = count(), time.monotonic()
-    return (after - before) / (until - since)
+def pair(count: Callable[[], int], tool: Tool, pid: int) -> tuple[float, float]:
+    """Return the ratios of the requests with a tool to those without: in a second, and in a second of CPU time."""
+    rates = {}
+    for with_tool in random.sample([True, False], 2):
+        if with_tool:
+            with tool(pid, 1 + 2 * SECONDS_TO_START):
+                rates[True] = counted(count, pid)
+        else:
+            rates[False] = counted(count, pid)
+    return rates[True][0] / rates[False][0], rates[True][1] / rates[False][1]
+
+
+def counted(count: Callable[[], int], pid: int) -> tuple[float, float]:
+    """Return the requests in a second, and in a second of CPU time."""
+    spent = Spent()
+    with spent.counted(count, pid):
+        time.sleep(1)
+    return spent.requests / spent.seconds, spent.requests / spent.used
 
 
 def tools(python: str) -> dict[str, Tool]:
@@ -303,28 +312,44 @@ def often(options: Options) -> None:
     """Groups of attachments of some milliseconds each, by turns with as much time without any."""
     for python in options.pythons:
         with busy(python) as (running, count):
-            done = {True: [0, 0.0], False: [0, 0.0]}
+            done = {True: Spent(), False: Spent()}
             for _ in range(20):
-                spent = 0.0
-                for with_attachments in (True, False):
-                    before, since = count(), time.monotonic()
-                    if with_attachments:
-                        for _ in range(50):
-                            with Attachment(running.pid):
-                                time.sleep(0.01)
-                        spent = time.monotonic() - since
-                    else:
-                        time.sleep(spent)
-                    done[with_attachments][0] += count() - before
-                    done[with_attachments][1] += time.monotonic() - since
-            rates = {key: number / seconds for key, (number, seconds) in done.items()}
+                before = done[True].seconds
+                with done[True].counted(count, running.pid):
+                    for _ in range(50):
+                        with Attachment(running.pid):
+                            time.sleep(0.01)
+                with done[False].counted(count, running.pid):
+                    time.sleep(done[True].seconds - before)
             running.go_on()
             status = running.process.wait(timeout=30)
+            by_clock = done[True].requests / done[True].seconds / (done[False].requests / done[False].seconds)
+            by_cpu_time = done[True].requests / done[True].used / (done[False].requests / done[False].used)
             print(
-                f"  {version_of(python):8}1000 attachments in {done[True][1]:.0f} s: requests with them / without "
-                f"{rates[True] / rates[False]:.4f}; the service has ended with status {status}",
+                f"  {version_of(python):8}1000 attachments in {done[True].seconds:.0f} s: requests with them / without: "
+                f"{by_clock:.4f} a second, {by_cpu_time:.4f} a second of the service's CPU time; the service has ended with "
+                f"status {status}",
                 flush=True,
             )
+
+
+class Spent:
+    """What a service has done in stretches of time."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.seconds = 0.0
+        self.used = 0.0
+        """CPU time."""
+
+    @contextmanager
+    def counted(self, count: Callable[[], int], pid: int) -> Iterator[None]:
+        clock = ~pid << 3 | CPU_TIME_OF_PROCESS
+        before, since, used = count(), time.monotonic(), time.clock_gettime(clock)
+        yield
+        self.requests += count() - before
+        self.seconds += time.monotonic() - since
+        self.used += time.clock_gettime(clock) - used
 
 
 def version_of(python: str) -> str:

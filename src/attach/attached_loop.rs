@@ -2,6 +2,8 @@
 
 mod late;
 
+use std::sync::atomic::Ordering;
+
 use super::kind::{Call, Kind};
 use super::places::Places;
 use super::turn_log::{LagCounter, TurnLog};
@@ -126,6 +128,14 @@ impl AttachedLoop {
         }
         // All that follows is of one moment.
         self.files.begin_sample();
+        if !self.files.is_reported() && self.files.is_gone() {
+            // Its frame may still be in memory.
+            return Added {
+                doing: None,
+                stall: self.end(now_ns, &mut outside),
+                has_ended: true,
+            };
+        }
         let look = self.look(sample, &mut outside);
         let Some(look) = look else {
             let has_ended = self.has_ended(now_ns, &mut outside);
@@ -183,6 +193,13 @@ impl AttachedLoop {
             self.kind.note_stack(sleeps, &stack);
         }
         let call = Call::of(&self.files);
+        if call.is_hidden && self.files.times_run().is_some() {
+            // The thread is alive. Relaxed: used by itself.
+            outside
+                .watch
+                .system_calls_hidden
+                .store(true, Ordering::Relaxed);
+        }
         let times = (self.seen_ns, sample.now_ns);
         let look = self.kind.look(outside.places, call, times);
         if look == Some(Look::Asleep)
@@ -218,7 +235,12 @@ impl AttachedLoop {
             return false;
         };
         self.turns.end(now_ns);
-        (self.late_period, self.turn, self.selector) = (None, None, None);
+        (self.late_period, self.turn) = (None, None);
+        // A loop that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
+        if kind.is_vague() && !self.kind.is_vague() {
+            return self.missed <= MAX_MISSED;
+        }
+        self.selector = None;
         self.kind = kind;
         self.missed = 0;
         true

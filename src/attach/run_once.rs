@@ -47,9 +47,17 @@ impl RunOnce {
         })
     }
 
-    /// Whether this is the frame of the innermost loop in a stack.
+    /// Whether this is the frame of the innermost loop in a stack, or will be in the next iteration: between two iterations the
+    /// loop may lose the CPU or the GIL, and stand in the function that calls this one.
     pub fn is_in(&self, stack: &Stack) -> bool {
         let mut frames = stack.frames.iter();
+        if stack
+            .frames
+            .first()
+            .is_some_and(|frame| is_called(&frame.function, "run_forever"))
+        {
+            return true;
+        }
         let innermost = frames.find(|frame| is_run_once(&frame.function));
         innermost.is_some_and(|it| it.address == self.frame && it.code == self.code)
     }
@@ -93,7 +101,12 @@ impl RunOnce {
 }
 
 fn is_run_once(function: &str) -> bool {
-    function.rsplit('.').next() == Some("_run_once")
+    is_called(function, "_run_once")
+}
+
+/// Whether the last part of a function's qualified name is this.
+fn is_called(function: &str, name: &str) -> bool {
+    function.rsplit('.').next() == Some(name)
 }
 
 /// The moment on our clock; `None` if it cannot be one: the loop has another clock.
@@ -115,4 +128,65 @@ fn variable(places: &Places, code: usize, name: &str) -> Option<usize> {
     names
         .iter()
         .position(|&it| it != 0 && places.objects.is_text(it, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunOnce;
+    use crate::gil::ThreadIds;
+    use crate::gil::stack::{Certainty, Frame, Stack};
+
+    const RUN_ONCE: RunOnce = RunOnce {
+        frame: 0x1000,
+        code: 0x2000,
+        code_at: 0x1008,
+        end_time_at: 0x1080,
+        context_version_at: 0x3000,
+        float: None,
+    };
+
+    fn stack(functions: &[(&str, usize)]) -> Stack {
+        let frame = |&(function, address): &(&str, usize)| Frame {
+            file: "".into(),
+            function: function.into(),
+            line: None,
+            first_line: 1,
+            instruction: 0,
+            address,
+            code: 0x2000,
+            is_generator: false,
+        };
+        Stack {
+            thread: ThreadIds::default(),
+            state: 0x3000,
+            frames: functions.iter().map(frame).collect(),
+            left_out: 0,
+            certainty: Certainty::ReadTwice,
+        }
+    }
+
+    #[test]
+    fn a_loop_that_stands_between_two_iterations_is_still_the_loop() {
+        let (forever, once) = (
+            ("BaseEventLoop.run_forever", 0x0f00),
+            ("BaseEventLoop._run_once", 0x1000),
+        );
+        assert!(RUN_ONCE.is_in(&stack(&[("handler", 0x1100), once, forever])));
+        assert!(RUN_ONCE.is_in(&stack(&[forever, ("Runner.run", 0x0e00)])));
+        assert!(!RUN_ONCE.is_in(&stack(&[("main", 0x0100)])));
+    }
+
+    #[test]
+    fn a_loop_that_runs_on_top_of_the_loop_is_another_one() {
+        let (inner, once) = (
+            ("_patch_loop.<locals>._run_once", 0x1400),
+            ("BaseEventLoop._run_once", 0x1000),
+        );
+        assert!(!RUN_ONCE.is_in(&stack(&[
+            ("handler", 0x1500),
+            inner,
+            ("handler", 0x1100),
+            once
+        ])));
+    }
 }

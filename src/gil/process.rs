@@ -9,32 +9,34 @@ mod elf;
 mod images;
 mod life;
 pub mod names;
+mod obstacles;
 pub mod outer_ids;
 mod symbol_table;
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use pyo3::prelude::*;
 
 use self::cannot_attach::{CannotAttach, Version};
 use self::elf::{Class, Image};
+use self::images::Mapped;
 use self::life::Life;
 use self::names::{Namer, ThreadNames};
+use self::obstacles::{is_kernel_thread, is_proc_ours, why_no_process, why_refused};
 use self::outer_ids::OuterIds;
 use self::symbol_table::SymbolTable;
 use super::memory::Memory;
 use super::objects::Objects;
 use super::reader::Reader;
 use super::reader::layout::Layout;
-use super::reader::target::Target;
+use super::reader::target::{self, Target};
 use super::stack::Stack;
 use super::{Gil, ThreadIds, Unreadable};
 
 /// The first and the last minor version of Python 3 that can be read.
 const MINORS: std::ops::RangeInclusive<u8> = 11..=15;
+/// How often a process is looked at that replaces its program meanwhile.
+const MAX_PROGRAMS: usize = 5;
 /// The offset of `tp_name` in `PyTypeObject`.
 const TYPE_NAME: usize = 24;
 
@@ -56,47 +58,89 @@ impl Process {
             return Err(CannotAttach::Own);
         }
         // Numbers of another PID namespace may be those of other processes here.
-        if fs::read_link("/proc/self")
-            .ok()
-            .as_deref()
-            .and_then(Path::to_str)
-            != Some(&own_id())
-        {
+        if !is_proc_ours() {
             return Err(CannotAttach::OtherProc);
         }
         if let Some(why) = why_no_process(pid) {
             return Err(why);
         }
-        let found = Self::search(pid);
-        // A process that ends while it is looked at has ended; whatever was missing in it is of no interest.
-        found.map_err(|why| why_no_process(pid).unwrap_or(why))
+        let mut doubt = CannotAttach::Gone;
+        for _ in 0..MAX_PROGRAMS {
+            let (found, is_same) = Self::search(pid);
+            match found {
+                Ok(found) if is_same => return Ok(found),
+                Ok(_) => {}
+                Err(why) => doubt = why,
+            }
+            // A process that ends while it is looked at has ended; whatever was missing in it is of no interest.
+            if let Some(why) = why_no_process(pid) {
+                return Err(why);
+            }
+            if is_same {
+                break;
+            }
+        }
+        Err(doubt)
     }
 
-    fn search(pid: libc::pid_t) -> Result<Self, CannotAttach> {
+    /// The interpreter, or why there is none; and whether the process has run the same program all the time.
+    fn search(pid: libc::pid_t) -> (Result<Self, CannotAttach>, bool) {
         let images = images::of(pid).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => CannotAttach::Rights,
             _ => CannotAttach::Gone,
-        })?;
-        let Some(first) = images.first() else {
-            return Err(CannotAttach::KernelThread);
+        });
+        let images = match images {
+            Ok(images) => images,
+            Err(why) => return (Err(why), true),
         };
-        let memory = Memory::of(pid);
-        match memory.refusal(first.base) {
-            Some(libc::ENOSYS) => return Err(CannotAttach::Filter),
-            Some(libc::EPERM | libc::EACCES) => return Err(why_refused(pid, first.base)),
-            Some(libc::ESRCH) => return Err(CannotAttach::Gone),
-            _ => {}
+        let Some(first) = images.first() else {
+            let why = if is_kernel_thread(pid) {
+                CannotAttach::KernelThread
+            } else {
+                CannotAttach::Zombie // it is about to end
+            };
+            return (Err(why), true);
+        };
+        let refusal = match Memory::of(pid).refusal(first.base) {
+            Some(libc::ENOSYS) => Some(CannotAttach::Filter),
+            Some(libc::EPERM | libc::EACCES) => Some(why_refused(pid, first.base)),
+            Some(libc::ESRCH) => Some(CannotAttach::Gone),
+            _ => None,
+        };
+        if let Some(why) = refusal {
+            return (Err(why), true);
         }
+        let life = Life::of(pid, first.base);
+        let found = Self::search_in(pid, &images, first);
+        let is_same = !life.has_ended();
+        let found = found.map(|(version, target, names)| Self {
+            pid,
+            version,
+            target,
+            threads: Reader::new(&target),
+            names,
+            outer_ids: OuterIds::of(pid),
+            life,
+        });
+        (found, is_same)
+    }
+
+    fn search_in(
+        pid: libc::pid_t,
+        images: &[Mapped],
+        first: &Mapped,
+    ) -> Result<Found, CannotAttach> {
+        let memory = Memory::of(pid);
         let mut doubt = CannotAttach::NotPython;
         if elf::class(memory, first.base) == Some(Class::Bits32) {
             doubt = CannotAttach::ThirtyTwoBit;
         }
-        for mapped in &images {
+        for mapped in images {
             let Some(image) = Image::at(memory, mapped.base) else {
                 continue;
             };
             match interpreter(memory, &|name| image.symbol(name)) {
-                Ok(found) => return Ok(Self::new(pid, found)),
+                Ok(found) => return Ok(found),
                 // A process may load a second CPython that it never starts, or one that cannot be read.
                 Err(why) if why != CannotAttach::NotPython => doubt = why,
                 Err(_) => {}
@@ -106,22 +150,9 @@ impl Process {
         if doubt == CannotAttach::NotPython
             && let Some(table) = SymbolTable::of(pid, first)
         {
-            let found = interpreter(memory, &|name| table.symbol(name));
-            return found.map(|found| Self::new(pid, found));
+            return interpreter(memory, &|name| table.symbol(name));
         }
         Err(doubt)
-    }
-
-    fn new(pid: libc::pid_t, (version, target, names): Found) -> Self {
-        Self {
-            pid,
-            version,
-            target,
-            threads: Reader::new(&target),
-            names,
-            outer_ids: OuterIds::of(pid),
-            life: Life::of(pid, target.gil_address()),
-        }
     }
 
     pub fn pid(&self) -> libc::pid_t {
@@ -220,7 +251,7 @@ fn interpreter(
         Unreadable::FreeThreaded => CannotAttach::FreeThreaded(version),
         _ => CannotAttach::Layout(version),
     })?;
-    if memory.word(runtime + layout.runtime.interpreters) == Some(0) {
+    if !target::has_started(memory, &layout, runtime) {
         return Err(CannotAttach::NoInterpreter(version));
     }
     let target = Target::find(memory, &layout, runtime, code_type)
@@ -240,47 +271,4 @@ fn is_type<const N: usize>(memory: Memory, kind: usize, name: &[u8; N]) -> bool 
     let at = memory.word(kind + TYPE_NAME);
     let at = at.and_then(|at| usize::try_from(at).ok());
     at.is_some_and(|at| memory.read(at, &mut text)) && text == *name
-}
-
-/// Why the system refuses to read a process's memory: a filter of system calls leaves other ways open, missing rights do not.
-fn why_refused(pid: libc::pid_t, address: usize) -> CannotAttach {
-    let memory = fs::File::open(format!("/proc/{pid}/mem"));
-    let is_open = memory.is_ok_and(|memory| memory.read_at(&mut [0], address as u64).is_ok());
-    if is_open {
-        CannotAttach::Filter
-    } else {
-        CannotAttach::Rights
-    }
-}
-
-/// Whether there is a process with this id: `/proc` may hide those of other users.
-fn exists(pid: libc::pid_t) -> bool {
-    // SAFETY: takes two numbers, and sends no signal.
-    let refused = pid > 0 && unsafe { libc::kill(pid, 0) } != 0;
-    pid > 0 && (!refused || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM))
-}
-
-fn own_id() -> String {
-    std::process::id().to_string()
-}
-
-/// Why there is no process with this id that could be read, as far as anyone may know it.
-fn why_no_process(pid: libc::pid_t) -> Option<CannotAttach> {
-    let Ok(status) = fs::read(format!("/proc/{pid}/status")) else {
-        return Some(if exists(pid) {
-            CannotAttach::Rights
-        } else {
-            CannotAttach::Gone
-        });
-    };
-    let status = String::from_utf8_lossy(&status);
-    let field = |name: &str| {
-        let mut lines = status.lines();
-        lines.find_map(|line| line.strip_prefix(name).map(str::trim))
-    };
-    if field("State:").is_some_and(|state| state.starts_with(['Z', 'X'])) {
-        return Some(CannotAttach::Zombie);
-    }
-    let group = field("Tgid:")?.parse().ok()?;
-    (group != pid).then_some(CannotAttach::Thread(group))
 }

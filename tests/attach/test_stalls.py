@@ -178,6 +178,26 @@ def test_a_loop_that_has_ended_is_not_taken_for_busy() -> None:
         assert attachment.snapshot().loops[0] == before
 
 
+def test_a_loop_whose_thread_has_ended_is_neither_busy_nor_late() -> None:
+    ends = """
+        import asyncio, os, threading
+        async def main():
+            await asyncio.get_running_loop().run_in_executor(None, os.read, 0, 1)
+        print("ready", flush=True)
+        while True:
+            thread = threading.Thread(target=lambda: asyncio.run(main()))
+            thread.start()
+            thread.join()
+    """
+    with target(ends) as process, Attachment(process.pid) as attachment:
+        for count in range(1, 9):
+            until(lambda count=count: attachment.loops >= count)  # type: ignore[misc]
+            process.say("")
+        until(lambda: attachment.loops == 9)
+        assert not any(it.doing == "unknown" for it in attachment.time_tree().stacks)
+        assert all(it.cause == "no CPU" for it in attachment.stalls(0.0))
+
+
 def test_time_in_which_the_process_is_stopped_counts_as_time_without_a_cpu() -> None:
     with attached(DOES.replace("WHAT", "computes")) as (process, attachment):
         stalled(attachment, lambda it: it.cause == COMPUTING)
@@ -233,9 +253,8 @@ def test_the_threads_of_the_process_are_named_and_have_stacks() -> None:
     with attached(main) as (process, attachment):
         until(lambda: {"MainThread", "a reader"} == {thread.name for thread in attachment.threads()})
         reader = next(thread for thread in attachment.threads() if thread.name == "a reader")
-        stack = attachment.stack(reader.native_id)
-        assert attachment.stack(process.pid)[0].function.endswith("select")
-    assert stack[0].function == "reads"
+        for thread, function in ((reader.native_id, "reads"), (process.pid, "EpollSelector.select")):
+            until(lambda: any(frame.function == function for frame in attachment.stack(thread)[:1]))  # noqa: B023 - waited for
 
 
 def test_the_process_is_not_touched() -> None:

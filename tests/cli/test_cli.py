@@ -37,7 +37,7 @@ def test_the_two_ways_to_call_it_are_one_command() -> None:
     assert by_module.stdout.startswith("gilscope, version ")
 
 
-@pytest.mark.parametrize("command", ["", "check", "compare", "demo", "report", "top", "watch"])
+@pytest.mark.parametrize("command", ["", "attach", "check", "compare", "demo", "report", "top", "watch"])
 def test_the_help_is_what_was_reviewed(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gilscope.records.loop_time import TimeTree
+from gilscope.records.loop_time import ENDED_LOOPS, TimeTree
 from gilscope.records.stall import Frame, Thread
 from gilscope.reports.saturation import saturated
 from gilscope.reports.terminal import text
@@ -102,6 +102,15 @@ def test_several_loops_have_a_line_each_with_their_thread_the_busiest_first() ->
     assert list(utilization(report)) == [
         "2 loops of MainThread 40% busy: 20% computing at /srv/app/orders.py:41 in handler",
         "loop of pool_0 10% busy",
+    ]
+
+
+def test_loops_that_have_ended_and_share_their_time_are_called_so() -> None:
+    ended = loop_time(5.0, 5.0, loop=ENDED_LOOPS, thread=Thread(0, None))
+    report = busy(spent("computing", 0.1, HANDLER), loops=(ended, loop_time(1.0, 3.0, loop=70)))
+    assert list(utilization(report)) == [
+        "loops that have ended 50% busy",
+        "loop of MainThread 25% busy",
     ]
 
 

@@ -37,7 +37,7 @@ class Running(Service):
         self._updates += 1
         if self._what == "fails" and self._updates > 1:
             raise RuntimeError("this view fails")
-        self.ended = self._updates > {"ends": 1, "ends soon": 0}.get(self._what, inf)
+        self.ended = self._updates > {"ends": 1, "ends soon": 1}.get(self._what, inf)
         return super().snapshot()
 
 

@@ -20,10 +20,17 @@ LATE = StallNow(1, 0.06, "starved by a hog", PARSE, POOL)
 class Shown:
     """A view of a made-up service after ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, loops: int = 1) -> None:
         self.service = Service()
-        self.view = View(self.service, Model(self.service, threshold=0.05), Choice())
+        self.service.loops = loops
+        self.view = View(self.service, Model(self.service, threshold=0.05), Choice(), self.children)
+        self.looked = 0
         self.pass_time(10)
+
+    def children(self) -> list[int]:
+        """Return the child processes that run event loops."""
+        self.looked += 1
+        return [8610, 8612]
 
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -93,6 +100,21 @@ def test_a_stall_that_begins_between_two_updates_is_shown_once() -> None:
     assert not shown.view.notice_stall(), "it stays until the next update"
     shown.pass_time(1)
     assert "no loop is stalled now" in shown.text()
+
+
+def test_a_process_without_a_loop_names_its_children_that_run_one() -> None:
+    shown = Shown(loops=0)
+    assert "LOOPS  no event loop runs here, but in the child processes 8610 and 8612\n" in shown.text()
+    assert shown.view.line().startswith(
+        "10.0 s: no event loop runs here, but in the child processes 8610 and 8612; GIL"
+    )
+    assert shown.looked == 1
+    shown.pass_time(10)
+    assert shown.looked == 2, "children are started later, too"
+
+
+def test_a_process_with_a_loop_is_not_asked_for_its_children() -> None:
+    assert Shown().looked == 0
 
 
 def test_while_the_view_is_paused_no_stall_changes_it() -> None:

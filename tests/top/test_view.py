@@ -70,6 +70,10 @@ def test_every_size_is_filled_and_nothing_is_wider_or_cut_in_a_place(trouble: Pi
             )
 
 
+def test_the_sentence_on_a_terminal_that_is_too_small_fits_into_the_terminal(trouble: Picture) -> None:
+    assert shown(trouble, 20, 24) == ["gilscope top needs", "60 columns and 10", "rows"]
+
+
 @pytest.mark.parametrize(("width", "rows"), [(59, 24), (80, 9), (1, 1)])
 def test_a_terminal_that_is_too_small_says_so(trouble: Picture, width: int, rows: int) -> None:
     first, *others = shown(trouble, width, rows)

@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from gilscope._core import ThreadInfo
     from gilscope.records.loop_time import TimeTree
     from gilscope.records.stall import Cause, Frame, Stall, Thread
+    from gilscope.records.timeline import Timeline
     from gilscope.records.watch_report import Snapshot
 
 
 class Attachment:
     """Samples a running Python process from outside, from when it is made or entered until it is closed.
 
-    The process is only read: it is never stopped, and nothing is written to it. Raises :class:`~gilscope.attach.CannotAttach` if it
+    The process is only read: it is never stopped, and nothing is written to it. Raises ``gilscope.attach.refusal.CannotAttach`` if it
     cannot be read.
 
     ``stall`` is the threshold in seconds: a turn of a loop that is longer is a stall. ``sample`` is the mean time between two samples.
-    With ``trace``, all single holds and lags are kept for a chart, up to a limit; otherwise those of the last ten minutes.
+    With ``trace``, the report has a timeline, and all single holds are kept for it, up to a limit; otherwise those of the last ten
+    minutes.
     """
 
     def __init__(self, pid: int, *, stall: float = 0.05, sample: float = 0.001, trace: bool = False) -> None:
         self.pid = pid
         self.stall = stall
+        self._trace = trace
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self.command = arguments_of(pid)
         self._session = AttachedSession(pid, stall=stall, sample=sample, trace=trace)
@@ -98,10 +101,15 @@ class Attachment:
             command=tuple(command or self.command),
             stall=self.stall,
             snapshot=seen,
-            timeline=binned(lags=self.lags(0.0), holds=self.holds(0.0), end=seen.elapsed) if seen.elapsed else None,
+            timeline=self._timeline(seen.elapsed),
             time=self.time_tree(),
             attached=Attached(pid=self.pid, python=self.python),
         )
+
+    def _timeline(self, end: float) -> Timeline | None:
+        if not self._trace or not end:
+            return None
+        return binned(lags=self.lags(0.0), holds=self.holds(0.0), end=end)
 
     def turns(self, since: float) -> list[Turn]:
         """Return the loops' lags after ``since``, one for each 10 ms.

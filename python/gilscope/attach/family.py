@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gilscope.records.watch_report import WatchReport
 
-SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_BETWEEN_LISTS_OF_CHILDREN = 0.5
 MAX_MEMBERS = 100
 """No more processes are attached to: each takes a thread, and some per cent of a core."""

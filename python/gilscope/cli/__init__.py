@@ -33,6 +33,8 @@ INTERRUPTED = 130
 
 MIN_RUN_SECONDS = 0.001
 """Nothing can be measured in less."""
+GREATEST_PID = 2**22
+"""No Linux has a greater one: PID_MAX_LIMIT."""
 
 
 @contextmanager
@@ -78,6 +80,18 @@ RUN = Duration(parse_duration)
 """How long something may take."""
 THRESHOLD = Duration(parse_threshold)
 """A lag or a period."""
+
+
+class Pid(click.types.IntParamType):
+    """The number of a process."""
+
+    name = "pid"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        with suppress(ValueError):
+            if 1 <= (pid := int(value)) <= GREATEST_PID:
+                return pid
+        return self.fail(f"{value!r} is not a PID. gilscope attach without a PID lists the processes.", param, ctx)
 
 
 class Source(click.types.StringParamType):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from gilscope.cli import RUN, BadInput, reader_may_go
+from gilscope.cli import RUN, BadInput, Pid, reader_may_go
 from gilscope.cli.output import checked, save
-from gilscope.formatting import counted, duration
+from gilscope.formatting import counted, duration, listed
 from gilscope.reports.files import live_formats
+from gilscope.reports.quiet_process import in_a_line, is_quiet
 from gilscope.reports.stderr import to_stderr
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Report why the event loops of a running process stall, and where.")
-@click.argument("pid", type=click.IntRange(min=1), required=False)
+@click.argument("pid", type=Pid(), required=False)
 @click.option(
     "--seconds",
     type=RUN,
@@ -45,8 +47,8 @@ def command(pid: int | None, seconds: float, outputs: tuple[Path, ...], children
     The process is neither stopped nor changed. Without a PID, list the Python processes that could be attached to.
     """
     if pid is None:
-        if children or outputs:
-            raise BadInput(f"{'--children' if children else '-o'} needs the PID of a process: gilscope attach PID")
+        if option := _first_option_given():
+            raise BadInput(f"{option} needs the PID of a process: gilscope attach PID")
         with reader_may_go(sys.stdout):
             list_processes()
         return
@@ -60,9 +62,21 @@ def command(pid: int | None, seconds: float, outputs: tuple[Path, ...], children
     except CannotAttach as error:
         raise BadInput(str(error)) from None
     with family:
+        if not children:
+            to_stderr(_loops_of_children(family))
         to_stderr(f"{_attached(family)}; sampling for {duration(seconds)}, Ctrl-C ends it early\n")
         family.run(seconds, say=lambda sentence: to_stderr(f"{sentence}\n"))
     _report(family, outputs)
+
+
+def _first_option_given() -> str | None:
+    context = click.get_current_context()
+    given = (
+        it
+        for it in context.command.params
+        if context.get_parameter_source(it.name or "") is ParameterSource.COMMANDLINE
+    )
+    return next((it.opts[0] for it in given), None)
 
 
 def list_processes() -> None:
@@ -77,7 +91,8 @@ def list_processes() -> None:
 def _attached(family: Family) -> str:
     """Say what is sampled."""
     first, *others = family.members
-    loops = counted(first.attachment.loops, "event loop")
+    count = first.attachment.loops
+    loops = counted(count, "event loop") if count else "no event loop seen yet"
     also = (
         f", with {counted(len(others), 'child')}"
         if len(others) == 1
@@ -88,19 +103,39 @@ def _attached(family: Family) -> str:
     return f"attached to PID {first.attachment.pid}: CPython {first.attachment.python}, {loops}{also}"
 
 
+def _loops_of_children(family: Family) -> str:
+    """Return a line on the children whose loops may be meant if the process itself runs none, as a server with workers; or nothing."""
+    from gilscope.attach.processes import children_of
+
+    if family.members[0].attachment.loops:
+        return ""
+    pids = [str(child.pid) for child in children_of(family.pid) if child.loops]
+    if not pids:
+        return ""
+    who, whom = (
+        (f"its child {pids[0]} does", "it") if len(pids) == 1 else (f"its children {listed(pids)} do", "one of them")
+    )
+    return f"process {family.pid} seems to run no event loop, but {who}: attach to {whom}, or add --children\n"
+
+
 def _report(family: Family, outputs: tuple[Path, ...]) -> None:
     """Print a section for each process, the worst first, and write the files."""
     from gilscope.cli.show import put
     from gilscope.reports.terminal import TerminalReport
 
     reports = family.reports()
+    quiet = [report for report in reports[1:] if is_quiet(report)]
     try:
-        for number, report in enumerate(reports):
+        for number, report in enumerate(report for report in reports if report not in quiet):
             if number:
                 click.echo()
             put(TerminalReport(report))
+        if quiet:
+            click.echo()
+        for report in quiet:
+            click.echo(in_a_line(report))
     finally:  # also if the reader of stdout has gone
-        for report in reports:
+        for report in reports if outputs else ():
             attached = family.attachment_of(report)
             files = [family.file_for(report, output) for output in outputs]
             formats = live_formats(pid=attached.pid, holds=attached.holds(0.0), lags=attached.lags(0.0))

@@ -38,10 +38,10 @@ ALL_FORMATS: dict[str, Format[Any]] = {**FORMATS, **WATCH_FORMATS}
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Write the result to FILE as well, in the format of its suffix: .html or .json; of a demo or a comparison also "
-    ".svg, .png, .pdf or .perfetto.json; of a watch also .collapsed or .speedscope.json. Repeatable.",
+    ".svg, .png, .pdf or .perfetto.json; of watch or attach also .collapsed or .speedscope.json. Repeatable.",
 )
 def command(file: Path, other: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Print the result in FILE, a JSON file of demo, compare or watch; - reads standard input.
+    """Print the result in FILE, a JSON file of demo, compare, watch or attach; - reads standard input.
 
     With OTHER, a run of the same cases after a change, print what differs in each case, and whether the difference is
     larger than the spread within each run. Of two watches, print which sites of stalls are gone, new, better or worse.
@@ -97,12 +97,16 @@ def _is_of_time(target: Path) -> bool:
     return target.name.lower().endswith(OF_TIME)
 
 
+def _command_of(report: WatchReport) -> str:
+    return "watch" if report.attached is None else "attach PID"
+
+
 def _show_watch(file: Path, report: WatchReport, outputs: tuple[Path, ...]) -> None:
     for target in outputs:
         if target.name.lower().endswith(".perfetto.json"):
             raise BadInput(
                 f"cannot write {target}: {_name(file)} does not have the single holds that a trace needs; write the trace "
-                f"while the program runs, with gilscope watch -o {target.name}"
+                f"while the program runs, with gilscope {_command_of(report)} -o {target.name}"
             )
         if report.time is None and _is_of_time(target):
             raise BadInput(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from gilscope.attach.api import Attachment
-from gilscope.attach.processes import CannotAttach, version_of
-from gilscope.cli import BadInput
+from gilscope.attach.processes import CannotAttach, children_of, version_of
+from gilscope.cli import BadInput, Pid
 from gilscope.reports.console import put
 from gilscope.reports.terminal import TerminalReport
 from gilscope.top.app import show
@@ -23,7 +25,7 @@ STALL = 0.05
 
 
 @click.command(short_help="Show live what stalls the event loops of a running process.")
-@click.argument("pid", type=click.IntRange(min=1), required=False)
+@click.argument("pid", type=Pid(), required=False)
 def command(pid: int | None) -> int:
     """Show live what the process PID does.
 
@@ -35,16 +37,23 @@ def command(pid: int | None) -> int:
     """
     if pid is None:
         raise BadInput("give the PID of a process: gilscope attach lists those that can be shown")
+    if sys.stdout is None:
+        raise BadInput("stdout is closed, so nothing can be shown")
     try:
         version_of(pid, subcommand="top")
         attachment = Attachment(pid, stall=STALL)
         with attachment as live:
-            why = show(live, threshold=STALL)
+            why = show(live, threshold=STALL, children=partial(children_with_loops, pid))
             with suppress(OSError) if why == signal.SIGHUP else nullcontext():  # the terminal may be gone
                 put(TerminalReport(live.report(live.command)))
     except CannotAttach as error:
         raise BadInput(str(error)) from None
     return status_of(why)
+
+
+def children_with_loops(pid: int) -> list[int]:
+    """Return the child processes that run event loops: those of a server that starts workers, for example."""
+    return [child.pid for child in children_of(pid) if child.loops]
 
 
 def status_of(why: Why) -> int:

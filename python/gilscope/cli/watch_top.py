@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from gilscope.attach.processes import CannotAttach
 from gilscope.cli import INTERRUPTED, BadInput, reader_may_go
 from gilscope.cli.output import checked, save
 from gilscope.cli.programs import child_command
+from gilscope.cli.top import children_with_loops
 from gilscope.formatting import listed
 from gilscope.records.ending import signal_name
 from gilscope.reports.console import put
@@ -146,7 +148,14 @@ def _show(live: Attachment, run: Run, child: Child) -> None:
     """Show the program until it ends, or until someone quits. Then it runs on: its work is not lost."""
     try:
         with suppress(OSError), reader_may_go(sys.stdout):
-            show(live, threshold=run.stall, command=run.command, output=str(child.output), pass_on=child.pass_on)
+            show(
+                live,
+                threshold=run.stall,
+                command=run.command,
+                output=str(child.output),
+                pass_on=child.pass_on,
+                children=partial(children_with_loops, child.pid),
+            )
     except Exception:  # noqa: BLE001 - what fails is the view, and not the program
         to_stderr(traceback.format_exc())
         say("the view has failed, which is a bug in gilscope: please report it")

@@ -15,11 +15,15 @@ something else than its selector, or runs without the GIL. ``no CPU``: it is run
 """
 
 
+ENDED_LOOPS = 0
+"""The number of all the loops that have ended and share their time."""
+
+
 class LoopTime(Record, frozen=True, kw_only=True):
     """The time of one event loop, added up since its first sample. Subtract two records of a loop to get a rate."""
 
     loop: int
-    """The loop's number, as in ``Stall.loop``."""
+    """The loop's number, as in ``Stall.loop``; ``ENDED_LOOPS`` for all the loops that share one sum, because there were too many."""
     thread: Thread
     """The loop's thread."""
     busy: Amount

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gilscope.formatting import counted
 from gilscope.naming import place_of
+from gilscope.records.loop_time import ENDED_LOOPS
 from gilscope.watch.sites import MAX_LINES_APART, is_programs
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ def _use(loops: list[LoopTime], tree: TimeTree | None, *, alone: bool) -> Use:
     numbers = frozenset(loop.loop for loop in loops)
     busy = sum(loop.busy for loop in loops)
     stacks = tuple(stack for stack in tree.stacks if stack.loop in numbers) if tree else ()
-    noun = "loop" if len(loops) == 1 else counted(len(loops), "loop")
     return Use(
-        name=noun if alone else f"{noun} of {loops[0].thread}",
+        name=_name(loops, alone=alone),
         loops=numbers,
         busy=busy,
         total=busy + sum(loop.asleep for loop in loops),
@@ -82,6 +82,13 @@ def _use(loops: list[LoopTime], tree: TimeTree | None, *, alone: bool) -> Use:
         stacks=stacks,
         costs=tuple(sorted(_costs(stacks, tree), key=lambda cost: -cost.seconds)) if tree else (),
     )
+
+
+def _name(loops: list[LoopTime], *, alone: bool) -> str:
+    if loops[0].loop == ENDED_LOOPS:
+        return "loops that have ended"
+    noun = "loop" if len(loops) == 1 else counted(len(loops), "loop")
+    return noun if alone else f"{noun} of {loops[0].thread}"
 
 
 def _costs(stacks: Iterable[BusyStack], tree: TimeTree) -> Iterator[Cost]:

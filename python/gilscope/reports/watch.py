@@ -38,6 +38,10 @@ SYSTEM_CALLS_HIDDEN = (
     "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/self/task/*/syscall (as after "
     "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
 )
+CALLS_HIDDEN_FROM_OUTSIDE = (
+    "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/PID/task/*/syscall: some causes "
+    "are unknown, and a loop of uvloop's is taken to sleep always."
+)
 
 
 class WatchOnTerminal:
@@ -57,13 +61,14 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))
     yield from map(Text, (*lags(report), *gil(report)))
-    yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
+    yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(report)))
     yield from _saturated(report, width)
     yield from _stalls(report, width)
 
 
-def unseen(seen: Snapshot) -> Iterator[str]:
+def unseen(report: WatchReport) -> Iterator[str]:
     """Yield what the figures do not include."""
+    seen, from_outside = report.snapshot, report.attached is not None
     if seen.children:
         yield (
             f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
@@ -82,7 +87,7 @@ def unseen(seen: Snapshot) -> Iterator[str]:
         )
         yield f"{counted(seen.loops_with_own_clock, 'event loop')} {have} not watched"
     if seen.system_calls_hidden:
-        yield SYSTEM_CALLS_HIDDEN
+        yield CALLS_HIDDEN_FROM_OUTSIDE if from_outside else SYSTEM_CALLS_HIDDEN
     if seen.lost:
         yield f"{counted(seen.lost, 'stall')} could not be recorded one by one, and count in the lag only"
 

@@ -31,7 +31,7 @@ def page(report: WatchReport) -> str:
     """Return the page."""
     chart = watch_chart.chart(report)
     seen = report.snapshot
-    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(seen)))
+    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(report)))
     body = filled(
         "watch.html",
         heading=escape(heading(report)),

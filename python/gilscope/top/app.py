@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -29,17 +29,22 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_UPDATES = 1.0
 SECONDS_TO_FIRST_UPDATE = 0.5
+UPDATES_BETWEEN_LOOKS_FOR_CHILDREN = 10
 SECONDS_BETWEEN_LOOKS = 0.1
 """Look this often whether a stall has begun, or the process has ended."""
 
 PassOn = Callable[[signal.Signals], object]
+Children = Callable[[], Iterable[int]]
+"""Returns the child processes that run event loops."""
 Why = Literal["quit", "ended"] | signal.Signals
 """Why the view is over: someone quit, the process ended, or this process received a signal."""
 
 
 def can_draw() -> bool:
     """Whether stdout is a terminal that a view can be drawn on."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return (
+        sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    )
 
 
 def show(
@@ -49,11 +54,12 @@ def show(
     command: tuple[str, ...] = (),
     output: str | None = None,
     pass_on: PassOn | None = None,
+    children: Children = tuple,
 ) -> Why:
     """Show the process on stdout, drawn on a terminal, else as one line a second. Return why that is over.
 
     ``command`` is shown instead of the process's command line. SIGINT, SIGTERM and SIGHUP end the view, unless they are to be passed
-    on to the process.
+    on to the process. If the process runs no event loop, the view names its ``children`` that do.
     """
     with caught_signals(pass_on) as caught:
         model = Model(live, threshold=threshold)
@@ -61,21 +67,24 @@ def show(
             keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
             choice = Choice(command=command or live.command, output=output, keys=keyboard is not None)
             try:
-                return _draw(View(live, model, choice), keyboard, caught)
+                return _draw(View(live, model, choice, children), keyboard, caught)
             except OSError as error:
                 if error.errno == errno.EIO:  # the terminal is gone
                     return signal.SIGHUP
                 raise
-        return _print(live, model, caught)
+        return _print(View(live, model, Choice(), children), caught)
 
 
 class View:
     """What the person at the terminal sees, and has chosen."""
 
-    def __init__(self, live: Live, model: Model, choice: Choice) -> None:
+    def __init__(self, live: Live, model: Model, choice: Choice, children: Children = tuple) -> None:
         self._live = live
         self._model = model
         self._choice = choice
+        self._children = children
+        self._found: tuple[int, ...] = ()
+        self._updates = 0
         self._frozen: Picture | None = None
         self._picture = model.picture()
 
@@ -91,6 +100,16 @@ class View:
         """Take what has happened since the last update."""
         self._model.update()
         self._look()
+        self._updates += 1
+        if (
+            not self._picture.loops and self._updates % UPDATES_BETWEEN_LOOKS_FOR_CHILDREN == 2
+        ):  # the first has no figures
+            self._found = tuple(self._children())
+            self._look()
+
+    def line(self) -> str:
+        """Return the figures of the last second in one line."""
+        return plain_line(self._picture)
 
     def notice_stall(self) -> bool:
         """Show a stall that has begun since the last update. Return whether there is one: it may be over by the next."""
@@ -117,7 +136,7 @@ class View:
         return screen(self._shown, self._choice, width=width, rows=rows, marks=glyphs(encoding))
 
     def _look(self) -> None:
-        picture = self._model.picture()
+        picture = self._model.picture()._replace(children=self._found)
         threads = [row.native_id for row in picture.threads if row.alive]
         self._picture = self._with_stacks(picture, [self._choice.thread] if self._choice.thread else threads[:1])
 
@@ -170,15 +189,16 @@ def _draw(view: View, keyboard: int | None, caught: list[signal.Signals]) -> Why
     return "ended"
 
 
-def _print(live: Live, model: Model, caught: list[signal.Signals]) -> Why:
+def _print(view: View, caught: list[signal.Signals]) -> Why:
     due = time.monotonic() + SECONDS_TO_FIRST_UPDATE
-    while not live.ended:
+    view.update()
+    while not view.ended:
         if caught:
             return caught[0]
         time.sleep(max(0.0, min(due - time.monotonic(), SECONDS_BETWEEN_LOOKS)))
         if time.monotonic() >= due:
-            model.update()
-            print(plain_line(model.picture()), flush=True)
+            view.update()
+            print(view.line(), flush=True)
             due = max(due + SECONDS_BETWEEN_UPDATES, time.monotonic())
     return "ended"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilscope.formatting import duration
+from gilscope.formatting import duration, listed
 from gilscope.top.fitted import cut, printable
 from gilscope.top.styled import DIM, HEADING, line
 from gilscope.top.sums import WINDOWS
@@ -37,10 +37,8 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
     """Return a heading and the loops: three lines for each if that fits into ``rows``, else one line for each."""
     loops = picture.loops
     if not loops:
-        why = (
-            "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else "no event loop runs in this process"
-        )
-        return [line(("LOOPS", HEADING), (f"  {why}", DIM), width=width)][:rows]
+        why = "no figures yet" if picture.since_reset < SECONDS_TO_FIRST_FIGURES else none(picture)
+        return [line(("LOOPS", HEADING), cut(f"  {why}", width - len("LOOPS")), width=width)][:rows]
     if height(len(loops), scale=1) <= rows:
         scale = 2 if height(len(loops), scale=2) <= rows // 2 else 1
         return [
@@ -53,6 +51,14 @@ def loop_lines(picture: Picture, width: int, marks: Glyphs, rows: int) -> list[T
     if len(shown) < len(loops):
         lines.append(line((f"and {len(loops) - len(shown)} more loops", DIM), width=width))
     return lines[:rows]
+
+
+def none(picture: Picture) -> str:
+    """Return that the process runs no event loop, and which of its child processes do."""
+    if not picture.children:
+        return "no event loop runs in this process"
+    which = "process" if len(picture.children) == 1 else "processes"
+    return f"no event loop runs here, but in the child {which} {listed([*map(str, picture.children)])}"
 
 
 def _heading(width: int) -> Text:

@@ -70,3 +70,5 @@ class Picture(NamedTuple):
     """The loops that are late, the latest first."""
     stacks: Mapping[int, tuple[Frame, ...]]
     """What threads run at this moment, innermost frame first, by native id; not of all threads."""
+    children: tuple[int, ...] = ()
+    """Child processes that run event loops; looked for only while the process itself runs none."""

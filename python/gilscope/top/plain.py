@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilscope.formatting import duration
 from gilscope.naming import place_of
 from gilscope.top.fitted import printable
+from gilscope.top.loop_rows import none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,11 @@ def plain_line(picture: Picture) -> str:
 
 
 def _parts(picture: Picture) -> Iterator[str]:
-    yield from map(_loop, picture.loops)
-    if not picture.loops:
-        yield "no event loop runs"
+    # Others have ended.
+    running = [row for row in picture.loops if row.busy[0] is not None or any(lag is not None for lag in row.lags[0])]
+    yield from map(_loop, running)
+    if not running:
+        yield none(picture)
     if picture.held[0] is not None:
         holders = sorted(picture.threads, key=lambda thread: -thread.shares[0])[:MAX_THREADS]
         shares = ", ".join(f"{it.name} {it.shares[0]:.0%}" for it in holders if it.shares[0] >= MIN_SHARE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
@@ -42,7 +43,8 @@ class Choice(NamedTuple):
 def screen(picture: Picture, choice: Choice, *, width: int, rows: int, marks: Glyphs) -> list[Text]:
     """Return the lines of the whole terminal."""
     if width < MIN_COLUMNS or rows < MIN_ROWS:
-        return [line(f"gilscope top needs {MIN_COLUMNS} columns and {MIN_ROWS} rows", width=width)][:rows]
+        sentence = f"gilscope top needs {MIN_COLUMNS} columns and {MIN_ROWS} rows"
+        return [line(part, width=width) for part in wrap(sentence, max(1, width))][:rows]
     lines = [_title(picture, choice, width)]
     if choice.output:
         lines.append(line((f"its output: {printable(choice.output)}", DIM), width=width))

@@ -52,6 +52,25 @@ impl Look {
     }
 }
 
+/// Whether there is an interpreter that has come so far that it has a GIL.
+pub fn has_started(memory: Memory, layout: &Layout, runtime: usize) -> bool {
+    let pointer = |at: usize| {
+        let word = memory.word(at).and_then(|word| usize::try_from(word).ok());
+        word.filter(|&address| address != 0)
+    };
+    let gil = |interpreter: usize| match layout.interpreter.gil {
+        Gil::InRuntime(offset) => Some(runtime + offset),
+        Gil::Pointer(offset) => pointer(interpreter + offset),
+    };
+    pointer(runtime + layout.runtime.interpreters).is_some_and(|interpreter| {
+        pointer(interpreter + layout.interpreter.threads).is_some()
+            && gil(interpreter).is_some_and(|gil| {
+                pointer(gil + field::INTERVAL).is_some()
+                    && pointer(gil + field::LAST_HOLDER).is_some()
+            })
+    })
+}
+
 impl Target {
     /// Finds the main interpreter and its GIL from the address of `_PyRuntime`.
     pub fn find(
