@@ -56,7 +56,6 @@ class WatchOnTerminal:
 
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
-    seen = report.snapshot
     yield unbroken(heading(report), style="bold")
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))

@@ -30,7 +30,6 @@ COLUMNS = ("cause", "where, and what to do", "stalled", "times", "longest")
 def page(report: WatchReport) -> str:
     """Return the page."""
     chart = watch_chart.chart(report)
-    seen = report.snapshot
     said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(report)))
     body = filled(
         "watch.html",
