@@ -60,7 +60,7 @@ def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))
     yield from map(Text, (*lags(report), *gil(report)))
-    left_out = (*ending(report.ending), *unseen(seen, from_outside=report.attached is not None))
+    left_out = (*ending(report.ending), *unseen(report.snapshot, from_outside=report.attached is not None))
     yield from (Text(line, style="yellow") for line in left_out)
     yield from _saturated(report, width)
     yield from _stalls(report, width)
