@@ -56,12 +56,11 @@ class WatchOnTerminal:
 
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
-    seen = report.snapshot
     yield unbroken(heading(report), style="bold")
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))
     yield from map(Text, (*lags(report), *gil(report)))
-    left_out = (*ending(report.ending), *unseen(seen, from_outside=report.attached is not None))
+    left_out = (*ending(report.ending), *unseen(report.snapshot, from_outside=report.attached is not None))
     yield from (Text(line, style="yellow") for line in left_out)
     yield from _saturated(report, width)
     yield from _stalls(report, width)
