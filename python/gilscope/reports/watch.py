@@ -56,19 +56,18 @@ class WatchOnTerminal:
 
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
-    seen = report.snapshot
     yield unbroken(heading(report), style="bold")
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))
     yield from map(Text, (*lags(report), *gil(report)))
-    yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(report)))
+    left_out = (*ending(report.ending), *unseen(report.snapshot, from_outside=report.attached is not None))
+    yield from (Text(line, style="yellow") for line in left_out)
     yield from _saturated(report, width)
     yield from _stalls(report, width)
 
 
-def unseen(report: WatchReport) -> Iterator[str]:
+def unseen(seen: Snapshot, *, from_outside: bool = False) -> Iterator[str]:
     """Yield what the figures do not include."""
-    seen, from_outside = report.snapshot, report.attached is not None
     if seen.children:
         yield (
             f"{seen.children} child process{'es were' if seen.children > 1 else ' was'} started, but not watched"
