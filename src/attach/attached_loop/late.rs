@@ -34,7 +34,7 @@ impl AttachedLoop {
             }
         }
         let stall_ns = outside.watch.settings.stall_ns;
-        let cpu = self.turn.and_then(|(_, cpu)| cpu);
+        let cpu = self.cpu_before(self.turn);
         let late_ns = sample.now_ns.saturating_sub(since_ns);
         // What the loop does now, it has done since the turn began.
         let since_begun = Sample {
