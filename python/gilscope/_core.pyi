@@ -618,6 +618,10 @@ class AttachedWatcher:
     def loops(self) -> int:
         """How many event loops have been found so far."""
 
+    @property
+    def system_calls_hidden(self) -> bool:
+        """Whether the system has refused to report what the thread of a loop is waiting for."""
+
     def next_stall(self, timeout: float) -> StallReport | None:
         """Wait for the next stall that is over, and return it. Releases the GIL meanwhile.
 

@@ -2,6 +2,8 @@
 
 mod late;
 
+use std::sync::atomic::Ordering;
+
 use super::kind::{Call, Kind};
 use super::places::Places;
 use super::turn_log::{LagCounter, TurnLog};
@@ -24,6 +26,8 @@ use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 /// even if no stack can be read.
 const MIN_MISSED: u32 = 2;
 const MAX_MISSED: u32 = 20;
+/// The CPU times are read this often, for a turn that begins and becomes late while the sampler does not run.
+const NS_BETWEEN_CPU_TIMES: u64 = 10_000_000;
 
 pub struct AttachedLoop {
     pub number: u64,
@@ -37,9 +41,11 @@ pub struct AttachedLoop {
     selector: Option<i32>,
     /// When the current turn began, and the CPU times of the loop's thread soon after.
     turn: Option<(u64, Option<CpuTimes>)>,
+    /// The CPU times a little while ago, and when that was.
+    cpu: (u64, Option<CpuTimes>),
     late_period: Option<LatePeriod>,
-    /// Whether a stack has shown, since the current turn became late, that the loop runs.
-    confirmed: bool,
+    /// How late the loop was when a stack has shown last, in the current turn, that it runs.
+    confirmed_ns: u64,
     missed: u32,
     /// The process was stopped at the last sample, in a turn that was late.
     is_stopped: bool,
@@ -81,8 +87,9 @@ impl AttachedLoop {
             seen_ns: now_ns,
             selector: None,
             turn: None,
+            cpu: (0, None),
             late_period: None,
-            confirmed: false,
+            confirmed_ns: 0,
             missed: 0,
             is_stopped: false,
         }
@@ -126,6 +133,14 @@ impl AttachedLoop {
         }
         // All that follows is of one moment.
         self.files.begin_sample();
+        if !self.files.is_reported() && self.files.is_gone() {
+            // Its frame may still be in memory.
+            return Added {
+                doing: None,
+                stall: self.end(now_ns, &mut outside),
+                has_ended: true,
+            };
+        }
         let look = self.look(sample, &mut outside);
         let Some(look) = look else {
             let has_ended = self.has_ended(now_ns, &mut outside);
@@ -137,6 +152,15 @@ impl AttachedLoop {
             };
         };
         self.missed = 0;
+        let added = self.follow(sample, look, outside);
+        if now_ns >= self.cpu.0 + NS_BETWEEN_CPU_TIMES {
+            self.cpu = (now_ns, self.files.cpu_times());
+        }
+        added
+    }
+
+    fn follow(&mut self, sample: &Sample<'_>, look: Look, mut outside: Outside<'_>) -> Added {
+        let now_ns = sample.now_ns;
         self.seen_ns = now_ns;
         let before_ns = self.turns.since_ns();
         let turn = self.turns.add(now_ns, look);
@@ -183,6 +207,13 @@ impl AttachedLoop {
             self.kind.note_stack(sleeps, &stack);
         }
         let call = Call::of(&self.files);
+        if call.is_hidden && self.files.times_run().is_some() {
+            // The thread is alive. Relaxed: used by itself.
+            outside
+                .watch
+                .system_calls_hidden
+                .store(true, Ordering::Relaxed);
+        }
         let times = (self.seen_ns, sample.now_ns);
         let look = self.kind.look(outside.places, call, times);
         if look == Some(Look::Asleep)
@@ -229,6 +260,11 @@ impl AttachedLoop {
         true
     }
 
+    /// The CPU times when this turn began, or soon after, or soon before.
+    fn cpu_before(&self, turn: Option<(u64, Option<CpuTimes>)>) -> Option<CpuTimes> {
+        turn.and_then(|(_, cpu)| cpu).or(self.cpu.1)
+    }
+
     /// The loop has ended, or is not watched any longer: ends its turn.
     pub fn end(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> Option<FinishedStall> {
         let turn = self.turns.end(now_ns)?;
@@ -242,14 +278,14 @@ impl AttachedLoop {
             &*outside.watch.beats,
         );
         self.lags.ended(turn, into);
-        self.confirmed = false;
+        self.confirmed_ns = 0;
         let before = self.turn.take();
         let late_period = self.late_period.take();
         let stall_ns = outside.watch.settings.stall_ns;
         if turn.length_ns() < stall_ns {
             return None;
         }
-        let cpu = before.and_then(|(_, cpu)| cpu);
+        let cpu = self.cpu_before(before);
         let late_period = late_period
             .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, BY_SAMPLER, cpu));
         let due_ns = late_period.due_ns;

@@ -3,7 +3,7 @@
 //! The threads are listed ten times a second. The stack of a thread is read when it is new, and then now and then, if it has run
 //! meanwhile: a thread that sleeps has not begun to run a loop.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
 use super::kind::Kind;
@@ -28,9 +28,11 @@ const NS_BETWEEN_MAPS: u64 = 500_000_000;
 /// How many stacks of a thread are read to find out its name.
 const MAX_STACKS_FOR_NAME: u32 = 10;
 
+/// A moment, and the `ident` and native id of a thread.
+type Due = (u64, u64, u64);
+
 struct Known {
     outer_id: u64,
-    due_ns: u64,
     /// Its CPU time when its stack was last read.
     ran_ns: Option<u64>,
     runs_loop: bool,
@@ -44,8 +46,8 @@ struct Known {
 
 pub struct Census {
     known: HashMap<ThreadIds, Known>,
-    /// The one that is looked at next comes first.
-    order: VecDeque<ThreadIds>,
+    /// When each thread is looked at next, except those that run a loop.
+    due: BTreeSet<Due>,
     listed_ns: u64,
     mapped_ns: u64,
     uvloop: Option<LoopTypes>,
@@ -72,7 +74,7 @@ impl Census {
     pub fn new(pid: libc::pid_t) -> Self {
         Self {
             known: HashMap::new(),
-            order: VecDeque::new(),
+            due: BTreeSet::new(),
             listed_ns: 0,
             mapped_ns: 0,
             uvloop: None,
@@ -84,13 +86,12 @@ impl Census {
     pub fn all(&mut self, around: &mut Around<'_>, now_ns: u64) -> Found {
         let mut found = Found::default();
         self.list(around, now_ns, &mut found);
-        for thread in self.order.clone() {
-            for _ in 0..MAX_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
+            // A stack that could not be read is tried again at once.
+            let next = || self.next_due(now_ns + NS_AFTER_FAILURE);
+            let due: Vec<_> = std::iter::from_fn(next).collect();
+            for thread in due {
                 self.look_at(thread, around, now_ns, &mut found);
-                let known = self.known.get(&thread);
-                if known.is_none_or(|known| known.due_ns > now_ns + NS_AFTER_FAILURE) {
-                    break;
-                }
             }
         }
         found
@@ -103,23 +104,8 @@ impl Census {
             self.list(around, now_ns, &mut found);
             return found;
         }
-        let is_due = |thread: &ThreadIds| {
-            let known = self.known.get(thread);
-            known.is_none_or(|it| now_ns >= it.due_ns)
-        };
-        if self.order.front().is_some_and(is_due)
-            && let Some(thread) = self.order.pop_front()
-        {
+        if let Some(thread) = self.next_due(now_ns) {
             self.look_at(thread, around, now_ns, &mut found);
-            let tries_again = self
-                .known
-                .get(&thread)
-                .is_some_and(|it| it.due_ns < now_ns + NS_BETWEEN_STACKS);
-            if tries_again {
-                self.order.push_front(thread);
-            } else {
-                self.order.push_back(thread);
-            }
         }
         found
     }
@@ -130,10 +116,18 @@ impl Census {
             known.runs_loop = false;
             known.ran_ns = None;
             known.stacks = 0;
-            known.due_ns = 0;
-            self.order.retain(|it| *it != thread);
-            self.order.push_front(thread);
+            self.due.insert((0, thread.ident, thread.native));
         }
+    }
+
+    /// The thread that is to be looked at by now.
+    fn next_due(&mut self, now_ns: u64) -> Option<ThreadIds> {
+        let &(due_ns, ident, native) = self.due.first()?;
+        if due_ns > now_ns {
+            return None;
+        }
+        self.due.pop_first();
+        Some(ThreadIds { ident, native })
     }
 
     fn list(&mut self, around: &mut Around<'_>, now_ns: u64, found: &mut Found) {
@@ -155,7 +149,6 @@ impl Census {
             };
             let known = Known {
                 outer_id,
-                due_ns: 0,
                 ran_ns: None,
                 runs_loop: false,
                 is_vague: false,
@@ -163,13 +156,12 @@ impl Census {
                 looks_for_name: MAX_STACKS_FOR_NAME,
             };
             self.known.insert(thread, known);
-            self.order.push_front(thread);
+            self.due.insert((0, thread.ident, thread.native));
         }
         if self.known.len() > threads.len() {
-            self.order.retain(|thread| {
+            self.known.retain(|thread, _| {
                 let is_there = threads.contains(thread);
                 if !is_there {
-                    self.known.remove(thread);
                     found.gone.push(*thread);
                 }
                 is_there
@@ -188,21 +180,22 @@ impl Census {
         let Some(known) = self.known.get_mut(&thread) else {
             return;
         };
-        known.due_ns = now_ns
-            + if known.stacks < FIRST_STACKS {
-                NS_BETWEEN_FIRST_STACKS
-            } else {
-                NS_BETWEEN_STACKS
-            };
-        if known.runs_loop {
-            return;
-        }
+        let pause_ns = if known.stacks < FIRST_STACKS {
+            NS_BETWEEN_FIRST_STACKS
+        } else {
+            NS_BETWEEN_STACKS
+        };
+        let mut look_again_after = |pause_ns: u64| {
+            self.due
+                .insert((now_ns + pause_ns, thread.ident, thread.native));
+        };
         let ran_ns = ran_ns(pid, known.outer_id);
         if ran_ns.is_some() && ran_ns == known.ran_ns {
+            look_again_after(pause_ns);
             return;
         }
         let Ok(stack) = around.reader.stack(thread.native) else {
-            known.due_ns = now_ns + NS_AFTER_FAILURE;
+            look_again_after(NS_AFTER_FAILURE);
             return;
         };
         known.ran_ns = ran_ns;
@@ -230,6 +223,8 @@ impl Census {
         if let Some(kind) = kind.filter(|_| !is_vague || was_vague) {
             known.runs_loop = true;
             found.loops.push((thread, kind));
+        } else {
+            look_again_after(pause_ns);
         }
     }
 }

@@ -19,15 +19,18 @@ const RUN: [(&str, &str); 4] = [
 #[derive(Clone, Copy)]
 pub struct Call {
     pub sleeps: SleepsIn,
-    /// It is one in which event loops sleep, or the system does not report it.
-    pub may_select: bool,
+    /// It is one in which event loops sleep.
+    pub selects: bool,
+    /// The system does not report it.
+    pub is_hidden: bool,
 }
 
 impl Call {
     pub fn of(files: &ThreadFiles) -> Self {
         Self {
             sleeps: files.sleeps_in(),
-            may_select: files.selects() || !files.is_reported(),
+            selects: files.selects(),
+            is_hidden: !files.is_reported(),
         }
     }
 }
@@ -115,7 +118,7 @@ impl Kind {
 
     /// What the loop shows. `None` if it does not run in this frame any more.
     ///
-    /// The last look was at `seen_ns`.
+    /// The last look was at `seen_ns`. If the system hides calls, a native loop is taken to sleep: no stall is better than a false one.
     pub fn look(
         &mut self,
         places: &Places,
@@ -126,7 +129,7 @@ impl Kind {
             Self::RunOnce(frame) => {
                 let look = frame.look(places, now_ns)?;
                 let is_between = matches!(look, Look::Between { .. });
-                Some(if call.may_select && is_between {
+                Some(if (call.selects || call.is_hidden) && is_between {
                     Look::Asleep
                 } else {
                     look
@@ -134,15 +137,18 @@ impl Kind {
             }
             Self::Uv(uv_loop) => {
                 let look = uv_loop.look(places, seen_ns, now_ns)?;
-                Some(if call.sleeps == SleepsIn::Epoll(uv_loop.epoll) {
-                    Look::Asleep
-                } else {
-                    look
-                })
+                Some(
+                    if call.is_hidden || call.sleeps == SleepsIn::Epoll(uv_loop.epoll) {
+                        Look::Asleep
+                    } else {
+                        look
+                    },
+                )
             }
             Self::Other(it) => {
+                let is_its = |file| it.epoll == Some(file);
                 let is_asleep =
-                    matches!(call.sleeps, SleepsIn::Epoll(file) if it.epoll == Some(file));
+                    call.is_hidden || matches!(call.sleeps, SleepsIn::Epoll(file) if is_its(file));
                 let [mark] = places.words([it.context_version_at])?;
                 Some(if is_asleep {
                     Look::Asleep

@@ -13,7 +13,7 @@ use crate::watch::beat_ring::BeatRing;
 /// A lag is counted once in this time.
 pub const BEAT_NS: u64 = 10_000_000;
 /// How many lags are kept one by one.
-const MAX_KEPT: usize = 60_000;
+const MAX_KEPT: usize = 300_000;
 
 /// A lag of a loop: as long as the rest of the turn that ended then.
 #[derive(Clone, Copy)]

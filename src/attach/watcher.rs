@@ -87,6 +87,13 @@ impl AttachedWatcher {
         self.shared.ended.load(Ordering::Relaxed) // used by itself
     }
 
+    /// Whether the system has refused to report what a thread is waiting for.
+    #[getter]
+    fn system_calls_hidden(&self) -> bool {
+        let hidden = &self.shared.watch.system_calls_hidden;
+        hidden.load(Ordering::Relaxed) // used by itself
+    }
+
     /// How many loops have been found.
     #[getter]
     fn loops(&self) -> u64 {

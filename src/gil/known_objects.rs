@@ -36,6 +36,16 @@ pub struct Seen {
     pub request: Option<String>,
 }
 
+impl Seen {
+    pub fn only(stack: Stack) -> Self {
+        Self {
+            stack,
+            task: None,
+            request: None,
+        }
+    }
+}
+
 /// Where the objects of this interpreter keep what is read of them.
 #[derive(Clone, Copy)]
 pub struct KnownObjects {
@@ -98,7 +108,30 @@ impl KnownObjects {
         native_id: u64,
         event_loop: usize,
     ) -> Result<Seen, Doubt> {
-        let mut stack = reader.stack(native_id)?;
+        self.see_by(|reader| reader.stack(native_id), reader, event_loop)
+    }
+
+    /// The same for a thread that runs, with as many of its outermost frames as can be read: see [`Reader::outermost`].
+    pub fn see_outermost(
+        &mut self,
+        reader: &mut Reader,
+        (native_id, least): (u64, usize),
+        event_loop: usize,
+    ) -> Result<Seen, Doubt> {
+        self.see_by(
+            |reader| reader.outermost(native_id, least),
+            reader,
+            event_loop,
+        )
+    }
+
+    fn see_by(
+        &mut self,
+        read_stack: impl Fn(&mut Reader) -> Result<Stack, Doubt>,
+        reader: &mut Reader,
+        event_loop: usize,
+    ) -> Result<Seen, Doubt> {
+        let mut stack = read_stack(reader)?;
         for reads in 1..=MAX_READS {
             let begun_ns = now_ns();
             let read = || {
@@ -119,15 +152,11 @@ impl KnownObjects {
                 });
             }
             if reads < MAX_READS
-                && let Ok(again) = reader.stack(native_id)
+                && let Ok(again) = read_stack(reader)
             {
                 stack = again;
             }
         }
-        Ok(Seen {
-            stack,
-            task: None,
-            request: None,
-        })
+        Ok(Seen::only(stack))
     }
 }

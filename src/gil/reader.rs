@@ -13,6 +13,7 @@ mod data_stack;
 mod frames;
 pub mod layout;
 mod line_table;
+mod outermost;
 mod position;
 mod published;
 mod self_check;

@@ -9,9 +9,6 @@ use crate::watch::stacks::Below;
 use crate::watch::state::WatchState;
 use crate::watch::time_tree::BusyStack;
 
-/// How often it is tried to read the stack of a loop that runs fast. Then its time is of unknown stacks.
-const MAX_ATTEMPTS: usize = 3;
-
 /// The stack of a loop that is busy: of its thread `own`, where the loop's object is at the address `event_loop`. `None` if the loop
 /// has fallen asleep since the sample was taken.
 pub fn read(
@@ -21,12 +18,18 @@ pub fn read(
     has_fallen_asleep: impl FnOnce() -> bool,
 ) -> Option<BusyStack> {
     native.begin_sample(now_ns(), 0);
-    let seen = (0..MAX_ATTEMPTS).find_map(|_| native.see(own.native, event_loop).ok());
+    // A loop that runs changes its stack all the time.
+    let seen = match doing {
+        Doing::HoldsGil | Doing::Runs => native.see_outermost(own.native, event_loop, below),
+        _ => native
+            .see(own.native, event_loop)
+            .or_else(|_| native.see_outermost(own.native, event_loop, below)),
+    };
     if has_fallen_asleep() {
         return None;
     }
     let mut stack = BusyStack::default();
-    if let Some(seen) = seen {
+    if let Ok(seen) = seen {
         let read = converted(&seen.stack);
         stack.above = below.and_then(|below| read.above(below));
         stack.frames = read.frames;

@@ -9,7 +9,7 @@ use crate::system::clock::now_ns;
 use crate::system::scheduling::own_cpu_time_ns;
 use crate::watch::gil_wait::Sample;
 use crate::watch::stack_requests::{MAX_THREADS, StackSample};
-use crate::watch::stacks::{CurrentTask, FrameData, Stack, left_out_frame};
+use crate::watch::stacks::{Below, CurrentTask, FrameData, Stack, left_out_frame};
 use crate::watch::state::WatchState;
 
 pub struct NativeStacks {
@@ -131,12 +131,26 @@ impl NativeStacks {
     pub fn see(&mut self, native_id: u64, event_loop: usize) -> Result<Seen, Doubt> {
         match &mut self.objects {
             Some(objects) => objects.see(&mut self.reader, native_id, event_loop),
-            None => self.reader.stack(native_id).map(|stack| Seen {
-                stack,
-                task: None,
-                request: None,
-            }),
+            None => self.reader.stack(native_id).map(Seen::only),
         }
+    }
+
+    /// The same of a thread that runs: as many of its outermost frames as can be read, and if possible so many that one of the
+    /// callback is among them, which the loop calls from the frame `below`.
+    pub fn see_outermost(
+        &mut self,
+        native_id: u64,
+        event_loop: usize,
+        below: Option<Below>,
+    ) -> Result<Seen, Doubt> {
+        let least = below.map_or(0, |below| below.depth + 1);
+        let mut see = |least| match &mut self.objects {
+            Some(objects) => {
+                objects.see_outermost(&mut self.reader, (native_id, least), event_loop)
+            }
+            None => self.reader.outermost(native_id, least).map(Seen::only),
+        };
+        see(least).or_else(|_| see(0))
     }
 }
 

@@ -81,7 +81,9 @@ pub fn parse_place(line: &str) -> Option<Place> {
     // Behind the six arguments.
     let stack = words.nth(6)?.strip_prefix("0x")?;
     let stack = u64::from_str_radix(stack, 16).ok()?;
-    SELECTORS.contains(&call).then_some(Place { call, stack })
+    // `poll` and `select` go on like that after the process was stopped, and so do others, of which a stack shows that they are.
+    let may_select = SELECTORS.contains(&call) || call == libc::SYS_restart_syscall;
+    may_select.then_some(Place { call, stack })
 }
 
 /// Where a thread sleeps.

@@ -75,6 +75,12 @@ impl ThreadFiles {
             .unwrap_or(SleepsIn::Other)
     }
 
+    /// Whether the thread has ended.
+    pub fn is_gone(&self) -> bool {
+        let read = self.syscall.as_ref().map(|file| file.read_at(&mut [0], 0));
+        matches!(read, Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH))
+    }
+
     /// Whether the thread's process is stopped, by a signal or by a debugger.
     pub fn is_stopped(&self) -> bool {
         self.stats.as_ref().is_some_and(ThreadStats::is_stopped)

@@ -178,6 +178,26 @@ def test_a_loop_that_has_ended_is_not_taken_for_busy() -> None:
         assert attachment.snapshot().loops[0] == before
 
 
+def test_a_loop_whose_thread_has_ended_is_neither_busy_nor_late() -> None:
+    ends = """
+        import asyncio, os, threading
+        async def main():
+            await asyncio.get_running_loop().run_in_executor(None, os.read, 0, 1)
+        print("ready", flush=True)
+        while True:
+            thread = threading.Thread(target=lambda: asyncio.run(main()))
+            thread.start()
+            thread.join()
+    """
+    with target(ends) as process, Attachment(process.pid) as attachment:
+        for count in range(1, 9):
+            until(lambda count=count: attachment.loops >= count)  # type: ignore[misc]
+            process.say("")
+        until(lambda: attachment.loops == 9)
+        assert not any(it.doing == "unknown" for it in attachment.time_tree().stacks)
+        assert all(it.cause == "no CPU" for it in attachment.stalls(0.0))
+
+
 def test_time_in_which_the_process_is_stopped_counts_as_time_without_a_cpu() -> None:
     with attached(DOES.replace("WHAT", "computes")) as (process, attachment):
         stalled(attachment, lambda it: it.cause == COMPUTING)
@@ -188,7 +208,7 @@ def test_time_in_which_the_process_is_stopped_counts_as_time_without_a_cpu() -> 
         assert attachment.snapshot().loops[0] == loop  # neither busy nor asleep
         stopped = time.monotonic() - began
         process.process.send_signal(signal.SIGCONT)
-        assert stalled(attachment, lambda it: it.seconds > stopped).culprit
+        stalled(attachment, lambda it: it.seconds > stopped)
         process.process.send_signal(signal.SIGUSR1)
         until(lambda: attachment.stalls(0.0))
         stall = attachment.stalls(0.0)[0]

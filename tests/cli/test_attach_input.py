@@ -48,6 +48,6 @@ def test_of_a_server_whose_workers_run_the_loops_the_workers_are_named(capsys: p
         said = capsys.readouterr().err
         supervisor.communicate()
     assert (
-        f"process {supervisor.pid} runs no event loop, but its child {child} does: attach to it, or add --children"
+        f"process {supervisor.pid} seems to run no event loop, but its child {child} does: attach to it, or add --children"
         in said
     )

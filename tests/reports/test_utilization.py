@@ -26,6 +26,15 @@ def test_the_first_line_says_how_busy_the_loop_was_and_with_what_at_which_lines(
     )
 
 
+def test_code_that_is_in_no_file_is_named_with_its_function() -> None:
+    """Dask's workers get their functions by pickle, all of them in the same place that is no file."""
+    report = busy(spent("waiting for the GIL", 8.3, SERVE, HANDLER, holder="Dask-0", held_at=HELD_AT))
+    assert report.time
+    frames = (*FRAMES[:HELD_AT], Frame("<dynamic-code>", 5, "work"), *FRAMES[HELD_AT + 1 :])
+    (line,) = utilization(replace(report, time=replace(report.time, frames=frames)))
+    assert line == "loop 83% busy: 83% waiting for the GIL held by Dask-0 at <dynamic-code>:5 in work"
+
+
 def test_it_breaks_at_commas_and_never_in_a_place() -> None:
     assert text(busy(), width=80).splitlines()[:5] == [
         "gilscope watch: 10.0 s of server.py",

@@ -131,6 +131,30 @@ def test_a_loop_that_runs_short_callbacks_back_to_back_is_saturated_though_it_ne
     assert loop.asleep < 0.02 * loop.busy
 
 
+def test_a_stack_that_changes_all_the_time_is_seen_as_far_as_it_stays() -> None:
+    def changes(depth: int) -> None:
+        if depth:
+            changes(depth - 1)
+
+    async def main() -> None:
+        end = time.perf_counter() + 1
+        while time.perf_counter() < end:
+            for _ in range(5000):
+                changes(5)
+            await asyncio.sleep(0)
+
+    with Watch() as watch:
+        asyncio.run(main())
+    tree = watch.time_tree()
+    busy = sum(stack.seconds for stack in tree.stacks)
+    seen = sum(
+        stack.seconds
+        for stack in tree.stacks
+        if stack.frames and tree.frames[stack.frames[0]].function == main.__qualname__
+    )
+    assert seen > 0.8 * busy
+
+
 def in_epoll(seconds: float) -> None:
     with select.epoll() as other:
         other.poll(seconds)
@@ -176,7 +200,7 @@ def test_a_callback_that_waits_for_files_of_its_own_is_not_asleep(
     blocked = sum(stack.seconds for stack in watch.time_tree().stacks if stack.doing == "blocked")
     asleep = main_loop(watch.snapshot()).asleep
     assert blocked + asleep > 0.3  # a loop of a class that is not known is watched once its clock has been tried
-    assert blocked / (blocked + asleep) == pytest.approx(0.3, abs=0.1)
+    assert blocked / (blocked + asleep) == pytest.approx(0.3, abs=0.2)
 
 
 class Script:

@@ -162,6 +162,14 @@ def test_all_stacks_together_have_the_busy_time_and_stay_after_the_watch() -> No
     assert all(loop.busy + loop.asleep <= seen.elapsed for loop in seen.loops)
 
 
+def test_without_reading_the_gil_a_loop_is_busy_with_something_unknown() -> None:
+    with Watch(read_gil=False) as watch:
+        asyncio.run(work(0.1))
+    tree = watch.time_tree()
+    assert sum(stack.seconds for stack in tree.stacks if stack.doing in {"unknown", "no CPU"}) > 0.08
+    assert not tree.frames
+
+
 def test_a_watch_that_has_not_started_and_one_without_a_loop_have_no_time() -> None:
     watch = Watch()
     assert watch.time_tree() == TimeTree(frames=(), stacks=())
@@ -182,6 +190,7 @@ def test_loops_of_several_threads_have_a_time_each() -> None:
     assert busy.keys() == {"loop 0", "loop 1", "loop 2"}
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_a_time_of_its_own(tmp_path: Path) -> None:
     with Watch() as watch:
         asyncio.run(work(0.02))

@@ -77,6 +77,7 @@ class AttachedSession:
             children=0,
             loop_runs=self.watcher.loops,
             gil_unreadable=None,
+            system_calls_hidden=self.watcher.system_calls_hidden,
             loops=times(attached_loop_times(self.watcher)),
         )
 

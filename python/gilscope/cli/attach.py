@@ -91,7 +91,8 @@ def list_processes() -> None:
 def _attached(family: Family) -> str:
     """Say what is sampled."""
     first, *others = family.members
-    loops = counted(first.attachment.loops, "event loop")
+    count = first.attachment.loops
+    loops = counted(count, "event loop") if count else "no event loop seen yet"
     also = (
         f", with {counted(len(others), 'child')}"
         if len(others) == 1
@@ -114,7 +115,7 @@ def _loops_of_children(family: Family) -> str:
     who, whom = (
         (f"its child {pids[0]} does", "it") if len(pids) == 1 else (f"its children {listed(pids)} do", "one of them")
     )
-    return f"process {family.pid} runs no event loop, but {who}: attach to {whom}, or add --children\n"
+    return f"process {family.pid} seems to run no event loop, but {who}: attach to {whom}, or add --children\n"
 
 
 def _report(family: Family, outputs: tuple[Path, ...]) -> None:

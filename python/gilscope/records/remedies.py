@@ -40,7 +40,7 @@ REMEDY_OF_CAUSE: dict[str, str] = {
     "starved by turns": "Run fewer Python threads beside the loop, or move their work to processes.",
     "no CPU": "Something else used the CPU: leave the loop a core, or raise the container's CPU limit.",
     "garbage collection": "Call gc.freeze() once everything is loaded, raise gc.set_threshold(), or create fewer reference cycles.",
-    "unknown": "The evidence is not enough to decide; the stall's figures are in the JSON report.",
+    "unknown": "No cause explains half of the stall. Look at its parts above, if there are any, and at the figures in the JSON report.",
 }
 """What to do about a stall, by its cause."""
 

@@ -167,8 +167,14 @@ def _held(cost: Cost) -> str:
         return cost.doing
     first, *others = cost.holders
     by = f"{first} and {counted(len(others), 'other thread')}" if others else first
-    at = f" at {_place(cost.frame).rpartition(' in ')[0]}" if cost.frame else ""
+    at = f" at {_held_at(cost.frame)}" if cost.frame else ""
     return f"{cost.doing} held by {by}{at}"
+
+
+def _held_at(line: Frame) -> str:
+    """Return the file and the line; code that is in no file, as that of a task of dask's, only its function tells apart."""
+    place = _place(line)
+    return place if line.file.startswith("<") else place.rpartition(" in ")[0]
 
 
 def percent(share: float) -> str:

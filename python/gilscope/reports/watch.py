@@ -38,6 +38,10 @@ SYSTEM_CALLS_HIDDEN = (
     "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/self/task/*/syscall (as after "
     "setuid, with file capabilities, or in gVisor): causes come from how long a probe waited for the GIL."
 )
+CALLS_HIDDEN_FROM_OUTSIDE = (
+    "What a sleeping thread waits for is unknown, because the system does not permit reading /proc/PID/task/*/syscall: some causes "
+    "are unknown, and a loop of uvloop's is taken to sleep always."
+)
 
 
 class WatchOnTerminal:
@@ -52,17 +56,17 @@ class WatchOnTerminal:
 
 def parts(report: WatchReport, width: int) -> Iterator[RenderableType]:
     """Yield the figures of a watch and the sites of its stalls, the worst first, in lines of ``width`` characters."""
-    seen = report.snapshot
     yield unbroken(heading(report), style="bold")
     yield from map(Text, span(report))
     yield from map(unbroken, utilization(report, width))
     yield from map(Text, (*lags(report), *gil(report)))
-    yield from (Text(line, style="yellow") for line in (*ending(report.ending), *unseen(seen)))
+    left_out = (*ending(report.ending), *unseen(report.snapshot, from_outside=report.attached is not None))
+    yield from (Text(line, style="yellow") for line in left_out)
     yield from _saturated(report, width)
     yield from _stalls(report, width)
 
 
-def unseen(seen: Snapshot) -> Iterator[str]:
+def unseen(seen: Snapshot, *, from_outside: bool = False) -> Iterator[str]:
     """Yield what the figures do not include."""
     if seen.children:
         yield (
@@ -82,7 +86,7 @@ def unseen(seen: Snapshot) -> Iterator[str]:
         )
         yield f"{counted(seen.loops_with_own_clock, 'event loop')} {have} not watched"
     if seen.system_calls_hidden:
-        yield SYSTEM_CALLS_HIDDEN
+        yield CALLS_HIDDEN_FROM_OUTSIDE if from_outside else SYSTEM_CALLS_HIDDEN
     if seen.lost:
         yield f"{counted(seen.lost, 'stall')} could not be recorded one by one, and count in the lag only"
 

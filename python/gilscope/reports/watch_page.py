@@ -31,7 +31,10 @@ def page(report: WatchReport) -> str:
     """Return the page."""
     chart = watch_chart.chart(report)
     seen = report.snapshot
-    said = "".join(f"<p class='warning'>{escape(line)}</p>" for line in (*ending(report.ending), *unseen(seen)))
+    said = "".join(
+        f"<p class='warning'>{escape(line)}</p>"
+        for line in (*ending(report.ending), *unseen(seen, from_outside=report.attached is not None))
+    )
     body = filled(
         "watch.html",
         heading=escape(heading(report)),

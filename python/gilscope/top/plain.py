@@ -24,8 +24,10 @@ def plain_line(picture: Picture) -> str:
 
 
 def _parts(picture: Picture) -> Iterator[str]:
-    yield from map(_loop, picture.loops)
-    if not picture.loops:
+    # Others have ended.
+    running = [row for row in picture.loops if row.busy[0] is not None or any(lag is not None for lag in row.lags[0])]
+    yield from map(_loop, running)
+    if not running:
         yield none(picture)
     if picture.held[0] is not None:
         holders = sorted(picture.threads, key=lambda thread: -thread.shares[0])[:MAX_THREADS]

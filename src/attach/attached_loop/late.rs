@@ -22,9 +22,11 @@ impl AttachedLoop {
             added.doing = None;
             return;
         }
-        if !self.confirmed {
+        let late_ns = sample.now_ns.saturating_sub(since_ns);
+        // Another loop may begin to run on top of it in the middle of a callback.
+        if late_ns >= 2 * self.confirmed_ns {
             match outside.native.reader.stack(self.thread.native) {
-                Ok(stack) if self.kind.is_in(&stack) => self.confirmed = true,
+                Ok(stack) if self.kind.is_in(&stack) => self.confirmed_ns = late_ns,
                 Ok(stack) => {
                     // The frame was left, and nothing has used its memory since.
                     added.has_ended = !self.follow_in(&stack, outside.places, sample.now_ns);
@@ -34,8 +36,7 @@ impl AttachedLoop {
             }
         }
         let stall_ns = outside.watch.settings.stall_ns;
-        let cpu = self.turn.and_then(|(_, cpu)| cpu);
-        let late_ns = sample.now_ns.saturating_sub(since_ns);
+        let cpu = self.cpu_before(self.turn);
         // What the loop does now, it has done since the turn began.
         let since_begun = Sample {
             gap_ns: late_ns,
@@ -49,9 +50,10 @@ impl AttachedLoop {
         } else {
             sample
         };
-        let late_period = self
-            .late_period
-            .get_or_insert_with(|| LatePeriod::new(since_ns, stall_ns, BY_SAMPLER, cpu));
+        let late_period = self.late_period.get_or_insert_with(|| {
+            let cpu = cpu.or_else(|| self.files.cpu_times());
+            LatePeriod::new(since_ns, stall_ns, BY_SAMPLER, cpu)
+        });
         late_period.add(sample, self.thread, &self.files);
         let (kind, files, places) = (&mut self.kind, &self.files, outside.places);
         let (turns, seen_ns) = (&self.turns, self.seen_ns);

@@ -124,6 +124,20 @@ impl Walk {
         Position::read(target, state) == Ok(self.position)
     }
 
+    /// How many of the outermost frames this read and the next one have in common; of the innermost of these only the code.
+    pub fn common_with(&self, next: &Self) -> usize {
+        let mut pairs = self.frames.iter().rev().zip(next.frames.iter().rev());
+        let mut count = 0;
+        for (frame, then) in pairs.by_ref() {
+            let is_same_call = frame.address == then.address && frame.code == then.code;
+            count += usize::from(is_same_call);
+            if frame != then {
+                break;
+            }
+        }
+        count
+    }
+
     /// Whether the thread can have stood in these frames from this read to the next: all frames are the same, and at the same
     /// instructions, except the innermost, which a thread that runs moves on all the time.
     pub fn stood_until(&self, next: &Self) -> bool {
