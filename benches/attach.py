@@ -195,9 +195,9 @@ def busy(python: str, threads: int = 10) -> Iterator[tuple[Service, Callable[[],
     """Run a service that is busy; yield it and a function that returns the number of its requests so far."""
     with tempfile.TemporaryDirectory() as folder:
         counter = Path(folder) / "counter"
-        with service(python, "running_service.py", "requests", str(counter), "--threads", str(threads)) as running:
-            with apart(running.pid):
-                yield running, lambda: int.from_bytes(counter.read_bytes(), sys.byteorder)
+        arguments = ("requests", str(counter), "--threads", str(threads))
+        with service(python, "running_service.py", *arguments) as running, apart(running.pid):
+            yield running, lambda: int.from_bytes(counter.read_bytes(), sys.byteorder)
 
 
 @contextmanager
