@@ -18,7 +18,7 @@ use crate::watch::loop_time::Doing;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::{FULL_RATE_PART_OF_STALL, LATE_PART_OF_STALL};
-use crate::watch::segment::BY_SAMPLER;
+use crate::watch::segment::FROM_OUTSIDE;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 
@@ -45,6 +45,8 @@ pub struct AttachedLoop {
     missed: u32,
     /// The process was stopped at the last sample, in a turn that was late.
     is_stopped: bool,
+    /// When that was asked last, which takes some microseconds.
+    stop_asked_ns: u64,
 }
 
 /// What a sample has shown of a loop.
@@ -87,6 +89,7 @@ impl AttachedLoop {
             confirmed_ns: 0,
             missed: 0,
             is_stopped: false,
+            stop_asked_ns: 0,
         }
     }
 
@@ -268,7 +271,7 @@ impl AttachedLoop {
         }
         let cpu = before.and_then(|(_, cpu)| cpu);
         let late_period = late_period
-            .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, BY_SAMPLER, cpu));
+            .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, FROM_OUTSIDE, cpu));
         let due_ns = late_period.due_ns;
         let (noticed, segments, _) = late_period.finish(turn.ended_ns, self.files.cpu_times());
         Some(FinishedStall {
