@@ -26,6 +26,8 @@ use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 /// even if no stack can be read.
 const MIN_MISSED: u32 = 2;
 const MAX_MISSED: u32 = 20;
+/// The CPU times are read this often, for a turn that begins and becomes late while the sampler does not run.
+const NS_BETWEEN_CPU_TIMES: u64 = 10_000_000;
 
 pub struct AttachedLoop {
     pub number: u64,
@@ -39,6 +41,8 @@ pub struct AttachedLoop {
     selector: Option<i32>,
     /// When the current turn began, and the CPU times of the loop's thread soon after.
     turn: Option<(u64, Option<CpuTimes>)>,
+    /// The CPU times a little while ago, and when that was.
+    cpu: (u64, Option<CpuTimes>),
     late_period: Option<LatePeriod>,
     /// How late the loop was when a stack has shown last, in the current turn, that it runs.
     confirmed_ns: u64,
@@ -85,6 +89,7 @@ impl AttachedLoop {
             seen_ns: now_ns,
             selector: None,
             turn: None,
+            cpu: (0, None),
             late_period: None,
             confirmed_ns: 0,
             missed: 0,
@@ -150,6 +155,15 @@ impl AttachedLoop {
             };
         };
         self.missed = 0;
+        let added = self.follow(sample, look, outside);
+        if now_ns >= self.cpu.0 + NS_BETWEEN_CPU_TIMES {
+            self.cpu = (now_ns, self.files.cpu_times());
+        }
+        added
+    }
+
+    fn follow(&mut self, sample: &Sample<'_>, look: Look, mut outside: Outside<'_>) -> Added {
+        let now_ns = sample.now_ns;
         self.seen_ns = now_ns;
         let before_ns = self.turns.since_ns();
         let turn = self.turns.add(now_ns, look);
@@ -249,6 +263,11 @@ impl AttachedLoop {
         true
     }
 
+    /// The CPU times when this turn began, or soon after, or soon before.
+    fn cpu_before(&self, turn: Option<(u64, Option<CpuTimes>)>) -> Option<CpuTimes> {
+        turn.and_then(|(_, cpu)| cpu).or(self.cpu.1)
+    }
+
     /// The loop has ended, or is not watched any longer: ends its turn.
     pub fn end(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> Option<FinishedStall> {
         let turn = self.turns.end(now_ns)?;
@@ -269,7 +288,7 @@ impl AttachedLoop {
         if turn.length_ns() < stall_ns {
             return None;
         }
-        let cpu = before.and_then(|(_, cpu)| cpu);
+        let cpu = self.cpu_before(before);
         let late_period = late_period
             .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, FROM_OUTSIDE, cpu));
         let due_ns = late_period.due_ns;

@@ -42,7 +42,7 @@ impl AttachedLoop {
             }
         }
         let stall_ns = outside.watch.settings.stall_ns;
-        let cpu = self.turn.and_then(|(_, cpu)| cpu);
+        let cpu = self.cpu_before(self.turn);
         // What the loop does now, it has done since the turn began.
         let since_begun = Sample {
             gap_ns: late_ns,
