@@ -1,5 +1,6 @@
 //! One loop of another process, as the sampler watches it: its turns, and the stalls among them.
 
+mod ending;
 mod late;
 
 use std::sync::atomic::Ordering;
@@ -9,7 +10,6 @@ use super::places::Places;
 use super::turn_log::{LagCounter, TurnLog};
 use super::turns::{Look, Turn, Turns};
 use crate::gil::ThreadIds;
-use crate::gil::stack::Stack;
 use crate::watch::busy::doing;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::LateBeat;
@@ -22,10 +22,6 @@ use crate::watch::segment::FROM_OUTSIDE;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 
-/// After so many samples that have not found the loop where it was, a stack says whether it has ended; and after so many, it has,
-/// even if no stack can be read.
-const MIN_MISSED: u32 = 2;
-const MAX_MISSED: u32 = 20;
 /// The CPU times are read this often, for a turn that begins and becomes late while the sampler does not run.
 const NS_BETWEEN_CPU_TIMES: u64 = 10_000_000;
 
@@ -232,35 +228,6 @@ impl AttachedLoop {
     fn sleeps_on(&self, sleeps: SleepsIn) -> bool {
         self.files.begin_sample();
         self.files.sleeps_in() == sleeps
-    }
-
-    /// Whether a loop that is not where it was has ended. Another loop may run on top of it now, or it runs again in another frame.
-    fn has_ended(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> bool {
-        self.missed += 1;
-        if self.missed < MIN_MISSED {
-            return false;
-        }
-        match outside.native.reader.stack(self.thread.native) {
-            Ok(stack) => !self.follow_in(&stack, outside.places, now_ns),
-            Err(_) => self.missed > MAX_MISSED,
-        }
-    }
-
-    /// Follows the innermost loop of this stack of the thread from now on. Returns whether there is one.
-    fn follow_in(&mut self, stack: &Stack, places: &Places, now_ns: u64) -> bool {
-        let Some(kind) = Kind::in_stack(places, None, stack, now_ns) else {
-            return false;
-        };
-        self.turns.end(now_ns);
-        (self.late_period, self.turn) = (None, None);
-        // A loop that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
-        if kind.is_vague() && !self.kind.is_vague() {
-            return self.missed <= MAX_MISSED;
-        }
-        self.selector = None;
-        self.kind = kind;
-        self.missed = 0;
-        true
     }
 
     /// The CPU times when this turn began, or soon after, or soon before.
