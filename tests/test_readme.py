@@ -39,13 +39,13 @@ def commands(page: Path) -> list[list[str]]:
 
 def parse(arguments: list[str]) -> None:
     """Parse as the command line does; what stands for a file or a statement need not exist."""
-    context = click.Context(command_line)
+    context = click.Context(command_line, **command_line.context_settings)
     _, rest, _ = command_line.make_parser(context).parse_args(list(arguments))
     if not rest:
         return
     command = command_line.get_command(context, rest[0])
     assert command is not None, f"there is no gilscope {rest[0]}"
-    context = click.Context(command, **command.context_settings)
+    context = click.Context(command, parent=context, **command.context_settings)  # it keeps the names of --help
     options, *_ = command.make_parser(context).parse_args(rest[1:])
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name in options:

@@ -1,5 +1,6 @@
 //! One loop of another process, as the sampler watches it: its turns, and the stalls among them.
 
+mod ending;
 mod late;
 
 use std::sync::atomic::Ordering;
@@ -9,7 +10,6 @@ use super::places::Places;
 use super::turn_log::{LagCounter, TurnLog};
 use super::turns::{Look, Turn, Turns};
 use crate::gil::ThreadIds;
-use crate::gil::stack::Stack;
 use crate::watch::busy::doing;
 use crate::watch::gil_wait::Sample;
 use crate::watch::heartbeat::LateBeat;
@@ -18,14 +18,10 @@ use crate::watch::loop_time::Doing;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::reports::FinishedStall;
 use crate::watch::rhythm::{FULL_RATE_PART_OF_STALL, LATE_PART_OF_STALL};
-use crate::watch::segment::BY_SAMPLER;
+use crate::watch::segment::FROM_OUTSIDE;
 use crate::watch::state::WatchState;
 use crate::watch::thread_files::{CpuTimes, SleepsIn, ThreadFiles};
 
-/// After so many samples that have not found the loop where it was, a stack says whether it has ended; and after so many, it has,
-/// even if no stack can be read.
-const MIN_MISSED: u32 = 2;
-const MAX_MISSED: u32 = 20;
 /// The CPU times are read this often, for a turn that begins and becomes late while the sampler does not run.
 const NS_BETWEEN_CPU_TIMES: u64 = 10_000_000;
 
@@ -49,6 +45,8 @@ pub struct AttachedLoop {
     missed: u32,
     /// The process was stopped at the last sample, in a turn that was late.
     is_stopped: bool,
+    /// When that was asked last, which takes some microseconds.
+    stop_asked_ns: u64,
 }
 
 /// What a sample has shown of a loop.
@@ -92,6 +90,7 @@ impl AttachedLoop {
             confirmed_ns: 0,
             missed: 0,
             is_stopped: false,
+            stop_asked_ns: 0,
         }
     }
 
@@ -231,35 +230,6 @@ impl AttachedLoop {
         self.files.sleeps_in() == sleeps
     }
 
-    /// Whether a loop that is not where it was has ended. Another loop may run on top of it now, or it runs again in another frame.
-    fn has_ended(&mut self, now_ns: u64, outside: &mut Outside<'_>) -> bool {
-        self.missed += 1;
-        if self.missed < MIN_MISSED {
-            return false;
-        }
-        match outside.native.reader.stack(self.thread.native) {
-            Ok(stack) => !self.follow_in(&stack, outside.places, now_ns),
-            Err(_) => self.missed > MAX_MISSED,
-        }
-    }
-
-    /// Follows the innermost loop of this stack of the thread from now on. Returns whether there is one.
-    fn follow_in(&mut self, stack: &Stack, places: &Places, now_ns: u64) -> bool {
-        let Some(kind) = Kind::in_stack(places, None, stack, now_ns) else {
-            return false;
-        };
-        self.turns.end(now_ns);
-        (self.late_period, self.turn) = (None, None);
-        // A loop that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
-        if kind.is_vague() && !self.kind.is_vague() {
-            return self.missed <= MAX_MISSED;
-        }
-        self.selector = None;
-        self.kind = kind;
-        self.missed = 0;
-        true
-    }
-
     /// The CPU times when this turn began, or soon after, or soon before.
     fn cpu_before(&self, turn: Option<(u64, Option<CpuTimes>)>) -> Option<CpuTimes> {
         turn.and_then(|(_, cpu)| cpu).or(self.cpu.1)
@@ -287,7 +257,7 @@ impl AttachedLoop {
         }
         let cpu = self.cpu_before(before);
         let late_period = late_period
-            .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, BY_SAMPLER, cpu));
+            .unwrap_or_else(|| LatePeriod::new(turn.began_ns, stall_ns, FROM_OUTSIDE, cpu));
         let due_ns = late_period.due_ns;
         let (noticed, segments, _) = late_period.finish(turn.ended_ns, self.files.cpu_times());
         Some(FinishedStall {

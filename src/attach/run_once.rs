@@ -83,9 +83,16 @@ impl RunOnce {
             if again == end_time {
                 let is_float = self.is_float(places, places.address(kind));
                 let began_ns = is_float.then(|| moment(f64::from_bits(value), now_ns));
-                return Some(Look::Running {
-                    id: value,
-                    began_ns: began_ns.flatten(),
+                return Some(match began_ns.flatten() {
+                    Some(began_ns) => Look::Running {
+                        id: value,
+                        began_ns: Some(began_ns),
+                    },
+                    // The loop has a clock of its own, which may stand still: each callback counts as a turn.
+                    None => Look::Running {
+                        id: mark,
+                        began_ns: None,
+                    },
                 });
             }
         }

@@ -32,6 +32,13 @@ pub const BY_SAMPLER: Pauses = Pauses {
     part_of_lateness: 25,
     early_part: u64::MAX,
 };
+/// By the sampler of another process, to which a stack costs more: 60 times in 2 s, 130 times in a minute.
+pub const FROM_OUTSIDE: Pauses = Pauses {
+    first_part: 2,
+    min_part: 6,
+    part_of_lateness: 20,
+    early_part: u64::MAX,
+};
 /// Taking stacks may use up this part of the time: deep stacks are taken less often.
 const PAUSES_PER_TAKE: u64 = 20;
 

@@ -42,7 +42,6 @@ class Family:
         self.members: list[Member] = []
         self._children = children
         self._trace = trace
-        self._refused: set[int] = set()
         self._resources = ExitStack()
         with ExitStack() as undo:
             undo.callback(self._resources.close)
@@ -108,7 +107,7 @@ class Family:
         self.members.append(Member(attachment, attachment.command))
 
     def _attach_to_children(self) -> None:
-        known = {member.attachment.pid for member in self.members} | self._refused
+        known = {member.attachment.pid for member in self.members}
         for child in children_of(self.pid, except_for=known):
             if len(self.members) >= MAX_MEMBERS:
                 return

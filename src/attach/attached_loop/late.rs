@@ -5,8 +5,11 @@ use crate::attach::kind::Call;
 use crate::watch::gil_wait::Sample;
 use crate::watch::late_period::LatePeriod;
 use crate::watch::rhythm::LATE_PART_OF_STALL;
-use crate::watch::segment::BY_SAMPLER;
+use crate::watch::segment::FROM_OUTSIDE;
 use crate::watch::stall_so_far::LateNow;
+
+/// Whether the process is stopped is asked this often in a late turn.
+const NS_BETWEEN_QUESTIONS: u64 = 5_000_000;
 
 impl AttachedLoop {
     pub(super) fn add_late(
@@ -16,7 +19,10 @@ impl AttachedLoop {
         outside: &mut Outside<'_>,
         added: &mut Added,
     ) {
-        self.is_stopped = self.files.is_stopped();
+        if sample.now_ns >= self.stop_asked_ns + NS_BETWEEN_QUESTIONS {
+            self.stop_asked_ns = sample.now_ns;
+            self.is_stopped = self.files.is_stopped();
+        }
         if self.is_stopped {
             // What is not sampled counts as time without a CPU, as in a watch, which is stopped together with its process.
             added.doing = None;
@@ -52,7 +58,7 @@ impl AttachedLoop {
         };
         let late_period = self.late_period.get_or_insert_with(|| {
             let cpu = cpu.or_else(|| self.files.cpu_times());
-            LatePeriod::new(since_ns, stall_ns, BY_SAMPLER, cpu)
+            LatePeriod::new(since_ns, stall_ns, FROM_OUTSIDE, cpu)
         });
         late_period.add(sample, self.thread, &self.files);
         let (kind, files, places) = (&mut self.kind, &self.files, outside.places);
