@@ -194,7 +194,10 @@ impl Census {
             look_again_after(pause_ns);
             return;
         }
-        let Ok(stack) = around.reader.stack(thread.native) else {
+        let whole = around.reader.stack(thread.native);
+        let is_whole = whole.is_ok();
+        // A loop that runs fast and never sleeps changes its innermost frames all the time, not that in which it runs.
+        let Ok(stack) = whole.or_else(|_| around.reader.outermost(thread.native, 0)) else {
             look_again_after(NS_AFTER_FAILURE);
             return;
         };
@@ -214,6 +217,11 @@ impl Census {
         }
         let types = self.uvloop.as_mut();
         let kind = Kind::in_stack(around.places, types, &stack, now_ns);
+        if !is_whole && !matches!(kind, Some(Kind::RunOnce(_) | Kind::Uv(_))) {
+            known.ran_ns = None;
+            look_again_after(NS_AFTER_FAILURE);
+            return;
+        }
         // A loop of asyncio's that just begins, ends, or changes to its next iteration looks like one of an unknown kind.
         let is_vague = matches!(kind, Some(Kind::Other(_)));
         let was_vague = std::mem::replace(&mut known.is_vague, is_vague);
