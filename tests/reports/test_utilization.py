@@ -114,6 +114,12 @@ def test_several_loops_have_a_line_each_with_their_thread_the_busiest_first() ->
     ]
 
 
+def test_the_moment_for_which_asyncio_runs_a_loop_again_at_its_end_is_not_another_loop() -> None:
+    again = loop_time(0.002, 0.0, loop=2)
+    (line,) = utilization(busy(spent("computing", 8.0, HANDLER), loops=(loop_time(8.3, 1.7), again)))
+    assert line.startswith("loop 83% busy: ")
+
+
 def test_loops_that_have_ended_and_share_their_time_are_called_so() -> None:
     ended = loop_time(5.0, 5.0, loop=ENDED_LOOPS, thread=Thread(0, None))
     report = busy(spent("computing", 0.1, HANDLER), loops=(ended, loop_time(1.0, 3.0, loop=70)))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MIN_SHARE_TO_SHOW = 0.05
 """Of the loop's time: what took less is only in the files."""
+MIN_SHARE_TO_COUNT = 0.01
+"""Of the time of a thread's loops. ``asyncio.run`` runs its loop again for a moment at the end, which is no loop of the user's."""
 MAX_LOOPS_SHOWN = 5
 WITHOUT_LINE: tuple[LoopDoing, ...] = ("no CPU", "unknown")
 """Where the loop did nothing itself, its line is chance."""
@@ -87,7 +89,9 @@ def _use(loops: list[LoopTime], tree: TimeTree | None, *, alone: bool) -> Use:
 def _name(loops: list[LoopTime], *, alone: bool) -> str:
     if loops[0].loop == ENDED_LOOPS:
         return "loops that have ended"
-    noun = "loop" if len(loops) == 1 else counted(len(loops), "loop")
+    times = [loop.busy + loop.asleep for loop in loops]
+    count = sum(time >= MIN_SHARE_TO_COUNT * sum(times) for time in times)
+    noun = "loop" if count == 1 else counted(count, "loop")
     return noun if alone else f"{noun} of {loops[0].thread}"
 
 
