@@ -9,7 +9,7 @@ use crate::watch::seen_stack::SeenStack;
 use crate::watch::stacks::Below;
 use crate::watch::thread_files::{Place, ThreadFiles};
 
-/// So many places are remembered of each kind. There is one of the loop's own, mostly.
+/// The number of places that are remembered of each kind. Mostly there is one of the loop's own.
 const MAX_PLACES: usize = 8;
 /// A place is not the selector's if so many stacks say that, and none says the opposite.
 const STACKS_TO_RULE_OUT: usize = 3;

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 LOOKS_LIKE_PYTHON = re.compile(r"(?:\S*/)?(?:python|pypy)[\d.]*t?\b")
-"""A command line that starts so is listed even if nobody may look into the process."""
+"""A process whose command line starts like this is listed even if its memory may not be read."""
 ABOUT_PYTHON = frozenset({"version", "free-threaded", "no-interpreter", "layout"})
 """The codes of reasons that only a Python has."""
 ABOUT_ACCESS = frozenset({"rights", "filter", "32-bit"})

@@ -17,9 +17,9 @@ NO_LAG = -(10**9)
 """The bucket of a loop that slept."""
 SECONDS_BETWEEN_LAGS = 0.01
 MAX_MOMENTS_SO_FAR = 500
-"""So many lags of a turn that is not over are enough for its quantiles."""
+"""The quantiles of a turn that is not over take this many lags into account."""
 SECONDS_KEPT = 240
-"""The longest lags of so many seconds are kept, for the chart of a wide terminal."""
+"""The longest lag of each second is kept for this many seconds, for the chart of a wide terminal."""
 
 
 class Quantiles(NamedTuple):
