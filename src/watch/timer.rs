@@ -3,23 +3,48 @@
 //! A pending `call_later` would also work, and is used with loops that cannot watch a file. But it makes every iteration of
 //! the loop read the clock and its heap of timers: 2.6 % of an iteration that does nothing else.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use crate::locked::Locked;
+use crate::per_process::PerProcess;
+
+/// Which timer of ours was the last that has got a number: if that is another one, the program has closed the file.
+static LATEST: PerProcess<Locked<Latest>> = PerProcess::new();
+
+#[derive(Default)]
+struct Latest {
+    timers: u64,
+    by_number: HashMap<RawFd, u64>,
+}
+
 /// The program may close the file, and get its number for a file of its own, which is left alone: so the number is only used
-/// while it is that of a timer. The timers of a process cannot be told from each other, as they have one inode.
-pub struct Timer(RawFd);
+/// while it is that of a timer, and no later timer of ours has got it. All timers of a process have the same inode.
+pub struct Timer {
+    number: RawFd,
+    /// Which of this process's timers it is.
+    ordinal: u64,
+}
 
 impl Timer {
     /// `None` if the process may not open more files.
     pub fn new() -> Option<Self> {
-        // SAFETY: the call takes no pointer.
-        let number = unsafe {
-            libc::timerfd_create(
-                libc::CLOCK_MONOTONIC, // the clock of `now_ns`
-                libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
-            )
-        };
-        (number >= 0).then_some(Self(number))
+        latest().with(|latest| {
+            // SAFETY: the call takes no pointer.
+            let number = unsafe {
+                libc::timerfd_create(
+                    libc::CLOCK_MONOTONIC, // the clock of `now_ns`
+                    libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+                )
+            };
+            latest.timers += 1;
+            let ordinal = latest.timers;
+            (number >= 0).then(|| {
+                latest.by_number.insert(number, ordinal);
+                Self { number, ordinal }
+            })
+        })
     }
 
     /// In a forked child: puts a timer that never expires in the place of the parent's, which the child shares until then.
@@ -37,11 +62,17 @@ impl Timer {
     }
 
     pub fn fileno(&self) -> i32 {
-        self.0
+        self.number
     }
 
     fn is_there(&self) -> bool {
-        self.left_ns().is_some()
+        self.left_ns().is_some() && latest().with(|latest| self.is_latest(latest))
+    }
+
+    /// In a forked child the timers of the parent are not listed.
+    fn is_latest(&self, latest: &Latest) -> bool {
+        let ordinal = latest.by_number.get(&self.number);
+        ordinal.is_none_or(|&ordinal| ordinal == self.ordinal)
     }
 
     /// Makes the file readable at `due_ns`, or never if that is 0. An earlier expiry is cleared: it need not be read.
@@ -101,11 +132,23 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if self.is_there() {
-            // SAFETY: the descriptor is ours, as far as can be known, and this is the only place that closes it.
-            drop(unsafe { OwnedFd::from_raw_fd(self.0) });
-        }
+        latest().with(|latest| {
+            if !self.is_latest(latest) {
+                return;
+            }
+            latest.by_number.remove(&self.number);
+            if self.left_ns().is_some() {
+                // SAFETY: the descriptor is ours, as far as can be known, and this is the only place that closes it.
+                drop(unsafe { OwnedFd::from_raw_fd(self.number) });
+            }
+        });
     }
+}
+
+fn latest() -> &'static Locked<Latest> {
+    let made = LATEST.get_or_try_init(|| Ok::<_, Infallible>(Locked::new(Latest::default())));
+    let Ok(latest) = made;
+    latest
 }
 
 #[cfg(test)]
@@ -113,7 +156,7 @@ mod tests {
     use super::Timer;
     use crate::system::descriptors::{identity, owned};
     use std::fs::File;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsRawFd, FromRawFd};
 
     #[test]
     fn a_file_of_the_programs_that_has_got_the_number_of_a_timer_is_neither_replaced_nor_closed() {
@@ -127,5 +170,21 @@ mod tests {
         drop(timer);
         let kept = owned(number).unwrap();
         assert_eq!(identity(kept.as_raw_fd()), identity(foreign.as_raw_fd()));
+    }
+
+    #[test]
+    fn a_later_timer_of_ours_that_has_got_the_number_of_a_closed_one_stays_open() {
+        let closed = Timer::new().unwrap();
+        let number = closed.fileno();
+        // The program closes the file, and the next timer gets its number: other tests of this process may be faster.
+        let later = Timer::new().unwrap();
+        // SAFETY: both descriptors are timers of this test.
+        unsafe { libc::dup3(later.fileno(), number, libc::O_CLOEXEC) };
+        super::latest().with(|latest| latest.by_number.insert(number, u64::MAX));
+        assert!(!closed.is_there());
+        drop(closed);
+        // SAFETY: the descriptor was opened by `dup3`, and nothing else closes it.
+        drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) });
+        super::latest().with(|latest| latest.by_number.remove(&number));
     }
 }
