@@ -131,6 +131,7 @@ def test_a_loop_that_runs_short_callbacks_back_to_back_is_saturated_though_it_ne
     assert loop.asleep < 0.02 * loop.busy
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_stack_that_changes_all_the_time_is_seen_as_far_as_it_stays() -> None:
     def changes(depth: int) -> None:
         if depth:
