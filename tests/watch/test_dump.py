@@ -362,5 +362,5 @@ def test_a_folder_that_is_gone_costs_the_dump_only(tmp_path: Path) -> None:
         folder.rmdir()
         asyncio.run(_stall())
         _wait_until(lambda: watch.failed_dumps > 0)
-    assert watch.failed_dumps == 1
-    assert sum(watch.snapshot().stalls.values()) >= 1
+    # A busy machine may stall the loop once more.
+    assert 1 <= watch.failed_dumps <= sum(watch.snapshot().stalls.values())
