@@ -29,7 +29,7 @@ const THREAD_CPU_CLOCK: i32 = 4 | 2;
 
 /// The open files of one thread, of this process or of another one.
 pub struct ThreadStats {
-    /// `None` for another process's thread: Linux lets nobody else read its clock.
+    /// `None` for another process's thread: Linux does not let another process read its clock.
     clock: Option<libc::clockid_t>,
     schedstat: OwnFile,
     stat: OwnFile,

@@ -30,7 +30,7 @@ impl Life {
 
     pub fn has_ended(&self) -> bool {
         let gone = self.process.as_ref().is_some_and(is_over);
-        // The file stays that of the memory which the process had then: a read of nothing shows that nobody uses it any more.
+        // The file stays that of the memory which the process had when it was opened: a read of 0 bytes shows that no process uses that memory any more.
         let replaced = || {
             let byte = self
                 .memory

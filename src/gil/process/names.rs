@@ -43,7 +43,7 @@ impl Namer {
     }
 }
 
-/// Where an object keeps the values of its attributes, as long as nobody has asked for its `__dict__`.
+/// Where an object keeps the values of its attributes, until some code asks for its `__dict__`.
 #[derive(Clone, Copy)]
 enum Values {
     /// 3.11: another word before the object has their address.
