@@ -60,6 +60,7 @@ pub mod rhythm;
 pub mod ring;
 pub mod running_loop;
 pub mod sampler;
+pub mod sampling_thread;
 pub mod saturation;
 pub mod seen_stack;
 pub mod segment;

@@ -14,11 +14,10 @@ use crate::gil::Gil;
 use crate::gil::process::Process;
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
-use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::native_stacks::NativeStacks;
+use crate::watch::sampling_thread::SamplingThread;
 
-const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
 /// Whether the process has ended is asked this often, and whenever its GIL cannot be read.
 const NS_BETWEEN_SIGNS_OF_LIFE: u64 = 20_000_000;
 /// After a longer time without a sample, it is unknown what has happened in it.
@@ -81,11 +80,9 @@ impl Sampler {
 
     /// Runs the thread.
     pub fn run(mut self) {
-        scheduling::prepare_sampling_thread(Priority::Prompt);
+        let mut thread = SamplingThread::begin();
         let shared = Arc::clone(&self.shared);
         let watch = &shared.watch;
-        let mut priority = Priority::Prompt;
-        let mut cpu_time_read_ns = 0;
         while !watch.is_closing() {
             let now_ns = now_ns();
             if now_ns >= self.alive_ns + NS_BETWEEN_SIGNS_OF_LIFE {
@@ -96,31 +93,13 @@ impl Sampler {
                 }
             }
             self.sample(now_ns);
-            if now_ns > cpu_time_read_ns + NS_BETWEEN_CPU_TIME_READS {
-                cpu_time_read_ns = now_ns;
-                // Relaxed: a sum, used by itself.
-                watch
-                    .sampler_ran_ns
-                    .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
-            }
             let stall_ns = watch.settings.stall_ns;
             let matters = self.loops.iter().any(|it| it.may_stall(now_ns, stall_ns));
-            let wanted = if matters {
-                Priority::RealTime
-            } else {
-                Priority::Prompt
-            };
-            if wanted != priority {
-                priority = wanted;
-                scheduling::request(priority);
-            }
+            thread.sampled(watch, now_ns, matters);
             self.nap();
         }
         self.close();
-        watch
-            .sampler_ran_ns
-            .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
-        watch.end_stalls();
+        SamplingThread::end(watch);
     }
 
     fn sample(&mut self, now_ns: u64) {

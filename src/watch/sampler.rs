@@ -11,51 +11,27 @@ use std::sync::atomic::Ordering;
 use crate::gil::GilState;
 use crate::system::clock::now_ns;
 use crate::system::pace::Pace;
-use crate::system::scheduling::{self, Priority};
 use crate::watch::gil_wait::Sample;
 use crate::watch::hang::HangGuard;
 use crate::watch::native_stacks::NativeStacks;
 use crate::watch::rhythm::{Periods, Rhythm, Seen};
+use crate::watch::sampling_thread::SamplingThread;
 use crate::watch::stall_log::StallLog;
 use crate::watch::state::WatchState;
 use crate::watch::watched_loop::{OpenStall, WatchedLoop};
 
-/// The sampler reads its own CPU time after this time, because that takes a microsecond.
-const NS_BETWEEN_CPU_TIME_READS: u64 = 30_000_000;
-
 /// Runs the thread.
 pub fn run(watch: &WatchState, stacks: Option<NativeStacks>) {
-    scheduling::prepare_sampling_thread(Priority::Prompt);
+    let mut thread = SamplingThread::begin();
     let mut sampler = Sampler::new(watch, stacks);
-    let mut priority = Priority::Prompt;
-    let mut cpu_time_read_ns = 0;
     while !watch.is_closing() {
         let now_ns = now_ns();
         sampler.sample(now_ns);
-        if now_ns > cpu_time_read_ns + NS_BETWEEN_CPU_TIME_READS {
-            cpu_time_read_ns = now_ns;
-            // Relaxed: a sum, used by itself.
-            watch
-                .sampler_ran_ns
-                .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
-        }
-        // While a loop may stall every sample matters, and only then is a higher priority worth its cost.
-        let wanted = if sampler.may_a_loop_stall() {
-            Priority::RealTime
-        } else {
-            Priority::Prompt
-        };
-        if wanted != priority {
-            priority = wanted;
-            scheduling::request(priority);
-        }
+        thread.sampled(watch, now_ns, sampler.may_a_loop_stall());
         sampler.nap();
     }
     sampler.close();
-    watch
-        .sampler_ran_ns
-        .store(scheduling::own_cpu_time_ns(), Ordering::Relaxed);
-    watch.end_stalls();
+    SamplingThread::end(watch);
 }
 
 struct Sampler<'a> {
