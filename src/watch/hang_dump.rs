@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::gil::known_objects::Seen;
 use crate::gil::stack::{Doubt, FRAMES_KEPT_AT_EACH_END, Stack};
@@ -19,6 +21,10 @@ const OWN_SYSTEM_NAMES: &str = "gilscope-";
 const MAX_THREADS: usize = 256;
 /// A thread that runs Python code changes its stack all the time: read it until two reads are equal.
 const MAX_READS: usize = 20;
+/// A thread that waits for the GIL wakes up every 5 ms (the switch interval) to ask for it, and then runs or is runnable: on a
+/// busy machine for some milliseconds. So a thread that seems to run is looked at again, this often.
+const MAX_LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// A loop that hangs.
 pub struct HungLoop {
@@ -85,11 +91,31 @@ pub fn text(
             stack: stack.unwrap_or(Err(Doubt::Memory)),
         }
     });
-    let mut text = written(hung, threads.collect(), has_stacks);
+    let mut threads: Vec<Thread> = threads.collect();
+    if let Some(gil) = watch.gil {
+        look_again(&mut threads, gil);
+    }
+    let mut text = written(hung, threads, has_stacks);
     if left_out > 0 {
         let _ = writeln!(text, "\n{left_out} more threads");
     }
     text
+}
+
+/// Tells the threads that run from those that wait for the GIL and were awake just now.
+fn look_again(threads: &mut [Thread], gil: Gil) {
+    let seems_to_run = |it: &Thread| !it.holds_gil && it.activity == Activity::Runs;
+    for _ in 1..MAX_LOOKS {
+        if gil.read().holder.is_none() || !threads.iter().any(seems_to_run) {
+            return;
+        }
+        sleep(BETWEEN_LOOKS);
+        for thread in threads.iter_mut().filter(|it| seems_to_run(it)) {
+            if ThreadFiles::new(thread.native).activity(Some(gil)) == Activity::WaitsForGil {
+                thread.activity = Activity::WaitsForGil;
+            }
+        }
+    }
 }
 
 fn thread_ids() -> Vec<u64> {

@@ -64,10 +64,10 @@ def test_threads_and_stacks_of_every_version_are_read_by_any_other(version: str)
     with target(THREADS, python=python(version) or "") as child:
         reader = _ProcessReader(child.pid)
         assert "{}.{}".format(*reader.version()) == version
-        threads = sorted(native for _, native, _ in reader.threads())
-        assert [reader.thread_name(native) for native in threads] == NAMES
+        threads = {reader.thread_name(native): native for _, native, _ in reader.threads()}
+        assert sorted(threads, key=str) == NAMES
         assert all(outer == native for _, native, outer in reader.threads())
-        for native in threads[1:]:
+        for native in (threads[name] for name in NAMES[1:]):
             until(functools.partial(sleeps, reader, native))  # it has entered `wait`, but may not be in `read` yet
             certainty, frames, left_out = reader.stack(native)
             assert certainty in {"proved", "twice"}
