@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gilscope.attach.live import StallNow
+    from gilscope.records.stall import Stall
 
     from tests.support.target import Target
 
@@ -90,6 +92,23 @@ def stalled(attachment: Attachment, expected: Callable[[StallNow], bool]) -> Sta
 
     def look() -> bool:
         found.extend(filter(expected, attachment.now()))
+        return bool(found)
+
+    until(look)
+    return found[0]
+
+
+def middle(attachment: Attachment, now: StallNow) -> float:
+    """Return the middle of a stall so far, in seconds since the attachment began: its ends are known to a sample only."""
+    return time.monotonic() - attachment.began - now.seconds / 2
+
+
+def stall_at(attachment: Attachment, moment: float) -> Stall:
+    """Wait until the stall that lasted at the moment is over, and return it. On a busy machine there may be others."""
+    found: list[Stall] = []
+
+    def look() -> bool:
+        found.extend(it for it in attachment.stalls(0.0) if it.start <= moment <= it.start + it.duration)
         return bool(found)
 
     until(look)
