@@ -300,7 +300,9 @@ def test_the_task_and_the_request_of_the_loop_are_named() -> None:
 
 def test_of_a_thousand_threads_the_one_that_matters_comes_first() -> None:
     hangs = """
-    for _ in range(1000): threading.Thread(target=threading.Event().wait, daemon=True).start()
+    for _ in range(1000):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        await asyncio.sleep(0)  # a thousand starts take longer than a hang, on a busy machine
     block()"""
     command = script(HANGS_FOR_EVER, hangs=hangs)
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_LIVE, check=False)
