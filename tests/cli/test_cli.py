@@ -14,6 +14,8 @@ from gilscope.records.result import Result, Trial
 
 from tests.support.child import wait_until_gone
 
+pytestmark = pytest.mark.thorough
+
 HELP = Path(__file__).parent / "help"
 OfTwoCases = tuple["subprocess.CompletedProcess[str]", Path]
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.thorough
+
 SHORT: dict[str, Any] = {"seconds": 0.1}
 
 
