@@ -56,7 +56,10 @@ def test_a_python_that_can_be_attached_to_has_its_version() -> None:
 def test_a_process_that_does_not_exist_is_refused() -> None:
     with target() as child:
         pass
-    assert reason(child.pid) == ("gone", "no process has this PID")
+    assert reason(child.pid) == (
+        "gone",
+        "no process has this PID: gilscope attach without a PID lists the processes",
+    )
     assert reason(2**31 - 1)[0] == "gone"
     for no_pid in (0, -1):
         assert reason(no_pid)[0] == "gone"
@@ -89,7 +92,9 @@ def test_a_thread_is_refused_with_the_process_that_it_belongs_to() -> None:
 
 @pytest.mark.skipif(command_of(2) != "kthreadd", reason="the kernel's threads are in another PID namespace")
 def test_a_thread_of_the_kernel_is_refused() -> None:
-    assert reason(2) == ("kernel-thread", "it is a thread of the kernel (kthreadd), which runs no Python")
+    code, sentence = reason(2)
+    assert code == "kernel-thread"
+    assert sentence.startswith("it is a thread of the kernel (kthreadd), which runs no Python: ")
 
 
 def test_a_program_that_is_not_python_is_refused() -> None:
@@ -98,7 +103,7 @@ def test_a_program_that_is_not_python_is_refused() -> None:
         assert child.line() == ""
         assert reason(child.pid) == (
             "not-python",
-            "cat is not a Python: no CPython was found in the memory of the process",
+            "no CPython was found in the memory of the process (cat): gilscope attach without a PID lists the processes",
         )
 
 

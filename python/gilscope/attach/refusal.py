@@ -9,22 +9,23 @@ from gilscope.attach.status import command_of, status_of
 from gilscope.naming import escaped
 
 READABLE: Final = "gilscope reads CPython 3.11 to 3.15"
+CHOOSE: Final = "gilscope attach without a PID lists the processes"
 REASONS: Final = {
     "other-proc": (
         "/proc is missing, or shows the PIDs of another namespace than that of gilscope: mount the right one with "
         "mount -t proc proc /proc"
     ),
-    "gone": "no process has this PID",
-    "zombie": "the process has ended, and its parent has not asked for its exit status yet",
+    "gone": f"no process has this PID: {CHOOSE}",
+    "zombie": f"the process has ended, and its parent has not asked for its exit status yet: {CHOOSE}",
     "own": "gilscope cannot attach to itself: give the PID of another process",
     "thread": "it is a thread of process {detail}: attach to {detail} instead",
-    "kernel-thread": "it is a thread of the kernel ({name}), which runs no Python",
+    "kernel-thread": f"it is a thread of the kernel ({{name}}), which runs no Python: {CHOOSE}",
     "filter": (
         "a seccomp filter forbids gilscope to read other processes: run gilscope outside of the container, or start the "
         "container with --cap-add=SYS_PTRACE"
     ),
     "32-bit": "{name} is a 32-bit program, and gilscope reads 64-bit ones only",
-    "not-python": "{name} is not a Python: no CPython was found in the memory of the process",
+    "not-python": f"no CPython was found in the memory of the process ({{name}}): {CHOOSE}",
     "version": f"the process runs Python {{detail}}, and {READABLE}",
     "free-threaded": "the process runs free-threaded Python {detail}: it has no GIL, and gilscope cannot read its stacks",
     "no-interpreter": (

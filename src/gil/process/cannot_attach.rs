@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 /// CPython's version: major, minor, micro.
 pub type Version = (u8, u8, u8);
 
-/// Why a process cannot be attached to. `python/gilscope/attach/processes.py` has the sentence for each of them.
+/// Why a process cannot be attached to. `python/gilscope/attach/refusal.py` has the sentence for each of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CannotAttach {
     /// `/proc` is that of another PID namespace, or is missing.
