@@ -2,7 +2,8 @@
 //!
 //! CPython counts how often a thread other than the last holder acquires the GIL. While that number stays the same, the
 //! thread that had the GIL when the knock began has kept it from everybody else: it never released it, or acquired it again
-//! before any waiting thread was awake. A second thread, which never attaches, looks at the number while the knock waits.
+//! before any waiting thread was awake. A second thread, which never attaches, looks at the number while the knock waits, and
+//! reads the stack of the thread that keeps the GIL: when the knock has the GIL, that thread may have gone on.
 
 use pyo3::prelude::*;
 
@@ -10,6 +11,7 @@ use crate::gil::{Gil, ThreadIds};
 use crate::histogram::seconds;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
+use crate::watch::native_stacks::{NativeStacks, converted};
 use crate::watch::stacks::{self, FrameData};
 use crate::watch::thread_names;
 
@@ -28,17 +30,27 @@ pub struct LongWait {
 }
 
 /// The wait in progress.
-#[derive(Clone, Copy)]
 struct Waiting {
+    start_ns: u64,
     holder: ThreadIds,
     switches: u64,
     /// When the number was last seen to be still the same.
     same_ns: u64,
+    seen: Option<Holder>,
+}
+
+/// What is read of the thread that keeps the GIL.
+struct Holder {
+    /// `None` if `threading` has not started it.
+    name: Option<String>,
+    stack: Vec<FrameData>,
 }
 
 /// Sees who keeps the GIL for more than `least_ns`.
 pub struct Keepers {
     gil: Gil,
+    /// `None` if stacks cannot be read without the GIL.
+    stacks: Locked<Option<NativeStacks>>,
     least_ns: u64,
     waiting: Locked<Option<Waiting>>,
     long: Locked<Vec<LongWait>>,
@@ -48,9 +60,12 @@ impl Keepers {
     /// `None` if the GIL cannot be read.
     pub fn new(py: Python<'_>, least_ns: u64) -> PyResult<Option<Self>> {
         stacks::prepare(py)?;
-        let gil = Gil::locate(py)?.ok();
-        Ok(gil.map(|gil| Self {
+        let Ok(gil) = Gil::locate(py)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             gil,
+            stacks: Locked::new(NativeStacks::in_process(py)?.ok()),
             least_ns,
             waiting: Locked::default(),
             long: Locked::default(),
@@ -64,20 +79,47 @@ impl Keepers {
             .holder
             .filter(|holder| *holder != ThreadIds::default());
         let waiting = holder.map(|holder| Waiting {
+            start_ns,
             holder,
             switches: state.switches,
             same_ns: start_ns,
+            seen: None,
         });
         self.waiting.with(|it| *it = waiting);
     }
 
     /// Looks at the wait in progress, if there is any. Called every [`LOOK_EVERY_NS`].
     pub fn look(&self) {
+        let to_read = self.waiting.with(|waiting| {
+            let waiting = waiting.as_mut()?;
+            if self.gil.switches() != waiting.switches {
+                return None;
+            }
+            waiting.same_ns = now_ns();
+            let is_long = waiting.same_ns - waiting.start_ns > self.least_ns;
+            (is_long && waiting.seen.is_none()).then_some((waiting.start_ns, waiting.holder))
+        });
+        // Outside of the lock: a knock that has acquired the GIL waits for it.
+        let Some((start_ns, holder)) = to_read else {
+            return;
+        };
+        let read = self.stacks.with(|stacks| {
+            let stacks = stacks.as_mut()?;
+            let stack = stacks.reader.stack(holder.native).ok()?;
+            Some(Holder {
+                name: stacks.name(&stack),
+                stack: converted(&stack).frames,
+            })
+        });
+        if read.is_none() {
+            return;
+        }
         self.waiting.with(|waiting| {
             if let Some(waiting) = waiting
+                && waiting.start_ns == start_ns
                 && self.gil.switches() == waiting.switches
             {
-                waiting.same_ns = now_ns();
+                waiting.seen = read;
             }
         });
     }
@@ -93,20 +135,21 @@ impl Keepers {
         };
         let kept_ns = until_ns.saturating_sub(start_ns);
         if kept_ns > self.least_ns {
-            // After another thread's turn and this one, the holder has not had the GIL again: it is where it was.
-            let stack = (switches <= 2).then(|| stacks::take(py, &[waiting.holder.ident], false));
-            let stack = stack
-                .and_then(Result::ok)
-                .and_then(|mut stacks| stacks.pop());
-            let names = thread_names::all(py).unwrap_or_default();
-            let name = names
-                .into_iter()
-                .find(|(ident, ..)| *ident == waiting.holder.ident);
+            let seen = waiting.seen.unwrap_or_else(|| Holder {
+                name: None,
+                // After another thread's turn and this one, the holder has not had the GIL again: it is where it was.
+                stack: if switches <= 2 {
+                    stack_now(py, waiting.holder)
+                } else {
+                    Vec::new()
+                },
+            });
+            let name = seen.name.or_else(|| name_now(py, waiting.holder));
             let wait = LongWait {
                 start: seconds(start_ns),
                 end: seconds(until_ns),
-                thread: name.map(|(.., name)| name).unwrap_or_default(),
-                stack: stack.map(|stack| stack.frames).unwrap_or_default(),
+                thread: name.unwrap_or_default(),
+                stack: seen.stack,
             };
             self.long.with(|long| {
                 if long.len() < MAX_LONG_WAITS {
@@ -120,4 +163,16 @@ impl Keepers {
     pub fn long_waits(&self) -> Vec<LongWait> {
         self.long.with(|long| long.clone())
     }
+}
+
+fn stack_now(py: Python<'_>, thread: ThreadIds) -> Vec<FrameData> {
+    let stacks = stacks::take(py, &[thread.ident], false).unwrap_or_default();
+    let stack = stacks.into_iter().next();
+    stack.map(|stack| stack.frames).unwrap_or_default()
+}
+
+fn name_now(py: Python<'_>, thread: ThreadIds) -> Option<String> {
+    let names = thread_names::all(py).unwrap_or_default();
+    let found = names.into_iter().find(|(ident, ..)| *ident == thread.ident);
+    found.map(|(.., name)| name)
 }

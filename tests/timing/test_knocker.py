@@ -265,3 +265,18 @@ def test_a_gc_listener_keeps_the_pauses_that_are_long_enough() -> None:
 def test_the_run_queue_delay_of_an_existing_thread_is_known() -> None:
     assert run_queue_delay(threading.get_native_id()) is not None
     assert run_queue_delay(2**30) is None
+
+
+def test_a_long_wait_shows_the_call_that_held_the_gil_even_if_its_thread_ended_at_once() -> None:
+    def hoard() -> None:
+        HOLD(300_000)
+
+    with Knocker(mean_gap=0.001, watched=None, keep=10_000, stacks_over=0.1) as running:
+        for _ in range(3):  # a knock that starts late, because another program has the CPU, sees no long wait
+            thread = threading.Thread(target=hoard, name="hoarder")
+            thread.start()
+            thread.join()
+    seen = {(wait.thread, wait.stack[0]) for wait in running.long_waits() if wait.stack}
+    line = hoard.__code__.co_firstlineno + 1
+    assert ("hoarder", (__file__, line, hoard.__qualname__)) in seen
+    assert {name for name, _ in seen} == {"hoarder"}
