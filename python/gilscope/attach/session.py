@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from gilscope._core import AttachedWatcher, attached_loop_times
 from gilscope.attach.program import program_of
 from gilscope.attach.refusal import CannotAttach
-from gilscope.records.watch_report import Snapshot
 from gilscope.watch.judge import judge
 from gilscope.watch.loop_time import times
 from gilscope.watch.other_program import judging
 from gilscope.watch.sites import Sites
-from gilscope.watch.snapshots import distribution, holders
+from gilscope.watch.snapshots import snapshot_of
 
 if TYPE_CHECKING:
     from gilscope._core import StallReport
     from gilscope.records.stall import Stall
+    from gilscope.records.watch_report import Snapshot
 
 log = logging.getLogger("gilscope")
 
@@ -57,23 +57,10 @@ class AttachedSession:
         return self._last or self._take()
 
     def _take(self) -> Snapshot:
-        totals = self.watcher.totals()
-        waits = distribution(totals.waits)
-        return Snapshot(
-            elapsed=totals.elapsed,
-            samples=totals.samples,
-            held=totals.held,
-            held_by=holders(totals.held_by),
-            waited=waits.total,
-            waits=waits,
-            lags=distribution(totals.lags),
-            stalled=self._sites.stalled(),
-            stalls=self._sites.stalls(),
-            sites=self._sites.ranked(),
-            worst=self._sites.worst(),
-            collected=totals.collected,
-            cost=totals.cost,
-            lost=totals.lost + self._unrecorded,
+        return snapshot_of(
+            self.watcher.totals(),
+            self._sites,
+            unrecorded=self._unrecorded,
             children=0,
             loop_runs=self.watcher.loops,
             gil_unreadable=None,

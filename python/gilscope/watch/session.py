@@ -23,7 +23,6 @@ from gilscope._core import (
     traced_beats,
     traced_holds,
 )
-from gilscope.records.watch_report import Snapshot, Unreadable
 from gilscope.watch.bins import Hold, LoopLag
 from gilscope.watch.child_count import Children
 from gilscope.watch.dumps import Dumps, write
@@ -36,7 +35,7 @@ from gilscope.watch.on_stall import pass_on
 from gilscope.watch.origin import program_packages
 from gilscope.watch.recent_stalls import RecentStalls
 from gilscope.watch.sites import Sites
-from gilscope.watch.snapshots import distribution, empty, holders
+from gilscope.watch.snapshots import empty, snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from gilscope._core import StallReport
     from gilscope.records.loop_time import TimeTree
     from gilscope.records.stall import Stall
+    from gilscope.records.watch_report import Snapshot, Unreadable
     from gilscope.records.watch_state import WatchState
     from gilscope.watch.settings import Listener, Settings
 
@@ -213,28 +213,16 @@ class Session:
         watcher, others = self._watcher, self.others()
         if watcher is None:
             return empty(**others)
-        totals = watcher.totals()
         unreadable = cast("Unreadable | None", watcher.gil_unreadable)
-        waits = distribution(totals.waits)
-        return Snapshot(
-            elapsed=totals.elapsed,
-            samples=totals.samples,
-            held=totals.held if unreadable is None else None,
-            held_by=holders(totals.held_by),
-            waited=waits.total,
-            waits=waits,
-            lags=distribution(totals.lags),
-            stalled=self._sites.stalled(),
-            stalls=self._sites.stalls(),
-            sites=self._sites.ranked(),
-            worst=self._sites.worst(),
-            collected=totals.collected,
-            cost=totals.cost,
-            lost=totals.lost + self._unrecorded,
+        if unreadable is not None:
+            others["held"] = None
+        return snapshot_of(
+            watcher.totals(),
+            self._sites,
+            unrecorded=self._unrecorded,
             gil_unreadable=unreadable,
             stacks_unreadable=cast("Unreadable | None", watcher.stacks_unreadable),
             system_calls_hidden=watcher.system_calls_hidden,
-            log_dropped=totals.log_dropped,
             loops=times_of(watcher),
             **others,
         )

@@ -11,7 +11,8 @@ from gilscope.watch.bins import thread_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilscope._core import ThreadInfo
+    from gilscope._core import ThreadInfo, WatchTotals
+    from gilscope.watch.sites import Sites
 
 
 HISTOGRAM_ERROR = 1.01
@@ -42,6 +43,32 @@ def holders(held_by: Iterable[tuple[ThreadInfo, float]]) -> tuple[Holder, ...]:
     """Return how long each thread held the GIL, the longest holder first."""
     named = (Holder(thread.native_id, thread_name(thread.native_id, thread.name), held) for thread, held in held_by)
     return tuple(sorted(named, key=lambda holder: -holder.held))
+
+
+def snapshot_of(totals: WatchTotals, sites: Sites, *, unrecorded: int, **others: Any) -> Snapshot:
+    """Return the snapshot of the native sums and the sites of the stalls, with the fields of ``others``.
+
+    ``unrecorded`` stalls could not be judged.
+    """
+    waits = distribution(totals.waits)
+    fields: dict[str, Any] = {
+        "elapsed": totals.elapsed,
+        "samples": totals.samples,
+        "held": totals.held,
+        "held_by": holders(totals.held_by),
+        "waited": waits.total,
+        "waits": waits,
+        "lags": distribution(totals.lags),
+        "stalled": sites.stalled(),
+        "stalls": sites.stalls(),
+        "sites": sites.ranked(),
+        "worst": sites.worst(),
+        "collected": totals.collected,
+        "cost": totals.cost,
+        "lost": totals.lost + unrecorded,
+        "log_dropped": totals.log_dropped,
+    }
+    return Snapshot(**{**fields, **others})
 
 
 def empty(**seen: Any) -> Snapshot:
