@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes  # noqa: F401 - libffi keeps a descriptor from its first import on
 import gc
 import os
 import re
