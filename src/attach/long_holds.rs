@@ -1,4 +1,7 @@
 //! The long holds of the GIL, each with the stack that held it.
+//!
+//! What a thread does at the beginning of a hold may not be what it holds the GIL for. So the stack is read again whenever the hold
+//! has become twice as long.
 
 use std::collections::VecDeque;
 
@@ -12,7 +15,7 @@ use crate::watch::stacks::FrameData;
 const MAX_KEPT: usize = 2000;
 /// The stack is read once a hold has lasted for this part of a long one.
 const PART_BEFORE_STACK: u64 = 2;
-/// How often it is tried to read the stack of one hold.
+/// How often it is tried to read the stack before the hold has become twice as long.
 const MAX_ATTEMPTS: u32 = 5;
 
 #[derive(Clone)]
@@ -25,8 +28,15 @@ pub struct LongHold {
 #[derive(Default)]
 pub struct LongHolds {
     ended: VecDeque<LongHold>,
-    current: Option<(LongHold, u32)>,
+    current: Option<Current>,
     long_ns: u64,
+}
+
+struct Current {
+    it: LongHold,
+    /// The stack is read once the hold is as long as this.
+    next_read_ns: u64,
+    attempts: u32,
 }
 
 impl LongHolds {
@@ -51,35 +61,43 @@ impl LongHolds {
         let hold = hold.filter(|hold| {
             hold.by.native != 0 && hold.length_ns() >= self.long_ns / PART_BEFORE_STACK
         });
-        let is_same = |(current, _): &(LongHold, u32)| {
-            hold.is_some_and(|hold| {
-                hold.by == current.hold.by && hold.from_ns == current.hold.from_ns
-            })
+        let is_same = |current: &Current| {
+            let before = current.it.hold;
+            hold.is_some_and(|hold| hold.by == before.by && hold.from_ns == before.from_ns)
         };
         if !self.current.as_ref().is_some_and(is_same) {
             self.keep_current();
-            self.current = hold.map(|hold| {
-                let frames = Vec::new();
-                (LongHold { hold, frames }, MAX_ATTEMPTS)
+            self.current = hold.map(|hold| Current {
+                it: LongHold {
+                    hold,
+                    frames: Vec::new(),
+                },
+                next_read_ns: 0,
+                attempts: MAX_ATTEMPTS,
             });
         }
-        let (Some((current, attempts)), Some(hold)) = (&mut self.current, hold) else {
+        let (Some(current), Some(hold)) = (&mut self.current, hold) else {
             return;
         };
-        current.hold.to_ns = hold.to_ns;
-        if current.frames.is_empty() && *attempts > 0 {
-            *attempts -= 1;
-            if let Ok(stack) = reader.stack(hold.by.native)
-                && sample.is_same_hold_now()
-            {
-                current.frames = converted(&stack).frames;
-            }
+        current.it.hold.to_ns = hold.to_ns;
+        if hold.length_ns() < current.next_read_ns {
+            return;
+        }
+        current.attempts -= 1;
+        let read = reader.stack(hold.by.native).ok();
+        let read = read.filter(|_| sample.is_same_hold_now());
+        if read.is_some() || current.attempts == 0 {
+            current.next_read_ns = 2 * hold.length_ns();
+            current.attempts = MAX_ATTEMPTS;
+        }
+        if let Some(stack) = read {
+            current.it.frames = converted(&stack).frames;
         }
     }
 
     /// The long holds that ended after `since_ns`, and the current one.
     pub fn since(&self, since_ns: u64) -> Vec<LongHold> {
-        let current = self.current.iter().map(|(current, _)| current);
+        let current = self.current.iter().map(|current| &current.it);
         let all = self.ended.iter().chain(current);
         all.filter(|it| it.hold.to_ns > since_ns && it.hold.length_ns() >= self.long_ns)
             .cloned()
@@ -87,7 +105,7 @@ impl LongHolds {
     }
 
     fn keep_current(&mut self) {
-        if let Some((ended, _)) = self.current.take()
+        if let Some(Current { it: ended, .. }) = self.current.take()
             && ended.hold.length_ns() >= self.long_ns
         {
             if self.ended.len() == MAX_KEPT {

@@ -75,17 +75,18 @@ def test_a_loop_that_waits_for_the_gil_is_starved_at_the_line_of_the_thread_that
             await asyncio.sleep(0.001)
     """
     with attached(main, run) as (process, attachment):
-        now = stalled(attachment, lambda it: it.cause == HOG and it.culprit is not None)
-        holds = attachment.long_holds(0.0)
+        now = stalled(
+            attachment, lambda it: it.cause == HOG and it.culprit is not None and it.culprit.function == "hogs"
+        )
+        until(lambda: ("the hog", now.culprit) in {(it.thread.name, it.frame) for it in attachment.long_holds(0.0)})
+        at = middle(attachment, now)
         process.say("")
-        until(lambda: any(stall.cause == HOG for stall in attachment.stalls(0.0)))
-        stall = next(stall for stall in attachment.stalls(0.0) if stall.cause == HOG)
+        stall = stall_at(attachment, at)
     assert now.culprit
-    assert now.culprit.function == stall.culprit.function == "hogs" if stall.culprit else False
     assert now.culprit.line == line_of("with the GIL held", BEGIN)
+    assert (stall.cause, stall.culprit) == (HOG, now.culprit)
     assert stall.culprit_thread
     assert stall.culprit_thread.name == "the hog"
-    assert any(hold.thread.name == "the hog" and hold.frame == now.culprit for hold in holds)
 
 
 @pytest.mark.parametrize("run", runs())
@@ -136,7 +137,7 @@ def test_a_loop_that_hangs_since_before_the_attachment_is_reported_when_that_end
     main = "async def main():\n    ready()\n    reads()\n"
     with attached(main) as (_, attachment):
         stalled(attachment, lambda it: it.cause == WAITING)
-    [stall] = attachment.stalls(0.0)
+    stall, *_ = attachment.stalls(0.0)  # on a busy machine another one may follow
     assert stall.cause == WAITING
     assert stall.start >= 0  # as far as it was seen
     assert stall.culprit
