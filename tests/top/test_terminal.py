@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import io
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import termios
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
+from gilscope.reports.console import PlainConsole
+from gilscope.top.terminal import Terminal
 
 from tests.top.on_terminal import ALTERNATE, HIDE, SHOW, USUAL, OnTerminal, shown_service, text_of
 
@@ -159,3 +165,14 @@ def test_when_the_terminal_is_closed_the_view_ends_without_a_word() -> None:
         terminal.hang_up()
         _, said = terminal.process.communicate(timeout=60)
         assert said == b""
+
+
+def test_a_terminal_that_is_gone_before_its_signal_has_arrived_is_not_a_person_who_quits() -> None:
+    """The system may say so to whoever reads the terminal before the signal is handled."""
+    master, slave = pty.openpty()
+    with closing(os.fdopen(slave, "rb")):
+        console = PlainConsole(file=io.StringIO())
+        with Terminal(console, slave) as terminal:
+            os.close(master)
+            with pytest.raises(OSError, match=r"gone|Input/output"):
+                terminal.wait(time.monotonic() + 60)

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -68,8 +69,8 @@ def show(
             choice = Choice(command=command or live.command, output=output, keys=keyboard is not None)
             try:
                 return _draw(View(live, model, choice, children), keyboard, caught)
-            except OSError as error:
-                if error.errno == errno.EIO:  # the terminal is gone
+            except (OSError, termios.error) as error:
+                if error.args[:1] == (errno.EIO,):  # the terminal is gone
                     return signal.SIGHUP
                 raise
         return _print(View(live, model, Choice(), children), caught)

@@ -6,6 +6,7 @@ are not echoed; Ctrl-C and Ctrl-Z stay signals.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -42,7 +43,6 @@ class Terminal:
     def __init__(self, console: Console, keyboard: int | None) -> None:
         self._console = console
         self._keyboard = keyboard
-        self._reads = keyboard is not None
         self._usual: list[Any] | None = None
         self._keys = Keys()
         self._before: dict[int, Any] = {}
@@ -86,10 +86,11 @@ class Terminal:
         """Wait for keys, for a signal, or until this moment of the monotonic clock.
 
         Return the keys, and whether the view must be drawn again because the terminal's size changed or it was suspended.
+        Raises ``OSError`` (``EIO``) if the terminal is gone.
         """
         if self._keys.incomplete:
             until = min(until, time.monotonic() + SECONDS_TO_COMPLETE_A_KEY)
-        files = [self._woken, *([self._keyboard] if self._keyboard is not None and self._reads else [])]
+        files = [self._woken] if self._keyboard is None else [self._woken, self._keyboard]
         ready, _, _ = select.select(files, [], [], max(0.0, until - time.monotonic()))
         if self._woken in ready:
             with suppress(BlockingIOError):
@@ -100,12 +101,10 @@ class Terminal:
         return keys, self._handle_signals()
 
     def _keys_from(self, keyboard: int) -> list[Key]:
-        try:
-            data = os.read(keyboard, 1024)
-        except OSError:  # the terminal is gone
-            data = b""
-        self._reads = bool(data)
-        return self._keys.feed(data) if data else ["quit"]
+        data = os.read(keyboard, 1024)
+        if not data:  # it was closed, and the signal that says so has not arrived yet
+            raise OSError(errno.EIO, "the terminal is gone")
+        return self._keys.feed(data)
 
     def _note(self, number: int, _: object) -> None:
         """Handle a signal. The loop of the view does what is to be done: a handler runs in the middle of anything."""
