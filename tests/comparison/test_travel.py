@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 
 def made(strategy: str, function: Callable[..., Any], *args: Any) -> RoundTrip:
     """Make a round trip from this process."""

@@ -5,6 +5,8 @@ from gilscope.demo import calibration, run
 from gilscope.demo.cases import CASES, Case, matching
 from gilscope.records.result import Measure, Plan, Trial
 
+pytestmark = pytest.mark.thorough
+
 SHORT = Plan(seconds=0.3, duration=0.05)
 ALONE = {"python": 40e6, "held": 3e9, "released": 3e9}
 

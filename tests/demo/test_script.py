@@ -18,6 +18,8 @@ from gilscope.demo import script
 
 from tests.support import child
 
+pytestmark = pytest.mark.thorough
+
 DEMO = Path(__file__).parents[2] / "python" / "demo.py"
 HURRIED = f"""
 import sys

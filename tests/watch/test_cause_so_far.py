@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isclose
 
+import pytest
 from gilscope._core import _Testing
 from gilscope.records.stall import Cause, Contender, Evidence, Thread
 from gilscope.watch.cause import (
@@ -18,6 +19,8 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from tests.watch.test_cause import contender, evidence
+
+pytestmark = pytest.mark.thorough
 
 THRESHOLD = 0.05
 OWN = Thread(1, "MainThread")

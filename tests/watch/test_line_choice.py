@@ -17,6 +17,8 @@ from gilscope.watch.stack import ASYNCIO, HANDLE, LOOP, RUNNERS, SELECTORS, call
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.thorough
+
 STANDARD = sysconfig.get_path("stdlib")
 OURS = str(Path(gilscope.__file__).parent)
 
