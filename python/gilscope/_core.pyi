@@ -201,6 +201,10 @@ class LongWait:
         """Until when one thread had kept the GIL."""
 
     @property
+    def held(self) -> float:
+        """For how many seconds from ``start`` that thread was seen to hold the GIL, at each look."""
+
+    @property
     def thread(self) -> str:
         """Name of the thread that kept it; ``""`` if ``threading`` does not know it."""
 

@@ -25,6 +25,8 @@ const MAX_LONG_WAITS: usize = 1000;
 pub struct LongWait {
     start: f64,
     end: f64,
+    /// For how long from the start the thread was seen to hold the GIL, at each look.
+    held: f64,
     thread: String,
     stack: Vec<FrameData>,
 }
@@ -36,6 +38,9 @@ struct Waiting {
     switches: u64,
     /// When the number was last seen to be still the same.
     same_ns: u64,
+    /// When the holder was last seen to hold the GIL. A release ends that.
+    held_ns: u64,
+    is_released: bool,
     seen: Option<Holder>,
 }
 
@@ -83,6 +88,8 @@ impl Keepers {
             holder,
             switches: state.switches,
             same_ns: start_ns,
+            held_ns: start_ns,
+            is_released: false,
             seen: None,
         });
         self.waiting.with(|it| *it = waiting);
@@ -92,10 +99,15 @@ impl Keepers {
     pub fn look(&self) {
         let to_read = self.waiting.with(|waiting| {
             let waiting = waiting.as_mut()?;
-            if self.gil.switches() != waiting.switches {
+            let state = self.gil.read();
+            if state.switches != waiting.switches {
                 return None;
             }
             waiting.same_ns = now_ns();
+            waiting.is_released |= state.holder != Some(waiting.holder);
+            if !waiting.is_released {
+                waiting.held_ns = waiting.same_ns;
+            }
             let is_long = waiting.same_ns - waiting.start_ns > self.least_ns;
             (is_long && waiting.seen.is_none()).then_some((waiting.start_ns, waiting.holder))
         });
@@ -148,6 +160,7 @@ impl Keepers {
             let wait = LongWait {
                 start: seconds(start_ns),
                 end: seconds(until_ns),
+                held: seconds(waiting.held_ns - start_ns),
                 thread: name.unwrap_or_default(),
                 stack: seen.stack,
             };

@@ -88,13 +88,22 @@ class Holds:
         # a series of them with releases that are too brief, if one thread kept the GIL all the time.
         if not wait.held:
             return False
+        least = max(wait.least, self._surely_held(knock))
         if knock.lowered:
-            return _kept(wait, knock, wait.least) > limit
+            return _kept(wait, knock, least) > limit
         return (
             knock.kept is not None
             and (knock.slept is None or knock.slept > SLEEPS_UNTIL_YIELDED)
-            and _kept(wait, knock, wait.least) > limit + self._switch_interval
+            and _kept(wait, knock, least) > limit + self._switch_interval
         )
+
+    def _surely_held(self, knock: Knock) -> float:
+        """Return how long the GIL was surely held after the knock, as far as the thread that looks at it saw.
+
+        A delay of the knocker itself is no part of that, so no other knocks are needed to judge it.
+        """
+        seen = self._long_waits.get(knock.start)
+        return 0.0 if seen is None else seen.held - knock.queued
 
 
 def chosen(over: Sequence[Over]) -> Over | None:

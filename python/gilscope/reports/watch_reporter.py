@@ -43,6 +43,8 @@ SECONDS_TO_POLL = 0.05
 BEAT, HOLD = struct.Struct("=QQ"), struct.Struct("=QQQ")
 SECONDS_TO_END_EARLY = 1.0
 """A program that is to be watched for a while gives the report itself, unless it takes longer than this."""
+SECONDS_TO_BE_REPLACED = 0.5
+"""A program in which the sampler still runs after this time could not replace itself."""
 SAME_MOMENT = 1e-6
 MAX_BYTES_READ_AT_ONCE = 1 << 20
 PIDFD_GET_INFO, PIDFD_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, struct.Struct("=Q52xi"), 8
@@ -158,7 +160,15 @@ class Reporter:
     def _how_it_ended(self, page: Page) -> tuple[Kind, int | None]:
         if page.stage == HANG:
             return "hang", None
-        return _end(self._program.pid) if self._has_ended else ("exec", None)
+        if self._has_ended and not self._was_replaced(page):
+            return _end(self._program.pid)
+        return "exec", None
+
+    def _was_replaced(self, page: Page) -> bool:
+        """Return whether what has ended is another program by now. The next update after a failed attempt resets the stage."""
+        if page.stage != EXEC or self._latest is None:
+            return False
+        return page.sampled / 1e9 - self._latest.at < SECONDS_TO_BE_REPLACED
 
     def _give_last(self) -> None:
         if self._latest is not None and not self._has_reported_early:
