@@ -98,4 +98,4 @@ def test_eager_tasks_as_home_assistant_makes_them(tmp_path: Path) -> None:
         service.wait_for("ready")
         status, _ = service.end()
     assert status == 0
-    assert reported(tmp_path / "out.json") == {planted(file): {"blocked, waiting"}}
+    assert reported(tmp_path / "out.json")[planted(file)] == {"blocked, waiting"}
