@@ -22,7 +22,7 @@ mod specimens;
 pub mod stack;
 pub mod switch_interval;
 mod tasks;
-mod thread_names;
+pub mod thread_names;
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 

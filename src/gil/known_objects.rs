@@ -54,27 +54,15 @@ pub struct KnownObjects {
     names: Option<ThreadNames>,
 }
 
-impl KnownObjects {
-    /// `None` if this interpreter keeps none of it where it is expected, or refuses to make the objects that would show it.
-    pub fn learn(py: Python<'_>) -> PyResult<Option<Self>> {
-        Self::try_to_learn(py).or_else(|error| {
-            // Ctrl-C, for example, is for the program.
-            if error.is_instance_of::<PyException>(py) {
-                Ok(None)
-            } else {
-                Err(error)
-            }
-        })
-    }
-
-    fn try_to_learn(py: Python<'_>) -> PyResult<Option<Self>> {
-        let is_free_threaded = py
-            .import("sys")?
-            .getattr("abiflags")?
-            .extract::<String>()?
-            .contains('t');
-        let version = py.version_info();
-        if is_free_threaded || version.major != 3 || !(11..=15).contains(&version.minor) {
+/// What `learn` finds out with objects whose contents are known.
+fn learned<T>(
+    py: Python<'_>,
+    learn: impl Fn(&Specimens<'_>, Objects, Coroutines) -> PyResult<T>,
+) -> PyResult<Option<T>> {
+    let version = py.version_info();
+    let try_to_learn = || {
+        let flags: String = py.import("sys")?.getattr("abiflags")?.extract()?;
+        if flags.contains('t') || version.major != 3 || !(11..=15).contains(&version.minor) {
             return Ok(None);
         }
         let specimens = Specimens::new(py)?;
@@ -84,14 +72,37 @@ impl KnownObjects {
         let Some(coroutines) = Coroutines::learn(&objects, &specimens)? else {
             return Ok(None);
         };
-        let tasks = Tasks::find(&objects, &coroutines, &specimens)?;
-        let requests = Requests::new(py, objects, coroutines);
-        let names = ThreadNames::learn(py, &objects, &coroutines)?;
-        Ok(Some(Self {
-            tasks,
-            requests,
-            names,
-        }))
+        learn(&specimens, objects, coroutines).map(Some)
+    };
+    try_to_learn().or_else(|error: PyErr| {
+        // Ctrl-C, for example, is for the program.
+        if error.is_instance_of::<PyException>(py) {
+            Ok(None)
+        } else {
+            Err(error)
+        }
+    })
+}
+
+impl KnownObjects {
+    /// `None` if this interpreter keeps none of it where it is expected, or refuses to make the objects that would show it.
+    /// Imports `_asyncio`.
+    pub fn learn(py: Python<'_>) -> PyResult<Option<Self>> {
+        learned(py, |specimens, objects, coroutines| {
+            Ok(Self {
+                tasks: Tasks::find(&objects, &coroutines, specimens)?,
+                requests: Requests::new(py, objects, coroutines),
+                names: ThreadNames::learn(py, &objects, &coroutines)?,
+            })
+        })
+    }
+
+    /// The same for the names of threads alone, which imports no asyncio.
+    pub fn learn_names(py: Python<'_>) -> PyResult<Option<ThreadNames>> {
+        let names = learned(py, |_, objects, coroutines| {
+            ThreadNames::learn(py, &objects, &coroutines)
+        });
+        Ok(names?.flatten())
     }
 
     /// The name that `threading` has for the thread with this stack.

@@ -7,11 +7,14 @@
 
 use pyo3::prelude::*;
 
+use crate::gil::known_objects::KnownObjects;
+use crate::gil::reader::Reader;
+use crate::gil::thread_names::ThreadNames;
 use crate::gil::{Gil, ThreadIds};
 use crate::histogram::seconds;
 use crate::locked::Locked;
 use crate::system::clock::now_ns;
-use crate::watch::native_stacks::{NativeStacks, converted};
+use crate::watch::native_stacks::converted;
 use crate::watch::stacks::{self, FrameData};
 use crate::watch::thread_names;
 
@@ -55,7 +58,8 @@ struct Holder {
 pub struct Keepers {
     gil: Gil,
     /// `None` if stacks cannot be read without the GIL.
-    stacks: Locked<Option<NativeStacks>>,
+    reader: Locked<Option<Reader>>,
+    names: Option<ThreadNames>,
     least_ns: u64,
     waiting: Locked<Option<Waiting>>,
     long: Locked<Vec<LongWait>>,
@@ -68,9 +72,15 @@ impl Keepers {
         let Ok(gil) = Gil::locate(py)? else {
             return Ok(None);
         };
+        let reader = Reader::in_process(py)?.ok();
+        let names = match &reader {
+            Some(_) => KnownObjects::learn_names(py)?,
+            None => None,
+        };
         Ok(Some(Self {
             gil,
-            stacks: Locked::new(NativeStacks::in_process(py)?.ok()),
+            reader: Locked::new(reader),
+            names,
             least_ns,
             waiting: Locked::default(),
             long: Locked::default(),
@@ -115,13 +125,12 @@ impl Keepers {
         let Some((start_ns, holder)) = to_read else {
             return;
         };
-        let read = self.stacks.with(|stacks| {
-            let stacks = stacks.as_mut()?;
-            let stack = stacks.reader.stack(holder.native).ok()?;
-            Some(Holder {
-                name: stacks.name(&stack),
-                stack: converted(&stack).frames,
-            })
+        let read = self
+            .reader
+            .with(|reader| reader.as_mut()?.stack(holder.native).ok());
+        let read = read.map(|stack| Holder {
+            name: self.names.as_ref().and_then(|names| names.read(&stack)),
+            stack: converted(&stack).frames,
         });
         if read.is_none() {
             return;

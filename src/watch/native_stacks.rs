@@ -1,12 +1,10 @@
 //! Stacks that the sampler reads itself, from memory, while a stall lasts: no thread has to release the GIL for them.
 
-use pyo3::prelude::*;
-
+use crate::gil::ThreadIds;
 use crate::gil::known_objects::{KnownObjects, Seen};
 use crate::gil::process::names::Namer;
 use crate::gil::reader::Reader;
 use crate::gil::stack::{self, Doubt, FRAMES_KEPT_AT_EACH_END};
-use crate::gil::{ThreadIds, Unreadable};
 use crate::system::clock::now_ns;
 use crate::system::scheduling::own_cpu_time_ns;
 use crate::watch::gil_wait::Sample;
@@ -29,16 +27,8 @@ pub struct NativeStacks {
 const MAX_NS_PER_SAMPLE: u64 = 2_000_000;
 
 impl NativeStacks {
-    /// Of the calling process; an error if a check fails.
-    pub fn in_process(py: Python<'_>) -> PyResult<Result<Self, Unreadable>> {
-        Ok(match Reader::in_process(py)? {
-            Ok(reader) => Ok(Self::new(reader, KnownObjects::learn(py)?)),
-            Err(why) => Err(why),
-        })
-    }
-
     #[allow(clippy::large_types_passed_by_value)] // once in a watch
-    fn new(reader: Reader, objects: Option<KnownObjects>) -> Self {
+    pub fn new(reader: Reader, objects: Option<KnownObjects>) -> Self {
         Self {
             reader,
             objects,
@@ -128,16 +118,12 @@ impl NativeStacks {
         if watch.names.with(|names| names.contains_key(&stack.thread)) {
             return;
         }
-        if let Some(name) = self.name(stack) {
-            watch.names.with(|names| names.insert(stack.thread, name));
-        }
-    }
-
-    /// The name of the thread with this stack, if `threading` has started it.
-    pub fn name(&self, stack: &stack::Stack) -> Option<String> {
-        match &self.namer {
+        let name = match &self.namer {
             Some(namer) => namer.name(stack),
             None => self.objects.and_then(|objects| objects.thread_name(stack)),
+        };
+        if let Some(name) = name {
+            watch.names.with(|names| names.insert(stack.thread, name));
         }
     }
 

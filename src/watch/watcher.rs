@@ -8,6 +8,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::gc_pauses::GcListener;
+use crate::gil::known_objects::KnownObjects;
+use crate::gil::reader::Reader;
 use crate::gil::{Gil, ThreadIds, Unreadable};
 use crate::histogram::{positive, seconds};
 use crate::system::clock::now_ns;
@@ -82,8 +84,11 @@ impl Watcher {
         let mut native_stacks = None;
         let mut stacks_unreadable = located.err();
         if located.is_ok() {
-            match NativeStacks::in_process(py)? {
-                Ok(stacks) => native_stacks = Some(stacks),
+            match Reader::in_process(py)? {
+                Ok(reader) => {
+                    let objects = KnownObjects::learn(py)?;
+                    native_stacks = Some(NativeStacks::new(reader, objects));
+                }
                 Err(why) => stacks_unreadable = Some(why),
             }
         }

@@ -6,6 +6,8 @@ import pytest
 from gilscope.checks.limit import Over, chosen
 from gilscope.records.stall import Frame
 
+from tests.support import child
+
 LINE = (Frame("app.py", 3, "load"),)
 
 
@@ -29,3 +31,14 @@ def test_nothing_was_over_the_limit() -> None:
 )
 def test_the_longest_is_named_or_one_about_as_long_whose_line_is_known(holds: list[Over], named: Over) -> None:
     assert chosen(holds) == named
+
+
+def test_it_imports_no_asyncio_into_the_program() -> None:
+    script = """
+import sys
+from gilscope.checks.limit import holds
+with holds(0.02):
+    pass
+print("asyncio" in sys.modules)
+"""
+    assert child.output(script) == ["False"]
